@@ -18,16 +18,17 @@ use crate::{paths, pgo, setup};
 /// Build the components (release, wasm32-wasip2), the host and the proxy
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Build host and proxy as they are shipped: with link-time optimisation, the host guided by a profile (takes minutes)
+    /// Build host and proxy as they are shipped: with link-time optimisation, the host optimised by a profile (takes
+    /// minutes)
     #[arg(long)]
     dist: bool,
 }
 
-/// The host, its package and its program.
+/// The package of the host, and the name of its program.
 pub const HOST_PACKAGE: &str = "store-host";
-/// The proxy.
+/// The package of the proxy, and the name of its program.
 pub const PROXY_PACKAGE: &str = "store-proxy";
-/// The host's native twin.
+/// The package of the components' native twin.
 pub const NATIVE_PACKAGE: &str = "store-native";
 
 /// The crates in `components/` that become a `.wasm` file.
@@ -39,7 +40,7 @@ const TEST_GUEST: &str = "test-guest";
 /// The component that does nothing: `loadtest/empty`.
 const EMPTY: &str = "empty";
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
 /// If something does not build.
@@ -66,34 +67,34 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the components as Spin would.
+/// Builds the components, with the same command as Spin.
 pub async fn components() -> Result<()> {
     components_after("").await
 }
 
-/// The same, with `front` before the title: which step of several it is.
+/// As [`components`], with `front` before the title, which says which step of several this is.
 ///
 /// # Errors
-/// If one does not build.
+/// If a component does not build.
 pub async fn components_after(front: &str) -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(only_components());
     cargo_step(&format!("{front}build the components"), command).await
 }
 
-/// Builds `programs` of ours as the tests do: in their profile, and with the features of dependencies that the whole
-/// workspace asks for, so that wasmtime is built once for all.
+/// Builds the given `programs` as the tests build them: in the tests' profile, and with the dependency features that
+/// the whole workspace needs, so that wasmtime is built once for all.
 ///
 /// # Errors
-/// If one does not build.
+/// If a program does not build.
 pub async fn programs(programs: &[&str]) -> Result<()> {
     programs_after("", programs).await
 }
 
-/// The same, with `front` before the title: which step of several it is.
+/// As [`programs`], with `front` before the title, which says which step of several this is.
 ///
 /// # Errors
-/// If one does not build.
+/// If a program does not build.
 pub async fn programs_after(front: &str, programs: &[&str]) -> Result<()> {
     let mut command = cargo(["build", "--workspace"]);
     for program in programs {
@@ -103,26 +104,26 @@ pub async fn programs_after(front: &str, programs: &[&str]) -> Result<()> {
     cargo_step(&title, command).await
 }
 
-/// Builds the component that the tests and the swap test load beside ours.
+/// Builds the component that the tests and the swap test load in addition to the store's.
 pub async fn test_guest() -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(["--package", TEST_GUEST]);
     cargo_step("build the test component", command).await
 }
 
-/// Builds the component that hosts are compared by which have nothing but WASI.
+/// Builds the empty component, by which `bench` compares hosts that offer nothing but WASI.
 pub async fn empty_component() -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(["--package", EMPTY]);
     cargo_step("build the empty component", command).await
 }
 
-/// Builds the host as it is shipped, and says where it is.
+/// Builds the host as it is shipped, and returns its path.
 pub async fn dist_host() -> Result<PathBuf> {
     pgo::build(HOST_PACKAGE).await
 }
 
-/// Builds the proxy as it is shipped, and says where it is.
+/// Builds the proxy as it is shipped, and returns its path.
 pub async fn dist_proxy() -> Result<PathBuf> {
     let mut command = cargo_dist(["build", "--profile", "dist"]).await;
     command.args(["--package", PROXY_PACKAGE]);
@@ -130,9 +131,9 @@ pub async fn dist_proxy() -> Result<PathBuf> {
     Ok(paths::dist_proxy_binary())
 }
 
-/// Builds the native twin as the host is built, and says where it is.
+/// Builds the native twin in the same way as the host, and returns its path.
 pub async fn dist_native() -> Result<PathBuf> {
-    // By itself: built together, the host would get the features that only the twin asks for.
+    // A command of its own: in one command with the host, the host would get the features that only the twin needs.
     pgo::build(NATIVE_PACKAGE).await
 }
 

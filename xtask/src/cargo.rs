@@ -1,4 +1,4 @@
-//! Running other tools as visible steps, cargo above all.
+//! Runs other tools, above all cargo, as visible steps.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use crate::{paths, progress};
 
 /// A cargo command in the repository's folder. It dies with us.
 pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
-    // Set by the cargo that started us: the same one, whatever `PATH` says.
+    // The cargo that started us sets this variable, so we use the same cargo, whatever `PATH` says.
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command
@@ -21,8 +21,8 @@ pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
         .env("CARGO_TARGET_DIR", paths::target())
         .current_dir(paths::root())
         .kill_on_drop(true);
-    // What the cargo that started us says of our own package. ring's build script would see it as a change, and with it
-    // half of the dependencies would be built anew whenever cargo is run without us in between.
+    // The cargo that started us describes our own package in these variables. ring's build script would take them for a
+    // change, and half of the dependencies would be rebuilt whenever cargo is run directly.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -32,7 +32,7 @@ pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
     command
 }
 
-/// A cargo command that builds what is shipped, and so says from which commit: that of `STORE_COMMIT`, or else git's.
+/// A cargo command that builds what is shipped. It passes the commit on: the one in `STORE_COMMIT`, or else git's.
 pub async fn cargo_dist<const N: usize>(args: [&str; N]) -> Command {
     let mut command = cargo(args);
     if env::var_os(COMMIT).is_none() {
@@ -44,7 +44,7 @@ pub async fn cargo_dist<const N: usize>(args: [&str; N]) -> Command {
             "--exclude=*",
         ];
         let said = output_of("git", &git).await;
-        // Anything else is a complaint: there may be no git, or no repository.
+        // Other output is an error message: there may be no git, or no repository.
         let is_commit = |c: char| c.is_ascii_hexdigit() || "-dirty".contains(c);
         if !said.is_empty() && said.chars().all(is_commit) {
             command.env(COMMIT, said);
@@ -53,10 +53,10 @@ pub async fn cargo_dist<const N: usize>(args: [&str; N]) -> Command {
     command
 }
 
-/// What `server/build.rs` reads.
+/// The variable that `server/build.rs` reads.
 const COMMIT: &str = "STORE_COMMIT";
 
-/// Runs `command`, one of cargo's, to its end as the step `title`, and shows how far it is.
+/// Runs the cargo command `command` to its end as the step `title`, and shows its progress.
 ///
 /// # Errors
 /// If it fails.
@@ -64,7 +64,7 @@ pub async fn cargo_step(title: &str, command: Command) -> Result<()> {
     step(title, progress::run(command)).await
 }
 
-/// Runs `command` to its end as the step `title`, its output shown as it comes.
+/// Runs `command` to its end as the step `title`. Its output is shown as it comes.
 ///
 /// # Errors
 /// If it fails.

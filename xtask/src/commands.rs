@@ -1,4 +1,4 @@
-//! The commands, and which program does them.
+//! The commands, and the programs that run them.
 
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Seed(ForwardedArgs),
     /// Audit a store: orders against their items, report totals against the orders, Redis against MySQL
     Verify(ForwardedArgs),
-    /// Put load on the store with Locust, and keep what was measured
+    /// Put load on the store with Locust, and keep the results
     Load(ForwardedArgs),
     /// Measure each step of the course's exercise, and write a report
     Lab(ForwardedArgs),
@@ -47,11 +47,11 @@ pub(crate) enum Command {
     Attack(ForwardedArgs),
     /// Run public test suites against the host and the proxy
     Conformance(ForwardedArgs),
-    /// Try everything that the console offers in a browser, and compare what its page says with metrics and status
+    /// Try everything that the console offers in a browser, and compare its page with metrics and status
     ConsoleTest(ForwardedArgs),
     /// Look for inputs that make a fuzz target fail
     Fuzz(ForwardedArgs),
-    /// Make what people install: a tarball, a Debian package, images
+    /// Make the packages that people install: a tarball, a Debian package, images
     Package(ForwardedArgs),
 }
 

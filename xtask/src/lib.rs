@@ -1,7 +1,8 @@
-//! What all of our commands need: where things are, what must be installed, how our programs are built.
+//! What all commands need: paths, the installation of tools, and building our programs.
 //!
-//! Everything is compiled before a fresh clone's first `cargo xtask` says a word, so this crate depends on little. What
-//! needs more is a program of its own: `store-local` runs the store on this machine, `lab` measures and tests it.
+//! A fresh clone compiles all of this crate before its first `cargo xtask` can print anything, so the crate has few
+//! dependencies. Commands that need more are separate programs: `store-local` runs the store on this machine, `lab`
+//! measures and tests it, `ship` makes the packages.
 
 pub mod build;
 pub mod cargo;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 
-/// What a command's program ends with. An error is said in one line.
+/// The exit code of a command. An error is printed in one line.
 #[must_use]
 pub fn report(outcome: Result<ExitCode>) -> ExitCode {
     match outcome {
@@ -34,7 +35,7 @@ pub fn report(outcome: Result<ExitCode>) -> ExitCode {
     }
 }
 
-/// What a command ends with that has said itself whether all is good.
+/// The exit code of a command that has printed its own result.
 #[must_use]
 pub fn verdict(is_good: bool) -> ExitCode {
     if is_good {
@@ -44,7 +45,8 @@ pub fn verdict(is_good: bool) -> ExitCode {
     }
 }
 
-/// The error and its causes. Some libraries' messages repeat their cause; a cause that was said is not said again.
+/// The error and its causes in one line. Some libraries repeat a cause in their message; such a cause is not printed
+/// again.
 fn one_line(error: &Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,5 +1,5 @@
-//! `cargo xtask`: everything a developer or CI does with this repository. What takes more than building is done by one
-//! of two other programs, which are built when they are asked for.
+//! `cargo xtask`: everything that a developer or CI does with this repository. Commands that do more than building are
+//! run by other programs, which are built when they are needed.
 
 mod commands;
 mod hand_over;

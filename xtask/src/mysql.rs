@@ -1,4 +1,4 @@
-//! MySQL in the place of MariaDB, for the tests, where somebody has one: `cargo xtask test --mysql`.
+//! MySQL instead of MariaDB for the tests: `cargo xtask test --mysql`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail};
 
-/// The environment variable that tells tests what [`TestMysql`] has to say.
+/// The environment variable that passes a [`TestMysql`] to the tests.
 pub const VARIABLE: &str = "STORE_TEST_MYSQL";
 
-/// Where `mysqld` is in a folder that a MySQL tarball was unpacked to, or in one that has it itself.
+/// The paths of `mysqld` in the folder of an unpacked MySQL tarball, or in a folder that directly contains `mysqld`.
 const IN_FOLDER: [&str; 3] = ["bin/mysqld", "sbin/mysqld", "mysqld"];
 
-/// What a URL of a server begins with.
+/// The scheme of a server's URL.
 const SCHEME: &str = "mysql://";
 
 /// The MySQL that tests run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestMysql {
-    /// This `mysqld`, which tests start as often as they need one.
+    /// A `mysqld` program, which tests start as often as they need one.
     Program(PathBuf),
-    /// A server that runs, at this `mysql://user:password@host:port`, for nothing else.
+    /// A server at this `mysql://user:password@host:port` that already runs, only for the tests.
     Server(String),
 }
 
 impl TestMysql {
-    /// What the environment says, if it says anything.
+    /// The choice in the environment, if there is one.
     ///
     /// # Errors
-    /// It says neither a program nor a server.
+    /// If the variable names neither a program nor a server.
     pub fn chosen() -> Result<Option<Self>> {
         match env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => Ok(Some(text.parse::<Self>().context(VARIABLE)?)),
@@ -36,7 +36,7 @@ impl TestMysql {
         }
     }
 
-    /// As [`TestMysql::chosen`] reads it.
+    /// The text of the variable, which [`TestMysql::chosen`] reads.
     #[must_use]
     pub fn to_variable(&self) -> String {
         match self {
@@ -53,7 +53,7 @@ impl FromStr for TestMysql {
         if text.starts_with(SCHEME) {
             return Ok(Self::Server(text.trim_end_matches('/').to_owned()));
         }
-        // What follows may have a password in it, and is not repeated.
+        // The rest of the URL may contain a password, so it is not repeated.
         if let Some((scheme, _)) = text.split_once("://") {
             bail!("a URL of MySQL begins with {SCHEME}, this one with {scheme}://");
         }

@@ -1,4 +1,4 @@
-//! Programs from npm's registry, each in a folder of its own under `target`, with every package pinned.
+//! Programs from npm's registry, each in its own folder under `target`, with every package pinned.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::cargo::run_step;
 use crate::paths;
 use crate::setup::{self, NODE};
 
-/// What pins every package.
+/// The file that pins every package.
 const LOCK: &str = "package-lock.json";
 
-/// Makes sure that the packages are there which the files of `source`, a folder of this repository, name; says where.
-/// `files` are those that npm reads, the lock file among them.
+/// Installs the packages that the files in `source`, a folder of this repository, name, unless they are installed.
+/// Returns their folder. `files` are the files that npm reads, including the lock file.
 ///
 /// # Errors
-/// When a package can't be had.
+/// When a package can't be downloaded.
 pub async fn ready(name: &str, source: &str, files: &[&str]) -> Result<PathBuf> {
     setup::tools(&[NODE]).await?;
     let source = paths::root().join(source);
@@ -37,7 +37,7 @@ pub async fn ready(name: &str, source: &str, files: &[&str]) -> Result<PathBuf> 
         .current_dir(&folder)
         .kill_on_drop(true);
     run_step(&format!("install {name}"), install).await?;
-    // Written last: without it, what is there counts for nothing.
+    // Written last: a folder without this marker counts as incomplete.
     write(&marker, &pinned)?;
     Ok(folder)
 }

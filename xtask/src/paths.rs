@@ -1,4 +1,4 @@
-//! Where things are in this repository.
+//! The paths in this repository.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ pub fn root() -> &'static Path {
         .expect("this crate lies in the repository's folder `xtask`")
 }
 
-/// Where cargo builds. `spin.toml` names files in it, so no other folder will do.
+/// The folder that cargo builds in. It is always this one, because `spin.toml` names files in it.
 pub fn target() -> PathBuf {
     root().join("target")
 }
@@ -22,7 +22,7 @@ pub fn component(name: &str) -> PathBuf {
         .join(format!("{name}.wasm"))
 }
 
-/// A program of ours, as tests and `up` run it.
+/// One of our programs, in the profile that tests and `up` use.
 pub fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
@@ -32,7 +32,7 @@ pub fn dist_proxy_binary() -> PathBuf {
     target().join("dist/store-proxy")
 }
 
-/// The app.
+/// The app's manifest.
 pub fn app() -> PathBuf {
     root().join("spin.toml")
 }
@@ -45,7 +45,7 @@ pub fn prometheus_rules() -> Vec<PathBuf> {
         .to_vec()
 }
 
-/// What `cargo xtask up` keeps between runs: data, logs, addresses.
+/// The folder that `cargo xtask up` keeps between runs: data, logs, addresses.
 pub fn store() -> PathBuf {
     root().join(".store")
 }

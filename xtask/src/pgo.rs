@@ -1,6 +1,6 @@
-//! Profile-guided optimisation: builds that count how often each piece of code is run, and builds that are laid out by such
-//! counts (<https://doc.rust-lang.org/rustc/profile-guided-optimization.html>). docs/adr/0009-profile-guided-builds.md says
-//! why the counts are kept in the repository.
+//! Profile-guided optimisation: builds that count how often each piece of code runs, and builds that are optimised by
+//! these counts (<https://doc.rust-lang.org/rustc/profile-guided-optimization.html>).
+//! docs/adr/0009-profile-guided-builds.md says why the counts are kept in the repository.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::cargo::{cargo_dist, cargo_step, run_step};
 use crate::paths;
 use crate::programs::output_of;
 
-/// Builds `package` as it is shipped and says where its program is.
+/// Builds `package` as it is shipped, and returns the path of its program.
 pub async fn build(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
     let flags = flags(package, &rustc);
@@ -22,14 +22,14 @@ pub async fn build(package: &str) -> Result<PathBuf> {
     dist(&title, package, &rustc, &paths::target(), &flags).await
 }
 
-/// What the compiler is told so that it lays `package` out by its profile; nothing if there is none.
+/// The compiler flags that optimise `package` by its profile; none if there is no profile.
 pub fn flags(package: &str, rustc: &Rustc) -> Vec<String> {
     let kept = kept_profile(package, rustc);
-    // Cargo builds anew when the file changes: the compiler names it among what it has read.
+    // Cargo rebuilds when the profile changes, because the compiler lists it among the files that it has read.
     if kept.exists() {
         vec![
             format!("-Cprofile-use={}", kept.display()),
-            // A line for each function that changed since would hide what else the compiler says.
+            // Otherwise a warning for each function that has changed since would hide the compiler's other messages.
             "-Cllvm-args=-no-pgo-warn-mismatch".to_owned(),
         ]
     } else {
@@ -41,16 +41,17 @@ pub fn flags(package: &str, rustc: &Rustc) -> Vec<String> {
     }
 }
 
-/// Builds `package` so that it counts what is run, and says where its program is. It writes the counts when it ends by itself.
+/// Builds `package` with counters, and returns the path of its program. The program writes the counts when it ends
+/// normally.
 pub async fn build_counting(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
     let flags = [format!("-Cprofile-generate={}", counts().display())];
     let title = format!("build {package}, counting");
-    // A folder of its own: this program must not be taken for the one that is shipped.
+    // A separate folder, so that this program is not taken for the shipped one.
     dist(&title, package, &rustc, &folder(), &flags).await
 }
 
-/// Forgets what programs have counted so far.
+/// Deletes the counts of earlier runs.
 pub fn forget_counts() -> Result<()> {
     match fs::remove_dir_all(counts()) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -60,11 +61,11 @@ pub fn forget_counts() -> Result<()> {
     }
 }
 
-/// Makes what programs have counted the profile of `package`, in place of earlier ones, and says where it is.
+/// Stores the counts as the profile of `package`, in place of earlier profiles, and returns its path.
 pub async fn keep_counts(package: &str, llvm_profdata: &Path) -> Result<PathBuf> {
     let kept = kept_profile(package, &Rustc::ask().await?);
     let mut merge = Command::new(llvm_profdata);
-    // Sparse: a tenth of the size, without the functions that were never run.
+    // A sparse profile leaves out functions that never ran, which makes it ten times smaller.
     merge.args(["merge", "--sparse", "--output"]);
     merge.arg(&kept).arg(counts()).kill_on_drop(true);
     run_step(&format!("keep the profile of {package}"), merge).await?;
@@ -82,7 +83,7 @@ async fn dist(
     flags: &[String],
 ) -> Result<PathBuf> {
     let mut command = cargo_dist(["build", "--profile", "dist", "--package", package]).await;
-    // With a target named, the flags are for what runs there, and not for build scripts and macros.
+    // With a target named, the flags apply to programs for that target only, not to build scripts and macros.
     command.args(["--target", &rustc.host]).arg("--target-dir");
     command.arg(folder).args(["--features", "jemalloc"]);
     let of_the_user = env::var("RUSTFLAGS").unwrap_or_default();
@@ -97,7 +98,7 @@ async fn dist(
     Ok(folder.join(&rustc.host).join("dist").join(package))
 }
 
-/// A profile is good for one version of the compiler: another gives functions other names.
+/// A profile is valid for one compiler version, because other versions name functions differently.
 fn kept_profile(package: &str, rustc: &Rustc) -> PathBuf {
     profiles().join(format!("{package}-rustc-{}.profdata", rustc.release))
 }
@@ -127,11 +128,11 @@ fn counts() -> PathBuf {
     folder().join("raw")
 }
 
-/// What the compiler says of itself.
+/// The version information of the compiler.
 pub struct Rustc {
-    /// Its version.
+    /// The compiler's version.
     pub release: String,
-    /// The target that it runs on.
+    /// The target that the compiler itself runs on.
     pub host: String,
 }
 
@@ -139,7 +140,7 @@ impl Rustc {
     /// Asks the compiler that builds this repository.
     ///
     /// # Errors
-    /// If there is none, or it says something else.
+    /// If there is no compiler, or its answer can't be parsed.
     pub async fn ask() -> Result<Self> {
         Self::read(&output_of("rustc", &["-vV"]).await)
     }

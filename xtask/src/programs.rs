@@ -1,4 +1,4 @@
-//! Where a program is on this machine, and what it says of itself.
+//! Finds programs on this machine, and reads their output.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use tokio::process::Command;
 
 use crate::paths;
 
-/// Where Debian puts servers. These are not on an ordinary user's `PATH`.
+/// The folders in which Debian installs servers. An ordinary user's `PATH` does not contain them.
 const SERVER_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// The path of `program`, searched on `PATH` and then where servers are installed.
+/// The path of `program`, searched in `PATH` and then in the folders of servers.
 pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -20,16 +20,16 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Like [`find_program`], for a program we can't go on without.
+/// As [`find_program`], for a program that is required.
 ///
 /// # Errors
-/// If it is not installed.
+/// If the program is not installed.
 pub fn require_program(program: &str) -> Result<PathBuf> {
     find_program(program)
         .with_context(|| format!("`{program}` is not installed; `cargo xtask setup` installs it"))
 }
 
-/// What a program says of itself on either stream, or nothing.
+/// What a program prints on stdout or stderr; empty if it can't be run.
 pub async fn output_of(program: &str, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(args).current_dir(paths::root());

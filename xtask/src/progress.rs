@@ -1,5 +1,5 @@
-//! What a cargo command shows while it works. In a terminal cargo draws its own bar; elsewhere it would be silent for
-//! as long as one crate takes, so its bar is read, and said in a line every four seconds.
+//! Shows the progress of a cargo command. In a terminal cargo draws its own bar. Elsewhere it would be silent while a
+//! crate compiles, so its bar is read and printed as a line every four seconds.
 
 use std::io::IsTerminal;
 use std::process::{ExitStatus, Stdio};
@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-/// Between two lines.
+/// The time between two lines.
 const INTERVAL: Duration = Duration::from_secs(4);
 
-/// Wide enough for the names of what is being compiled, which cargo cuts off to fit.
+/// The width of cargo's bar: wide enough for the names of the crates that it compiles, which cargo cuts to fit.
 const WIDTH: &str = "160";
 
-/// What cargo says of each crate, which the count says shorter.
+/// What cargo prints for each crate. These lines are left out, because the bar's count says the same in less space.
 const EACH_CRATE: [&str; 5] = [
     "Compiling",
     "Checking",
@@ -25,10 +25,10 @@ const EACH_CRATE: [&str; 5] = [
     "Adding",
 ];
 
-/// Runs `command`, one of cargo's, and shows how far it is.
+/// Runs the cargo command `command`, and shows its progress.
 ///
 /// # Errors
-/// If it can't be started.
+/// If the command can't be started.
 pub async fn run(mut command: Command) -> Result<ExitStatus> {
     if std::io::stderr().is_terminal() {
         return command.status().await.context("starting cargo");
@@ -63,7 +63,7 @@ async fn follow(mut said: impl AsyncRead + Unpin) -> Result<()> {
                         Line::Bar(text) => bar = Some(text.to_owned()),
                         Line::EachCrate => {}
                         Line::Other(text) => {
-                            // The bar is gone when what follows it is said, such as that the tests run.
+                            // The bar is over when other output follows, for example that the tests run.
                             bar = None;
                             eprintln!("{text}");
                         }
@@ -79,7 +79,7 @@ async fn follow(mut said: impl AsyncRead + Unpin) -> Result<()> {
     }
 }
 
-/// Bytes that come in pieces, cut into lines. A bar ends with a carriage return.
+/// Cuts bytes that arrive in pieces into lines. A bar ends with a carriage return.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,
@@ -104,7 +104,7 @@ impl Lines {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Line<'a> {
-    /// How far it is: `123/412: wasmtime, cranelift-codegen`.
+    /// The progress: `123/412: wasmtime, cranelift-codegen`.
     Bar(&'a str),
     EachCrate,
     Other(&'a str),
@@ -112,7 +112,7 @@ enum Line<'a> {
 
 impl<'a> Line<'a> {
     fn read(line: &'a str) -> Self {
-        // Cargo clears the rest of the line after a bar, and before what replaces it.
+        // Cargo clears the rest of the line after a bar, and before the text that replaces it.
         let text = line
             .trim_start_matches("\u{1b}[K")
             .trim_end_matches("\u{1b}[K");

@@ -19,11 +19,11 @@ pub struct Python {
 }
 
 impl Python {
-    /// The environment `name` with exactly the packages that `requirements` (a path in the repository) pins. It is made
-    /// if it isn't there, and anew if that file or the machine's Python has changed.
+    /// The environment `name` with exactly the packages that `requirements` (a path in the repository) pins. Makes the
+    /// environment if it does not exist, and anew if that file or the machine's Python has changed.
     ///
     /// # Errors
-    /// When there is no fitting Python, or a package can't be had.
+    /// When there is no suitable Python, or a package can't be downloaded.
     pub async fn ready(name: &str, requirements: &str) -> Result<Self> {
         setup::python().await?;
         let file = paths::root().join(requirements);
@@ -36,7 +36,7 @@ impl Python {
         let _lock = python.lock().await?;
         if !python.is_made_from(&made_from).await {
             python.make(&file, requirements).await?;
-            // Written last: without it, what is there counts for nothing.
+            // Written last: an environment without this marker counts as incomplete.
             let marker = python.marker();
             fs::write(&marker, made_from)
                 .with_context(|| format!("writing {}", marker.display()))?;
@@ -52,12 +52,12 @@ impl Python {
         Self::ready("locust", "loadtest/requirements.txt").await
     }
 
-    /// The interpreter; `-m locust` and the like start the packages' programs.
+    /// The Python interpreter; `-m locust` and the like start the programs of packages.
     pub fn program(&self) -> PathBuf {
         self.folder.join("bin/python")
     }
 
-    /// A program that a package brought.
+    /// The path of a program that a package installed.
     pub fn tool(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
@@ -67,7 +67,7 @@ impl Python {
     }
 
     async fn is_made_from(&self, made_from: &str) -> bool {
-        // The interpreter may be gone although the marker is there: it is a link to the machine's own.
+        // The interpreter may be gone although the marker exists, because it is a link to the machine's Python.
         fs::read_to_string(self.marker()).is_ok_and(|found| found == made_from)
             && version(&self.program()).await.is_ok()
     }
@@ -81,7 +81,8 @@ impl Python {
         venv.args(["-m", "venv"]).arg(&self.folder);
         run_step("make a Python environment", venv).await?;
         let mut install = self.pip();
-        // What a package needs and nobody pinned is not installed in silence, but found missing by the check.
+        // With `--no-deps`, a dependency that is not pinned is not installed silently; the check then reports it as
+        // missing.
         install.args(["install", "--quiet", "--no-deps", "--requirement"]);
         install.arg(file);
         run_step(&format!("install the packages of {shown}"), install).await?;
@@ -96,7 +97,7 @@ impl Python {
         pip
     }
 
-    /// Keeps others from making the same environment meanwhile.
+    /// Keeps other processes from making the same environment at the same time.
     async fn lock(&self) -> Result<File> {
         let path = self.folder.with_extension("lock");
         if let Some(folder) = path.parent() {
@@ -111,7 +112,7 @@ impl Python {
     }
 }
 
-/// `Python 3.11.2` and the like, if it is new enough.
+/// The version, such as `Python 3.11.2`, if it is new enough.
 async fn version(program: &Path) -> Result<String> {
     let output = Command::new(program).arg("--version").output().await;
     let output = output.with_context(|| format!("running {}", program.display()))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what must be on the machine. The other commands run their part of it by themselves.
+//! `cargo xtask setup`: installs what must be on the machine. The other commands install what they need by themselves.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,12 @@ use crate::deny;
 use crate::paths;
 use crate::programs::output_of;
 
-/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman, cargo-deny
+/// Install what the other commands need (they do so too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python,
+/// newman, cargo-deny
 #[derive(Debug, Args)]
 pub struct Options {}
 
-/// A program, and the Debian package it comes in.
+/// A program, and the Debian package that contains it.
 pub struct Tool {
     program: &'static str,
     package: &'static str,
@@ -29,38 +30,39 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package }
 }
 
-/// What starting any server needs.
+/// Needed to start any server.
 pub const PROCESSES: &[Tool] = &[tool("setpriv", "util-linux")];
 
-/// What a MariaDB of our own needs. The last is called by the second.
+/// Needed to start our own MariaDB. The last is called by the second.
 pub const MARIADB: &[Tool] = &[
     tool("mariadbd", "mariadb-server-core"),
     tool("mariadb-install-db", "mariadb-server-core"),
     tool("my_print_defaults", "mariadb-client-core"),
 ];
 
-/// Where Debian's `galera-4`, which comes with the first of [`GALERA`], has what makes servers a cluster.
+/// The library that makes servers a cluster, at its path in Debian's `galera-4`. The first package of [`GALERA`]
+/// installs `galera-4` too.
 pub const GALERA_LIBRARY: &str = "/usr/lib/galera/libgalera_smm.so";
 
-/// What makes three of them a cluster.
+/// Needed to form a cluster of three MariaDB servers.
 pub const GALERA: &[Tool] = &[
     tool("wsrep_sst_rsync", "mariadb-server"),
     tool("rsync", "rsync"),
 ];
 
-/// What gives members of a cluster a network each.
+/// Needed to give each member of a cluster its own network.
 pub const NAMESPACES: &[Tool] = &[tool("ip", "iproute2"), tool("nsenter", "util-linux")];
 
-/// What a Redis of our own needs.
+/// Needed to start our own Redis.
 pub const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
 
-/// What building the proxy needs, whose gzip comes as C sources, and the host, whose allocator does.
+/// Needed to build the proxy, whose gzip library is C source, and the host, whose allocator is.
 pub const COMPILING: &[Tool] = &[tool("cmake", "cmake"), tool("make", "make")];
 
-/// What `fuzz` needs besides: libFuzzer comes as C++ sources.
+/// Needed for `fuzz`, in addition: libFuzzer is C++ source.
 pub const FUZZING: &[Tool] = &[tool("c++", "g++")];
 
-/// What `bench-proxy` needs.
+/// Needed for `bench-proxy`.
 pub const BENCH: &[Tool] = &[
     tool("nginx", "nginx-light"),
     tool("wrk", "wrk"),
@@ -68,30 +70,30 @@ pub const BENCH: &[Tool] = &[
     tool("taskset", "util-linux"),
 ];
 
-/// What counts instructions.
+/// Needed to count instructions.
 pub const COUNTING: &[Tool] = &[tool("valgrind", "valgrind")];
 
-/// What `up --observe` needs, and the tests: `promtool` judges our `/metrics`.
+/// Needed for `up --observe`, and for the tests: `promtool` checks our `/metrics`.
 pub const PROMETHEUS: &[Tool] = &[
     tool("prometheus", "prometheus"),
     tool("promtool", "prometheus"),
 ];
 
-/// What installs and runs newman, which walks through the Postman collection.
+/// Needed to install and run newman, which runs the Postman collection.
 pub const NODE: &[Tool] = &[tool("node", "nodejs"), tool("npm", "npm")];
 
-/// What the load tests need, besides the packages that they install in a folder of their own.
+/// Needed for the load tests, in addition to the packages that they install in their own folder.
 const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
-/// What the tests of the lab's report need: it is a page, and judged by a browser.
+/// Needed for the tests of the lab's report, which is a page that a browser opens.
 pub const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
 
-/// What `bench` needs.
+/// Needed for `bench`.
 pub const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
 /// If something can't be installed.
@@ -105,7 +107,7 @@ pub async fn run(_: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes sure that components can be compiled.
+/// Installs the target for compiling components, unless it is installed.
 pub async fn wasm_target() -> Result<()> {
     let mut rustc = Command::new("rustc");
     rustc
@@ -116,7 +118,7 @@ pub async fn wasm_target() -> Result<()> {
         .await
         .context("asking rustc for its targets")?;
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    // Rust from a Linux distribution has no rustup, but may well have the target.
+    // A Rust from a Linux distribution has no rustup, but may have the target.
     if output.status.success() && folder.is_dir() {
         return Ok(());
     }
@@ -127,7 +129,7 @@ pub async fn wasm_target() -> Result<()> {
     rustup(["target", "add", WASM_TARGET]).await
 }
 
-/// Makes sure that rustfmt and clippy are there.
+/// Installs rustfmt and clippy, unless they are installed.
 pub async fn lint_components() -> Result<()> {
     for (program, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
         let mut command = Command::new(program);
@@ -143,7 +145,7 @@ pub async fn lint_components() -> Result<()> {
     Ok(())
 }
 
-/// The program that merges profiles: one of Rust's own components.
+/// The path of the program that merges profiles, a component of Rust.
 pub async fn llvm_profdata() -> Result<PathBuf> {
     let libraries = PathBuf::from(output_of("rustc", &["--print", "target-libdir"]).await);
     let program = libraries.with_file_name("bin").join("llvm-profdata");
@@ -153,7 +155,7 @@ pub async fn llvm_profdata() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The load generator, built in this repository's folder the first time.
+/// The path of the load generator oha. The first time, it is built in a folder of this repository.
 pub async fn oha() -> Result<PathBuf> {
     const VERSION: &str = "1.16.0";
     let folder = paths::target().join("tools");
@@ -174,26 +176,26 @@ async fn rustup<const N: usize>(args: [&str; N]) -> Result<()> {
     run_step(&format!("rustup {}", args.join(" ")), command).await
 }
 
-/// Makes sure that the programs of `groups` are there, and installs what is missing.
+/// Installs the missing programs of `groups`.
 ///
 /// # Errors
-/// If one can't be installed.
+/// If a program can't be installed.
 pub async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Shown).await
 }
 
-/// The same, beside work that shows itself: only how it ended is said.
+/// As [`tools`], while other work shows its progress: prints only the result.
 ///
 /// # Errors
-/// If one can't be installed.
+/// If a program can't be installed.
 pub async fn tools_beside(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Kept).await
 }
 
-/// Makes sure that MariaDB servers can be a Galera cluster.
+/// Installs what MariaDB servers need to form a Galera cluster.
 ///
 /// # Errors
-/// If something can't be installed, or Galera is not where Debian has it.
+/// If something can't be installed, or Galera's library is not at Debian's path.
 pub async fn galera() -> Result<()> {
     tools(&[GALERA]).await?;
     ensure!(
@@ -203,11 +205,11 @@ pub async fn galera() -> Result<()> {
     Ok(())
 }
 
-/// Where what apt says goes.
+/// Where the output of apt goes.
 #[derive(Clone, Copy)]
 enum Output {
     Shown,
-    /// Into a file, which is named if it fails.
+    /// Into a file, which is named if apt fails.
     Kept,
 }
 
@@ -227,11 +229,11 @@ async fn ensure_installed(groups: &[&'static [Tool]], output: Output) -> Result<
     Ok(())
 }
 
-/// Makes sure that a Python environment can be made.
+/// Installs what a Python environment needs.
 pub async fn python() -> Result<()> {
     tools(&[PYTHON]).await?;
     if !has_venv().await? {
-        // Debian's python3 comes without it.
+        // Debian's python3 does not include the module.
         install("python3's module venv", vec!["python3-venv"], Output::Shown).await?;
         ensure!(
             has_venv().await?,
@@ -260,7 +262,7 @@ async fn install(missing: &str, mut packages: Vec<&str>, output: Output) -> Resu
         let by_hand = format!("sudo sh xtask/install-packages.sh {}", packages.join(" "));
         bail!("not installed: {missing}. Run `{by_hand}`, then try again");
     };
-    // Not killed with us: it has something to clean up, and apt is best left to finish.
+    // Not killed together with us: the script has to clean up, and apt should always finish.
     command
         .arg("xtask/install-packages.sh")
         .args(&packages)
@@ -288,7 +290,7 @@ fn missing(groups: &[&'static [Tool]]) -> Vec<&'static Tool> {
         .collect()
 }
 
-/// A shell with root's rights, if we may have one without asking for a password.
+/// A shell with root's rights, if that needs no password.
 async fn as_root() -> Result<Option<Command>> {
     let id = Command::new("id")
         .arg("-u")

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a shell reports for a command that Ctrl-C ended.
+/// The exit code that a shell reports for a command that Ctrl-C ended.
 pub const INTERRUPTED: u8 = 130;
 
-/// Ctrl-C, `kill`, and a terminal that was closed.
+/// SIGINT (Ctrl-C), SIGTERM (`kill`) and SIGHUP (a closed terminal).
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -14,7 +14,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// From here on these signals no longer end the process by themselves.
+    /// From here on, these signals no longer end the process by themselves.
     pub fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
         Ok(Self {
@@ -24,7 +24,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next of these signals.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all that CI runs, in the order of what fails fastest.
+//! `cargo xtask test`: everything that CI runs; what fails fastest comes first.
 
 use std::process::ExitCode;
 
@@ -16,8 +16,8 @@ use xtask::{build, contract, deny, kubernetes};
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
     filter: Option<String>,
-    /// Run the tests on MySQL in the place of MariaDB: a mysqld, the folder that MySQL was unpacked to, or a server that
-    /// runs for nothing else, as mysql://user:password@host:port
+    /// Run the tests on MySQL instead of MariaDB: a mysqld, the folder of an unpacked MySQL, or the URL of a server
+    /// that is used for nothing else, as mysql://user:password@host:port
     #[arg(long, value_name = "PATH|URL")]
     mysql: Option<TestMysql>,
 }
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     cargo_step("docs", doc).await?;
     build::components().await?;
     build::test_guest().await?;
-    // There are no doc tests; cargo would close with their empty summaries.
+    // There are no doc tests; without these flags, cargo would print their empty summaries.
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
     test.args(options.filter);
     if let Some(mysql) = &options.mysql {
@@ -48,17 +48,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tests of Galera and of the short chaos want more of Debian than the others, and skip themselves without it.
+/// The tests of Galera and of the short chaos need additional Debian packages, and skip themselves without them.
 async fn galera_if_possible() {
     if let Err(error) = setup::galera().await {
         eprintln!("  the tests with Galera are skipped: {error:#}");
     }
 }
 
-/// The components are linted twice: natively with their unit tests, and as what they are.
+/// Components are linted twice: natively with their unit tests, and as WebAssembly.
 async fn lint() -> Result<()> {
     let mut native = cargo(["clippy", "--workspace", "--all-targets"]);
-    // Or nobody would notice that the micro-benchmarks no longer build.
+    // With this feature, lints also notice if the micro-benchmarks no longer build.
     native.args(["--features", "store-host/micro", "--", "-D", "warnings"]);
     cargo_step("lints", native).await?;
     let mut wasm = cargo(["clippy", "--target", "wasm32-wasip2"]);

@@ -1,5 +1,5 @@
-//! `cargo xtask up`: all that a running store needs is built and installed here, at the same time, and handed over to
-//! the program that runs it.
+//! `cargo xtask up`: builds and installs everything that a running store needs, at the same time, and hands over to the
+//! program that runs the store.
 
 use std::process::ExitCode;
 
@@ -28,16 +28,16 @@ async fn compile() -> Result<()> {
     build::programs_after(&front(2), &programs).await
 }
 
-/// What is always done: both builds and the start, which says its own steps. What is missing on this machine is installed
+/// The steps that every run has: both builds, and the start, which prints its own steps. Missing packages are installed
 /// before and beside them.
 const STEPS: u32 = 3;
 
-/// What a step's title begins with.
+/// The start of a step's title.
 fn front(step: u32) -> String {
     format!("step {step} of {STEPS}: ")
 }
 
-/// The servers that no URL names, which we start ourselves.
+/// The servers that we start ourselves, because no URL names them.
 fn servers(rest: &ForwardedArgs) -> Vec<&'static [Tool]> {
     let mut groups = Vec::new();
     if !given(rest, "--mysql-url") {

@@ -1,9 +1,10 @@
-//! What Redis holds: every key, lifetime and field, and how orders and stock are written in them.
+//! The Redis keys, lifetimes and fields of the store, and how orders and stock are encoded in them.
 //!
-//! Redis is a cache of MySQL. To the components it is one server: one call of the script works on many keys, and an epoch
-//! belongs to the server that holds [`STATE`] (ADR 13). In a Redis Cluster the keys of a store must therefore lie in one
-//! slot, which a [`KeyPrefix`](crate::settings::KeyPrefix) with a hash tag brings about. Scripts get each key that they use
-//! in `KEYS`, and make none by themselves. Names here are without the prefix: `guest` puts it before each key that it sends.
+//! Redis is a cache of MySQL. Components treat Redis as one server: one script call works on many keys, and an epoch
+//! belongs to the server that holds [`STATE`] (ADR 13). In a Redis Cluster all keys of a store must therefore lie in
+//! one slot; a [`KeyPrefix`](crate::settings::KeyPrefix) with a hash tag ensures that. Scripts receive every key that
+//! they use in `KEYS` and build no keys themselves. The key names here lack the prefix: `guest` puts it before each key
+//! that it sends.
 
 use std::time::Duration;
 
@@ -15,49 +16,52 @@ use crate::stock::{StockLevel, StockedProduct};
 
 pub use crate::cache_script::CacheScript;
 
-/// Who refreshes: a random token of the one instance that does. Beside it, under [`number_key`], is its holder's number.
+/// The lease of the report refresh. Its value is a random token of the one instance that refreshes; the key
+/// [`number_key`] of the lease holds the number of its holder.
 pub const LEASE: &str = "lease:report-refresh";
 
-/// How long a lease is good for. Its holder renews it between batches of work, each of which takes well under a second.
+/// How long a lease is valid. The holder renews it between batches of work, each of which takes well under a second.
 pub const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 
-/// Set after a refresh for one interval: while it lives, nobody else need refresh.
+/// Set after a refresh, for one interval. While this key exists, no other instance needs to refresh.
 pub const REFRESHED: &str = "report:refreshed";
 
-/// Which epoch Redis is in, and the last beat it has seen: what MySQL's `cache_state` must agree with. See ADR 13.
+/// The epoch that Redis is in, and the last beat that Redis has seen. Both must agree with MySQL's `cache_state` (ADR
+/// 13).
 pub const STATE: &str = "cache:state";
 
-/// Whoever begins a new epoch holds this, so that it is done once at a time.
+/// The lock of an instance that begins a new epoch, so that only one instance at a time does so.
 pub const CHANGING: &str = "cache:changing";
 
-/// Another epoch begins at the earliest so long after the last, and so long after the last one was doubted: where Redis
-/// refuses one write and takes the next, the cache is left alone for a while rather than doubted again and again.
+/// The least time between two epochs, and between a doubt about an epoch and the next epoch. If Redis refuses one write
+/// and accepts the next, the cache stays unused for this long rather than being doubted again and again.
 pub const EPOCH_AT_LEAST: Duration = Duration::from_secs(10);
 
-/// How long an instance believes what it read of `cache_state`.
+/// How long an instance trusts what it read from `cache_state`.
 pub const TRUST_LIFETIME: Duration = Duration::from_millis(500);
 
-/// An epoch that has been doubted for so long is trusted by no instance: twice [`TRUST_LIFETIME`], for clocks that run at
-/// different speeds.
+/// Once an epoch has been doubted for this long, no instance trusts it any more. Twice [`TRUST_LIFETIME`], to allow for
+/// clocks that run at different speeds.
 pub const DOUBT_SETTLED: Duration = Duration::from_secs(1);
 
-/// How long an order or a stock level stays in Redis after it was written. Redis holds what was asked for or changed in
-/// that time, and not every order ever made.
+/// How long an order or a stock level stays in Redis after a write. So Redis holds only what was requested or changed
+/// in that time, not every order ever placed.
 pub const ENTRY_LIFETIME: Duration = Duration::from_secs(600);
 
-/// How long a writer's mark holds if nobody ends it: longer than any transaction lives.
+/// How long a writer's mark lasts if the writer does not end it: longer than any transaction lives.
 pub const MARK_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// How long a reader has the right to write what it missed. One that died keeps others from it for no longer.
+/// How long a reader may write what it did not find in Redis. If the reader dies, others have to wait no longer than
+/// this.
 pub const TURN_LIFETIME: Duration = Duration::from_secs(5);
 
-/// The turn of a transaction, by a random number of its own, at all that it changes. The script tells it from a reader's by
-/// its first letter.
+/// The name of a transaction's turn, made from a random number. One transaction uses one turn for everything that it
+/// changes. The script tells a writer's turn from a reader's by the first letter.
 pub fn turn_of_writer(number: u64) -> String {
     format!("w{number:016x}")
 }
 
-/// Where a report's finished body is.
+/// The key of a report's finished body.
 pub const fn report_key(report: Report) -> &'static str {
     match report {
         Report::HighestSpenders => "report:highest-spenders",
@@ -65,8 +69,9 @@ pub const fn report_key(report: Report) -> &'static str {
     }
 }
 
-/// How long a report's body lives from the moment at which it was right. Twice the interval: with a refresh task it never
-/// expires, and without one, as under plain Spin, its expiry is how a reader notices. What is left of it tells its age.
+/// How long a report's body lives, counted from the moment at which the report was correct. Twice the interval: with a
+/// refresh task the body never expires; without one, as under plain Spin, its expiry tells a reader to make the report
+/// anew. The remaining lifetime tells the report's age.
 pub fn report_lifetime(interval: Duration) -> Duration {
     interval * 2
 }
@@ -76,7 +81,7 @@ pub fn key(entity: Entity, id: i64) -> String {
     format!("{}{id}", prefix(entity))
 }
 
-/// The id in a key of `entity`, if it is one.
+/// The id in a key of `entity`, or `None` if `key` is not such a key.
 pub fn id_in_key(entity: Entity, key: &str) -> Option<i64> {
     let id = key.strip_prefix(prefix(entity))?.parse().ok()?;
     (self::key(entity, id) == key).then_some(id)
@@ -87,8 +92,8 @@ pub fn pattern(entity: Entity) -> String {
     format!("{}*", prefix(entity))
 }
 
-/// Where the number of the last holder of a lease is. In braces, so that it is in the lease's slot of a Redis Cluster; a
-/// hash tag in the prefix counts instead, as it comes first.
+/// The key that holds the number of a lease's last holder. The braces put it into the same Redis Cluster slot as the
+/// lease. If the prefix has a hash tag, Redis uses that one instead, because it comes first.
 pub fn number_key(key: &str) -> String {
     format!("{{{key}}}:number")
 }
@@ -113,7 +118,8 @@ pub fn order_values(order: &Order) -> [String; 3] {
     ]
 }
 
-/// The order in the values of [`ORDER_FIELDS`], or `None` if one is missing or wrong: then MySQL is asked instead.
+/// Decodes an order from the values of [`ORDER_FIELDS`]. `None` if a value is missing or malformed; the caller then
+/// asks MySQL.
 pub fn order_from_values(order_id: i64, values: [Option<String>; 3]) -> Option<Order> {
     let [user_id, total_amount, items] = values;
     let items: Vec<OrderItem> = serde_json::from_str(&items?).ok()?;
@@ -151,7 +157,8 @@ pub fn stock_values(product: &StockedProduct) -> [String; 5] {
     ]
 }
 
-/// The product in the values of [`STOCK_FIELDS`], or `None` if one is missing or wrong: then MySQL is asked instead.
+/// Decodes a product from the values of [`STOCK_FIELDS`]. `None` if a value is missing or malformed; the caller then
+/// asks MySQL.
 pub fn stock_from_values(product_id: i64, values: [Option<String>; 5]) -> Option<StockedProduct> {
     let [quantity, name, sku, unit_price, version] = values;
     let unit_price: Cents = unit_price?.parse().ok()?;
@@ -167,7 +174,7 @@ pub fn stock_from_values(product_id: i64, values: [Option<String>; 5]) -> Option
     })
 }
 
-/// The fields of an entity that a change to it makes untrue.
+/// The fields that become wrong when the entity changes.
 pub const fn changing_fields(entity: Entity) -> &'static [&'static str] {
     match entity {
         Entity::Order => &ORDER_FIELDS,
@@ -175,18 +182,19 @@ pub const fn changing_fields(entity: Entity) -> &'static [&'static str] {
     }
 }
 
-/// A value and how many milliseconds its key lives, together: apart, a write could come between them.
+/// Reads a value and its remaining lifetime in milliseconds in one script: between two commands, a write could come.
 pub const GET_WITH_LIFETIME: &str =
     "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
 
-/// What the server that holds a key says of itself, and the key's value, together: apart, two servers could answer, and
-/// in a Redis Cluster a command without a key leads to any.
+/// Reads the `INFO` of the server that holds a key, and the key's value, in one script: two commands could reach two
+/// servers, and in a Redis Cluster a command without a key may go to any server.
 pub const GET_WITH_SERVER: &str =
     "return {redis.call('INFO', 'server'), redis.call('GET', KEYS[1])}";
 
-/// Takes a lease if nobody has it, and gives its holder a number greater than that of any before, or 0 if it is taken.
-/// `KEYS`: the lease, and its last number; `ARGV`: the token and the lifetime in milliseconds. The number is not below
-/// the time in microseconds, so that it grows even if Redis lost the last one.
+/// Takes a lease if it is free. Answers the holder's number, which is greater than the number of every earlier holder,
+/// or 0 if the lease is taken. `KEYS`: the lease, and the key of its last number; `ARGV`: the token, and the lifetime
+/// in milliseconds. The number is at least the server's time in microseconds, so that numbers grow even if Redis lost
+/// the last one.
 pub const TAKE_LEASE: &str = "\
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 local time = redis.call('TIME')
@@ -195,7 +203,7 @@ local number = math.max(time[1] * 1000000 + time[2], last + 1)
 redis.call('SET', KEYS[2], string.format('%.0f', number))
 return number";
 
-/// Lets a lease live on if it is still the caller's. `ARGV`: the token and the lifetime in milliseconds.
+/// Extends a lease if it is still the caller's. `ARGV`: the token and the lifetime in milliseconds.
 pub const RENEW_LEASE: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
@@ -205,9 +213,9 @@ pub const RELEASE_LEASE: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])";
 
-/// Puts a report in place, unless it was written by a later holder of the lease. `KEYS`: the report, and the number of who
-/// wrote it last; `ARGV`: the writer's number, the body, and the lifetime in milliseconds. Answers 1 if the report is
-/// another than before, 0 if it is the same and lives on, and -1 if it was refused.
+/// Stores a report, unless a later holder of the lease has written it. `KEYS`: the report, and the number of its last
+/// writer; `ARGV`: the writer's number, the body, and the lifetime in milliseconds. Answers 1 if the body changed, 0 if
+/// it is the same and only its lifetime was extended, and -1 if the write was refused.
 pub const PUT_REPORT: &str = "\
 local last = tonumber(redis.call('GET', KEYS[2]) or 0)
 if last > tonumber(ARGV[1]) then return -1 end

@@ -1,26 +1,29 @@
-//! The script by which orders and stock are read and written in Redis. It runs as a whole, so nothing comes between its
-//! commands.
+//! The Lua script that reads and writes orders and stock in Redis. Redis runs it as a whole, so no other command comes
+//! between its commands.
 //!
-//! Each epoch has a script of its own, called by its digest. A server into which it was never loaded, such as a replica
-//! that has become the master and lacks the last writes, or one that was restarted with old data, does not know it and
-//! refuses: what such a server holds is neither read nor relied on.
+//! Each epoch has its own script, and components call it by its digest. A server that never loaded the script refuses
+//! the call. Examples are a replica that became the master without the last writes, and a server that was restarted
+//! with old data: the store neither reads nor relies on what such a server holds.
 
 use sha1::{Digest as _, Sha1};
 
 use crate::settings::KeyPrefix;
 
-/// Works on `KEYS`, one after the other; `ARGV` is what to do, a lifetime in milliseconds, and for each key the same number
-/// of arguments: whose turn it is, and fields or fields and values. Answers for how many keys it was done. A hash's `epoch`
-/// says when it was written, and its `turn` who may write it: whoever has the turn knows what MySQL will hold, and as long
-/// as there is one the hash shows nothing that may change. What is no hash at one of our keys, somebody else wrote: it goes.
+/// Works on `KEYS`, one after the other. `ARGV` holds the operation, a lifetime in milliseconds, and for each key the
+/// same number of arguments: the name of a turn, then fields or pairs of field and value. Answers for how many keys the
+/// operation was done.
 ///
-/// - `load`: nothing; the script is known from then on.
-/// - `read`, of one key: the fields, if all are there and it is nobody's turn. Otherwise nothing, and the reader has the
-///   turn unless another has.
-/// - `mark`: the turn of a writer, before it commits. Whoever had it before has lost it.
-/// - `put`, `move`, `drop`: the end of a turn, with the fields, with some fields of a hash that has the others, or with
-///   the end of the hash. Refused if the turn has passed to another. A writer that finds nobody's turn has lost its
-///   mark: nobody knows what was written since.
+/// A hash's `epoch` says in which epoch it was written, and its `turn` says who may write it. The holder of the turn
+/// knows what MySQL will hold; while a turn is set, the hash shows no field that may change. A key of ours that is not
+/// a hash was written by another program; the script deletes it.
+///
+/// - `load`: does nothing, but Redis knows the script afterwards.
+/// - `read`, of one key: answers the fields, if the hash has all of them and no turn is set. Otherwise answers nothing,
+///   and gives the reader the turn unless another holds it.
+/// - `mark`: gives the turn to a writer, before the writer commits. An earlier holder loses the turn.
+/// - `put`, `move`, `drop`: end a turn. `put` writes all fields, `move` writes some fields of a hash that has the
+///   others, `drop` deletes the hash. Refused if the turn has passed to another holder. If no turn is set, the writer's
+///   mark was lost, and nobody knows what was written since: the hash is deleted.
 const BODY: &str = r"
 local what, lifetime = ARGV[1], ARGV[2]
 if what == 'load' then return 1 end
@@ -98,15 +101,15 @@ return done
 /// The script of one epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheScript {
-    /// What Redis runs.
+    /// The Lua text that Redis runs.
     pub text: String,
-    /// What it is called by once Redis knows it: its SHA-1 in hexadecimal, as Redis computes it.
+    /// The SHA-1 of the text in hexadecimal, as Redis computes it. `EVALSHA` takes this once Redis knows the script.
     pub digest: String,
 }
 
 impl CacheScript {
-    /// The script of `epoch` of the store whose keys begin so. The prefix is in it, as a comment, so that no store knows the
-    /// script of another on the same server.
+    /// The script of `epoch`, for the store whose keys begin with `prefix`. The text has the prefix as a comment, so
+    /// that two stores on one server never share a script.
     pub fn of(epoch: i64, prefix: &KeyPrefix) -> Self {
         let text = format!("local epoch = {epoch} -- {}{BODY}", prefix.as_str());
         let digest = Sha1::digest(&text);

@@ -1,16 +1,16 @@
-//! What placing and undoing orders changes besides the orders themselves: stock, report totals, Redis.
+//! What placing and deleting orders changes besides the orders themselves: stock, report totals, Redis.
 
 use std::collections::BTreeMap;
 
 use crate::Cents;
 use crate::orders::{Line, Order};
 
-/// What users and the stock owe to one or more orders. Negative where orders are undone.
+/// How one or more orders change the stock and the users' totals. The numbers are negative where orders are deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sale {
     /// Pieces sold, by ascending product; each product once.
     pub lines: Vec<Line>,
-    /// Who bought, and for how much, by ascending user; each user once.
+    /// Each buyer with the amount spent, by ascending user; each user once.
     pub buyers: Vec<(i64, Cents)>,
 }
 
@@ -36,13 +36,13 @@ impl Sale {
         }
     }
 
-    /// What deleting orders of a user changes, given their total and their lines added up for each product.
+    /// What deleting orders of one user changes, given their total amount and their lines added up per product.
     pub fn undone(user_id: i64, total_amount: Cents, lines: Vec<Line>) -> Self {
         let buyers = vec![(user_id, total_amount)];
         Self { lines, buyers }.reversed()
     }
 
-    /// The same with each number negated: what undoing the orders changes.
+    /// The same sale with every number negated: what deleting the orders changes.
     #[must_use]
     pub fn reversed(mut self) -> Self {
         for line in &mut self.lines {
@@ -55,7 +55,7 @@ impl Sale {
     }
 }
 
-/// A thing in Redis that has to follow MySQL.
+/// A kind of thing that Redis holds as a copy of MySQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entity {
     /// An order's hash.
@@ -64,10 +64,10 @@ pub enum Entity {
     Product,
 }
 
-/// An order or a stock level that a transaction changes, and that Redis must not show until it has.
+/// An order or a stock level that a transaction changes. Redis must not show it until the transaction has committed.
 pub type Subject = (Entity, i64);
 
-/// What a transaction changed that placed or undid `orders`, and moved the stock of `lines`.
+/// What a transaction changed that placed or deleted `orders` and moved the stock of `lines`.
 pub fn changed(orders: &[i64], lines: &[Line]) -> Vec<Subject> {
     let orders = orders.iter().map(|&id| (Entity::Order, id));
     let products = lines.iter().map(|line| (Entity::Product, line.product_id));

@@ -1,17 +1,17 @@
-//! JSON numbers by their text. An `f64` would round first: `19.99000000000000000001` would be the price `19.99`, and
-//! `2.00000000000000000001` the quantity 2.
+//! Reads JSON numbers from their text. An `f64` would round first: `19.99000000000000000001` would become the price
+//! `19.99`, and `2.00000000000000000001` the quantity 2.
 
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Most digits that always fit an `i64`.
+/// The most digits that an `i64` can always hold.
 const MAX_DIGITS: usize = 18;
 
-/// Reads a JSON number as it is written.
+/// The text of a JSON number, as the client wrote it.
 ///
 /// # Errors
-/// If it is no number.
+/// If the value is not a number.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     match raw.as_bytes() {
@@ -23,15 +23,15 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de st
     }
 }
 
-/// The same for `#[serde(deserialize_with)]` of a field that keeps the text.
+/// As [`text`], for `#[serde(deserialize_with)]` on a field that keeps the text.
 ///
 /// # Errors
-/// If it is no number.
+/// If the value is not a number.
 pub(crate) fn owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer).map(str::to_owned)
 }
 
-/// How many times `10^-decimals` a JSON number is, or `None` if it is finer than that or does not fit.
+/// The number in units of `10^-decimals`, or `None` if it has more decimals or does not fit.
 pub(crate) fn scaled(number: &str, decimals: i64) -> Option<i64> {
     let (negative, number) = match number.strip_prefix('-') {
         Some(number) => (true, number),
@@ -45,7 +45,7 @@ pub(crate) fn scaled(number: &str, decimals: i64) -> Option<i64> {
     if significant.is_empty() {
         return Some(0);
     }
-    // What has an exponent of more than 64 bits can't fit: no body is long enough to make up for it by its digits.
+    // An exponent of more than 64 bits can't fit: no body is long enough to make up for it by its digits.
     let exponent: i64 = exponent.parse().ok()?;
     let zeros = exponent
         .checked_add(decimals)?
@@ -59,7 +59,7 @@ pub(crate) fn scaled(number: &str, decimals: i64) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// What a JSON value is that is no number, by how it begins.
+/// Names the type of a JSON value that is not a number, by its first byte.
 fn kind(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'"') => "a string",

@@ -1,19 +1,19 @@
-//! E-mail addresses, by the form that RFC 5321, section 4.1.2, gives a mailbox and RFC 6531 opens to all scripts.
+//! E-mail addresses, in the form of a mailbox of RFC 5321, section 4.1.2, with all scripts as RFC 6531 allows.
 //!
-//! Only a message to an address proves it. Of the forms that nobody is given, local parts in quotes and numeric
-//! addresses in brackets, none is accepted: they would bring white space, brackets and quotes with them.
+//! Only sending a message can prove that an address exists. Two forms are refused: local parts in quotes and numeric
+//! addresses in brackets. Real users don't have them, and they would let white space, brackets and quotes in.
 
 use crate::text::is_visible;
 
-/// Longest part before the `@`, and longest part after it (RFC 5321, section 4.5.3.1), counted in characters as the
-/// column `users.email` is, which is as wide as both and the `@`.
+/// The longest local part (before the `@`) and the longest domain (RFC 5321, section 4.5.3.1). Counted in characters,
+/// as the column `users.email` counts; that column has room for both and the `@`.
 const MAX_LOCAL_CHARS: usize = 64;
 const MAX_DOMAIN_CHARS: usize = 255;
 
-/// Longest name between two dots of a domain (RFC 1035, section 2.3.4).
+/// The longest label of a domain name (RFC 1035, section 2.3.4).
 const MAX_LABEL_CHARS: usize = 63;
 
-/// What an atom may have besides letters and digits (RFC 5322, section 3.2.3).
+/// The characters that an atom may have besides letters and digits (RFC 5322, section 3.2.3).
 const ATOM_MARKS: &str = "!#$%&'*+-/=?^_`{|}~";
 
 /// Whether the text has the form of an address.
@@ -39,7 +39,7 @@ fn is_domain(text: &str) -> bool {
     text.chars().count() <= MAX_DOMAIN_CHARS && text.split('.').all(is_label)
 }
 
-/// A letter or digit of ASCII, or anything visible beyond it.
+/// An ASCII letter or digit, or any visible character outside ASCII.
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphanumeric() || (!c.is_ascii() && is_visible(c))
 }

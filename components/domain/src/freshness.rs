@@ -1,4 +1,4 @@
-//! How long an answer made from a report may be shown by whoever keeps it.
+//! How long a cache may show an answer that was made from a report.
 
 use std::time::{Duration, Instant};
 
@@ -6,27 +6,28 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::cache::report_lifetime;
 
-/// How much older than the refresh interval a report may be shown while somebody fetches the next one.
+/// How much older than the refresh interval a shown report may be, while a cache fetches the next one.
 pub const SLACK: Duration = Duration::from_secs(2);
 
-/// What may be done with one answer, in whole seconds.
+/// How long an answer may be reused, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
-    /// It is as good as a new one for so long: until the next refresh is due, rounded up, and at least a second, so that
-    /// nobody who keeps it asks more often than that.
+    /// For this long the answer counts as fresh: until the next refresh is due, rounded up, and at least one second, so
+    /// that a cache asks at most once a second.
     pub fresh_seconds: u64,
-    /// For so much longer it may be shown while a new one is on its way. Both together are rounded down.
+    /// For this much longer a cache may show the answer while it fetches a new one. The sum of both fields is rounded
+    /// down.
     pub stale_seconds: u64,
 }
 
 impl Freshness {
-    /// For an answer that must not be shown again: it was made for one request, or the next one is overdue.
+    /// For an answer that must not be reused: it was made for one request, or the next refresh is overdue.
     pub const NONE: Self = Self {
         fresh_seconds: 0,
         stale_seconds: 0,
     };
 
-    /// For a report whose key lives for `left` more: it was given its whole lifetime when the report was right.
+    /// For a report whose key has the lifetime `left`. The key got its full lifetime when the report was correct.
     pub fn of_report(left: Duration, interval: Duration) -> Self {
         let age = report_lifetime(interval).saturating_sub(left);
         let until_next = interval.saturating_sub(age);
@@ -40,13 +41,13 @@ impl Freshness {
     }
 }
 
-/// A number that tells bodies apart: XXH64, which takes WebAssembly's own 64-bit arithmetic and no wider.
+/// A hash that tells bodies apart: XXH64, because it needs only 64-bit arithmetic, which WebAssembly has.
 pub fn fingerprint(body: &[u8]) -> u64 {
     xxh64(body, 0)
 }
 
-/// What was left of a report's lifetime when its body was read with it. Whoever reads the body alone later, and finds
-/// it unchanged, knows by this what is left then.
+/// The remaining lifetime of a report, noted when its body was read. A later reader that reads only the body, and finds
+/// it unchanged, computes the lifetime that is left from this.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportDate {
     fingerprint: u64,
@@ -55,10 +56,11 @@ pub struct ReportDate {
 }
 
 impl ReportDate {
-    /// After that both are read anew: the refresh lets a report that is still right live on, which its body does not show.
+    /// How long the note is valid. Then body and lifetime are read again, because a refresh extends the lifetime of a
+    /// report that is still correct, and the body does not show that.
     pub const GOOD_FOR: Duration = Duration::from_secs(1);
 
-    /// Notes what was left of a report's lifetime. It and the body were read together, after `read_at`.
+    /// Notes the remaining lifetime of a report. Body and lifetime were read together, after `read_at`.
     pub fn new(body: &[u8], left: Duration, read_at: Instant) -> Self {
         Self {
             fingerprint: fingerprint(body),
@@ -67,7 +69,7 @@ impl ReportDate {
         }
     }
 
-    /// What is left of the lifetime of a report that has this body now; `None` if that must be read anew.
+    /// The remaining lifetime of the report that now has this body, or `None` if the lifetime must be read again.
     pub fn left(&self, body: &[u8], now: Instant) -> Option<Duration> {
         let age = now.saturating_duration_since(self.read_at);
         let is_known = age < Self::GOOD_FOR && self.fingerprint == fingerprint(body);
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(expiring.left(b"[1]", read_at + later), Some(Duration::ZERO));
     }
 
-    /// The interval was longer when the key was written, or shorter.
+    /// The interval was longer, or shorter, when the key was written.
     #[test]
     fn after_the_interval_changed_no_more_is_promised_than_it_allows() {
         let longer = Freshness::of_report(Duration::from_secs(7200), MINUTE);

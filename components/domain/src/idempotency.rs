@@ -1,6 +1,7 @@
-//! `Idempotency-Key`: the same key, route and body get the first answer again, and nothing happens twice.
+//! `Idempotency-Key`: a repeated request with the same key, route and body gets the first answer, and nothing is done
+//! twice.
 //!
-//! Keys and bodies are kept as SHA-256: a fixed size in the database, and nothing that a client wrote.
+//! Keys and bodies are stored as SHA-256: a fixed size in the database, and nothing that a client wrote.
 
 use std::fmt::Write as _;
 
@@ -8,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 
-/// Longest key that is accepted.
+/// The longest key that is accepted, in bytes.
 const MAX_KEY_LENGTH: usize = 255;
 
-/// A key that a client sent.
+/// A key that a client sent, as its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     sha256: String,
@@ -34,7 +35,7 @@ impl IdempotencyKey {
         })
     }
 
-    /// What the key stands for: this request, and only one to the same route with the same body.
+    /// Ties the key to this request: only a request to the same route with the same body may use it.
     pub fn claim(self, route: Route, body: &[u8]) -> Claim {
         Claim {
             key_sha256: self.sha256,
@@ -57,8 +58,8 @@ pub enum Route {
 }
 
 impl Route {
-    /// What is hashed before a body. Nothing for orders: they had keys first, and those are still remembered. None of the
-    /// others is the beginning of an order's body.
+    /// The bytes that are hashed before a body. None for orders: orders had keys before other routes did, and keys
+    /// stored then are still valid. No other mark can be the beginning of an order's body.
     const fn mark(self) -> &'static [u8] {
         match self {
             Self::Orders => b"",
@@ -69,41 +70,41 @@ impl Route {
     }
 }
 
-/// A request under its key.
+/// A request together with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The key, hashed.
+    /// The SHA-256 of the key.
     pub key_sha256: String,
-    /// The request's route and body, hashed.
+    /// The SHA-256 of the request's route and body.
     pub request_sha256: String,
 }
 
-/// What the database holds under a key.
+/// What the database stores for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// The first request's route and body, hashed.
+    /// The SHA-256 of the first request's route and body.
     pub request_sha256: String,
-    /// The number that the first request was answered: of its order, user or product. Of a stock, the product if a row
-    /// was added, and 0 otherwise.
+    /// The number that the first request was answered with: the id of its order, user or product. For a stock, the
+    /// product id if a row was added, and 0 otherwise.
     pub answer: i64,
-    /// Whether it is older than keys are kept: 24 hours, judged by the database's clock.
+    /// Whether the key is older than 24 hours, which is how long keys are kept, by the database's clock.
     pub expired: bool,
 }
 
-/// What to do about a key that was used before.
+/// What to do with a key that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recall {
-    /// Answer what the first request was answered.
+    /// Answer with the answer of the first request.
     Replay(i64),
-    /// Forget the key and go on as if it were new.
+    /// Delete the old key and treat this key as new.
     Forget,
 }
 
 impl Claim {
-    /// Compares with what is remembered.
+    /// Compares the request with the stored key.
     ///
     /// # Errors
-    /// [`StoreError::Unacceptable`] if the key stands for another request.
+    /// [`StoreError::Unacceptable`] if the key was used for another request.
     pub fn recall(&self, remembered: &KeyRecord) -> Result<Recall, StoreError> {
         if remembered.expired {
             return Ok(Recall::Forget);

@@ -1,7 +1,7 @@
-//! The store's rules: what an order is, what it costs, what it does to stock and to the reports.
+//! The store's rules: what an order is, what it costs, and how it changes stock and reports.
 //!
-//! Nothing here does I/O or knows of HTTP, SQL or Spin, so every rule is tested natively. The components
-//! (`orders`, `stocks`, `reports`) read, ask these functions, and write.
+//! Nothing here does I/O or knows of HTTP, SQL or Spin, so every rule has native unit tests. The components (`orders`,
+//! `stocks`, `reports`) read data, call these functions, and write the result.
 
 pub mod cache;
 mod cache_script;

@@ -1,4 +1,4 @@
-//! Money as whole cents: exact in code, DECIMAL in the database, a JSON number on the wire.
+//! Money in whole cents: exact in code, DECIMAL in the database, a JSON number on the wire.
 
 use std::fmt;
 use std::iter::Sum;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decimal;
 
-/// Beyond this many cents an `f64` no longer tells two neighbouring amounts apart (2^53, rounded down).
+/// Above this many cents (2^53, rounded down), an `f64` can't tell two neighbouring amounts apart.
 const EXACT_CENTS: f64 = 9.0e15;
 
 /// An amount of money in cents. Negative amounts are corrections, as when an order is deleted.
@@ -30,22 +30,23 @@ impl Cents {
         self.0
     }
 
-    /// The amount that a JSON number stands for, or `None` if it has more than two decimals or is out of range.
+    /// The amount of a JSON number, or `None` if it has more than two decimals or is out of range.
     pub fn from_number(number: f64) -> Option<Self> {
         let cents = (number * 100.0).round();
         if !cents.is_finite() || cents.abs() > EXACT_CENTS {
             return None;
         }
-        // Multiplying may round, so the division decides: it gives the double nearest to the decimal, as parsing did.
+        // The multiplication may round, so the division decides: it yields the double nearest to the decimal, as
+        // parsing did.
         (cents / 100.0 == number).then_some(Self(cents as i64))
     }
 
-    /// The amount that the text of a JSON number says, or `None` if it has more than two decimals or is out of range.
+    /// The amount in the text of a JSON number, or `None` if it has more than two decimals or is out of range.
     pub fn from_decimal(number: &str) -> Option<Self> {
         decimal::scaled(number, 2).map(Self)
     }
 
-    /// The amount as the number the wire carries.
+    /// The amount as the JSON number on the wire.
     pub fn as_number(self) -> f64 {
         self.0 as f64 / 100.0
     }
@@ -75,7 +76,7 @@ impl Sum for Cents {
     }
 }
 
-/// The amount as DECIMAL parameters and Redis hold it: `3999.98`.
+/// Formats the amount as DECIMAL parameters and Redis hold it: `3999.98`.
 impl fmt::Display for Cents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -84,12 +85,12 @@ impl fmt::Display for Cents {
     }
 }
 
-/// A text is not an amount as [`Cents`] displays it.
+/// The text is not an amount in the format of [`Cents`]'s `Display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an amount with two decimals")]
 pub struct ParseCentsError;
 
-/// Reads what `Display` writes: an optional minus, digits, a point and two decimals.
+/// Parses the format of `Display`: an optional minus, digits, a point and two decimals.
 impl FromStr for Cents {
     type Err = ParseCentsError;
 

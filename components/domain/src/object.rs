@@ -1,5 +1,5 @@
-//! Objects as JSON has them. What serde derives for a struct also reads an array, field by field in order: nobody who
-//! writes `["Ann","a@x.y"]` means a user.
+//! JSON objects only. What serde derives for a struct also accepts an array with the fields in order, but a client that
+//! writes `["Ann","a@x.y"]` does not mean a user.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A `T` that was written as a JSON object, and as nothing else.
+/// A `T` that was read from a JSON object, and from nothing else.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -21,7 +21,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 /// Reads a list of objects, for `#[serde(deserialize_with)]`.
 ///
 /// # Errors
-/// If it is no list, or one of its members is no object of a `T`.
+/// If the value is not a list, or a member is not the object of a `T`.
 pub(crate) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -1,4 +1,4 @@
-//! Orders: from what a client asks for, through prices, to what is stored, and to what it does to the rest.
+//! Orders: the client's request, its prices, the stored order, and how an order's rows are assembled.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cents, StoreError, object, whole};
 
-/// Most pieces of one product in one order: far above any real order, far below what the columns hold.
+/// The most pieces of one product in one order: far above any real order, far below what the columns can hold.
 pub const MAX_QUANTITY: i64 = 1_000_000;
 
-/// Most different products in one order: bounds its transaction, and the size of its statements.
+/// The most different products in one order. It bounds the order's transaction and the size of its statements.
 pub const MAX_LINES: usize = 500;
 
-/// What `orders.total_amount`, a DECIMAL(12, 2), can hold.
+/// The largest amount that `orders.total_amount`, a DECIMAL(12, 2), can hold.
 const MAX_TOTAL: Cents = Cents::new(999_999_999_999);
 
 /// The body of `POST /orders`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
-    /// Who buys.
+    /// The user who buys.
     #[serde(deserialize_with = "whole::number")]
     pub user_id: i64,
-    /// What is bought; the same product may come more than once.
+    /// The products and quantities; the same product may occur more than once.
     #[serde(deserialize_with = "object::list")]
     pub items: Vec<Line>,
 }
@@ -43,7 +43,7 @@ impl NewOrder {
     /// Checks the quantities and adds up the lines of each product.
     ///
     /// # Errors
-    /// [`StoreError::Unacceptable`] if there is no line, or too many, or a quantity is out of range.
+    /// [`StoreError::Unacceptable`] if there is no line, if there are too many, or if a quantity is out of range.
     pub fn into_basket(self) -> Result<Basket, StoreError> {
         let mut quantities = BTreeMap::<i64, i64>::new();
         for line in &self.items {
@@ -77,9 +77,9 @@ impl NewOrder {
     }
 }
 
-/// An order that has no prices yet: one line for each product, by ascending product.
+/// An order without prices: one line per product, by ascending product.
 ///
-/// Every order locks rows in this order, so that two orders of the same products never wait for each other in a circle.
+/// Every order locks rows by ascending product, so two orders of the same products never deadlock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basket {
     user_id: i64,
@@ -92,10 +92,10 @@ impl Basket {
         self.lines.iter().map(|line| line.product_id)
     }
 
-    /// The order at the prices that the database gave, which may come in any order.
+    /// The order with the prices from the database. `prices` may be in any order.
     ///
     /// # Errors
-    /// [`StoreError::Unacceptable`] if a product has no price, that is, does not exist, or if the total is too large.
+    /// [`StoreError::Unacceptable`] if a product has no price (it does not exist), or if the total is too large.
     pub fn priced(&self, prices: &[(i64, Cents)]) -> Result<PricedOrder, StoreError> {
         let prices: HashMap<i64, Cents> = prices.iter().copied().collect();
         let mut total_amount = Some(Cents::ZERO);
@@ -130,19 +130,19 @@ impl Basket {
     }
 }
 
-/// An order that is ready to be stored, and has no number before it is.
+/// An order that is ready to be stored. It has no id yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PricedOrder {
-    /// Who buys.
+    /// The user who buys.
     pub user_id: i64,
-    /// What the items cost together.
+    /// The sum of all items.
     pub total_amount: Cents,
-    /// One for each product, by ascending product.
+    /// One item per product, by ascending product.
     pub items: Vec<OrderItem>,
 }
 
 impl PricedOrder {
-    /// The order under the number that the database gave it.
+    /// The order with the id that the database gave it.
     pub fn numbered(self, order_id: i64) -> Order {
         Order {
             order_id,
@@ -153,14 +153,14 @@ impl PricedOrder {
     }
 }
 
-/// One product of an order, at the price it had then. Redis holds a list of these as JSON.
+/// One product of an order, with its price at that time. Redis holds a list of these as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderItem {
     /// Which product.
     pub product_id: i64,
     /// How many pieces.
     pub quantity: i64,
-    /// What one piece cost.
+    /// The price of one piece at the time of the order.
     pub unit_price: Cents,
 }
 
@@ -179,21 +179,21 @@ impl OrderItem {
 pub struct Order {
     /// The order's number.
     pub order_id: i64,
-    /// Who bought.
+    /// The user who bought.
     pub user_id: i64,
-    /// What the items cost together.
+    /// The sum of all items.
     pub total_amount: Cents,
-    /// One for each product, by ascending product.
+    /// One item per product, by ascending product.
     pub items: Vec<OrderItem>,
 }
 
-/// One row of orders joined with their items: the order's columns repeat, and an order without items has one row
-/// without an item.
+/// One row of orders joined with their items. The order's columns repeat in each of its rows; an order without items
+/// has one row without an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderRow {
     /// The order's number.
     pub order_id: i64,
-    /// Who bought.
+    /// The user who bought.
     pub user_id: i64,
     /// The order's total.
     pub total_amount: Cents,
@@ -201,7 +201,7 @@ pub struct OrderRow {
     pub item: Option<OrderItem>,
 }
 
-/// Puts orders together from rows that are sorted by order.
+/// Assembles orders from rows that are sorted by order.
 pub fn assemble(rows: impl IntoIterator<Item = OrderRow>) -> Vec<Order> {
     let mut orders: Vec<Order> = Vec::new();
     for row in rows {

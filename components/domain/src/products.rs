@@ -1,4 +1,4 @@
-//! Products: what a new one must look like.
+//! Products: the rules for a new one.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::{Cents, StoreError, decimal, text};
 /// The width of `products.sku`.
 const MAX_SKU_CHARS: usize = 64;
 
-/// What `products.price`, a DECIMAL(10, 2), can hold.
+/// The largest price that `products.price`, a DECIMAL(10, 2), can hold.
 const MAX_PRICE: Cents = Cents::new(9_999_999_999);
 
 /// The body of `POST /products`.
@@ -19,14 +19,14 @@ pub struct NewProduct {
     pub name: String,
     /// The shop's own code for it, not necessarily unique.
     pub sku: String,
-    /// What one piece costs, as the client wrote it. Any JSON number is read, so that one with three decimals is 422
-    /// and not 400.
+    /// The price of one piece, as the client wrote it. Any JSON number is read, so that a number with three decimals
+    /// gets 422 and not 400.
     #[serde(deserialize_with = "decimal::owned")]
     pub price: String,
 }
 
 impl NewProduct {
-    /// Checks name, code and price, and gives the price in cents.
+    /// Checks name, code and price, and returns the price in cents.
     ///
     /// # Errors
     /// [`StoreError::Unacceptable`], saying which field is wrong.
@@ -47,11 +47,11 @@ impl NewProduct {
 pub struct Product {
     /// The product's number.
     pub id: i64,
-    /// What it is called.
+    /// The product's name.
     pub name: String,
     /// The shop's own code for it.
     pub sku: String,
-    /// What one piece costs.
+    /// The price of one piece.
     pub price: Cents,
 }
 

@@ -1,4 +1,4 @@
-//! The two sales reports: what they show, and how they are made from single orders.
+//! The two sales reports: their lines, and how to compute them from single orders.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use crate::orders::Order;
 /// How many users or products a report shows.
 pub const TOP: usize = 10;
 
-/// Which report.
+/// The two reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
     /// The users who spent most.
@@ -28,22 +28,22 @@ impl Report {
 /// A line of `GET /orders/reports/highest-spenders`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Spender {
-    /// Who.
+    /// The user's id.
     pub user_id: i64,
-    /// What the user's orders cost together.
+    /// The sum of all the user's orders.
     pub total_expense: Cents,
 }
 
 /// A line of `GET /orders/reports/best-sellers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BestSeller {
-    /// What.
+    /// The product's id.
     pub product_id: i64,
-    /// How many pieces were ordered.
+    /// How many pieces of the product were ordered.
     pub quantity_sold: i64,
 }
 
-/// Both reports' totals, added up order by order.
+/// The totals of both reports, added up order by order.
 #[derive(Debug, Default)]
 pub struct Tally {
     expenses: HashMap<i64, Cents>,
@@ -54,7 +54,7 @@ impl Tally {
     /// Adds an order.
     pub fn add(&mut self, order: &Order) {
         let expense = self.expenses.entry(order.user_id).or_default();
-        // 64 bits hold any sum that the store will see; the column, DECIMAL(20, 2), holds the same.
+        // 64 bits hold any sum that the store will see; the column, DECIMAL(20, 2), holds as much.
         *expense = Cents::new(expense.get().saturating_add(order.total_amount.get()));
         for item in &order.items {
             let pieces = self.pieces.entry(item.product_id).or_default();
@@ -62,7 +62,7 @@ impl Tally {
         }
     }
 
-    /// The users who spent most.
+    /// The [`TOP`] users who spent most.
     pub fn highest_spenders(&self) -> Vec<Spender> {
         top(&self.expenses, Cents::ZERO)
             .map(|(user_id, total_expense)| Spender {
@@ -72,7 +72,7 @@ impl Tally {
             .collect()
     }
 
-    /// The products of which most pieces were sold.
+    /// The [`TOP`] products of which most pieces were sold.
     pub fn best_sellers(&self) -> Vec<BestSeller> {
         top(&self.pieces, 0)
             .map(|(product_id, quantity_sold)| BestSeller {
@@ -83,7 +83,7 @@ impl Tally {
     }
 }
 
-/// The largest totals above `zero`, by total, then by id.
+/// The [`TOP`] largest totals above `zero`, sorted by total, then by id.
 fn top<K, V>(totals: &HashMap<K, V>, zero: V) -> impl Iterator<Item = (K, V)>
 where
     K: Copy + Eq + Hash + Ord,

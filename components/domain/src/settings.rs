@@ -1,25 +1,25 @@
-//! The application's variables that change how the store works, each with the values it may have.
+//! The application variables that change how the store works, each with its allowed values.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// A variable of the application with a fixed set of values.
 pub trait Setting: Sized {
-    /// Its name in `spin.toml`.
+    /// The variable's name in `spin.toml`.
     const VARIABLE: &'static str;
-    /// The values it may have, for the message about a wrong one.
+    /// The allowed values, for the message about a wrong value.
     const ALLOWED: &'static str;
 
-    /// The setting that `value` stands for, if it is one of the allowed values.
+    /// Parses `value`; `None` if it is not an allowed value.
     fn parse(value: &str) -> Option<Self>;
 }
 
 /// How the prices of an order's products are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceLookup {
-    /// All in one query.
+    /// All prices in one query.
     Batched,
-    /// One query each: the N+1 form, kept to measure what batching is worth.
+    /// One query per product: the N+1 form, kept to measure the gain of batching.
     PerItem,
 }
 
@@ -36,12 +36,12 @@ impl Setting for PriceLookup {
     }
 }
 
-/// What happens to an order of more than the stock holds.
+/// What happens to an order of more pieces than the stock has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StockPolicy {
-    /// It is taken, and the stock goes below zero.
+    /// The order is accepted, and the stock goes below zero.
     Backorder,
-    /// It is refused whole.
+    /// The whole order is refused.
     Reject,
 }
 
@@ -61,9 +61,9 @@ impl Setting for StockPolicy {
 /// How orders are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderCommit {
-    /// Those that wait at the same time, in one transaction.
+    /// Orders that wait at the same time share one transaction.
     Grouped,
-    /// Each in a transaction of its own, kept to measure what groups are worth.
+    /// Each order has its own transaction; kept to measure the gain of groups.
     Single,
 }
 
@@ -80,7 +80,7 @@ impl Setting for OrderCommit {
     }
 }
 
-/// Most orders in one group.
+/// The most orders in one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupOrders(pub usize);
 
@@ -93,8 +93,8 @@ impl Setting for GroupOrders {
     }
 }
 
-/// Most lines of orders in one group, those of the same product in different orders counted each. An order with more
-/// goes alone.
+/// The most order lines in one group. Lines of the same product in different orders count separately. An order with
+/// more lines forms a group of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupItems(pub usize);
 
@@ -107,7 +107,7 @@ impl Setting for GroupItems {
     }
 }
 
-/// Most bytes of request bodies in one group. An order with more goes alone.
+/// The most bytes of request bodies in one group. An order with more bytes forms a group of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupBytes(pub usize);
 
@@ -129,11 +129,11 @@ fn up_to(most: usize, value: &str) -> Option<usize> {
 /// Where a report comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportSource {
-    /// The finished body in Redis, remade in the background.
+    /// The finished body in Redis, made anew in the background.
     Cached,
-    /// Every order in Redis, added up for each request. Naive, kept to be measured.
+    /// Computed for each request from every order in Redis. Naive; kept for measurements.
     Redis,
-    /// An aggregate query over every order, for each request. Kept to be measured.
+    /// Computed for each request by an aggregate query over every order. Kept for measurements.
     Mysql,
 }
 
@@ -151,7 +151,7 @@ impl Setting for ReportSource {
     }
 }
 
-/// How long a report stays before it is looked at again.
+/// How much time passes between two refreshes of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshInterval(pub Duration);
 
@@ -167,18 +167,18 @@ impl Setting for RefreshInterval {
     }
 }
 
-/// What each key of the store in Redis begins with. Empty unless stores share a server, or a Redis Cluster has to keep all
-/// keys of the store in one slot.
+/// The prefix of all the store's keys in Redis. Empty unless several stores share a server, or a Redis Cluster has to
+/// keep all keys of the store in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyPrefix(String);
 
 impl KeyPrefix {
-    /// It as text.
+    /// The prefix as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A key by its whole name.
+    /// The full name of `key`: the prefix and the key.
     pub fn named<'a>(&self, key: &'a str) -> Cow<'a, str> {
         match self.0.as_str() {
             "" => Cow::Borrowed(key),

@@ -1,4 +1,4 @@
-//! Stock: what orders do to it, and what setting it means.
+//! Stock: how orders change it, and how a client sets it.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::orders::Order;
 use crate::{Cents, StoreError, whole};
 
-/// Most pieces that can be set: what a signed 32-bit integer holds, GraphQL's `Int`.
+/// The largest quantity that can be set: the largest signed 32-bit integer, which is GraphQL's `Int`.
 const MAX_STOCK: i64 = i32::MAX as i64;
 
 /// The body of `POST /stocks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewStock {
-    /// Which product.
+    /// The product's id.
     #[serde(deserialize_with = "whole::number")]
     pub product_id: i64,
-    /// How many pieces there are from now on.
+    /// The new number of pieces.
     #[serde(deserialize_with = "whole::number")]
     pub quantity: i64,
 }
@@ -26,7 +26,7 @@ impl NewStock {
     /// Checks the quantity.
     ///
     /// # Errors
-    /// [`StoreError::Unacceptable`] if it is negative or too large.
+    /// [`StoreError::Unacceptable`] if the quantity is negative or too large.
     pub fn check(&self) -> Result<(), StoreError> {
         if (0..=MAX_STOCK).contains(&self.quantity) {
             return Ok(());
@@ -37,42 +37,42 @@ impl NewStock {
     }
 }
 
-/// How many pieces of a product there are, as `GET /stocks/{product_id}` answers.
+/// The stock of a product, as `GET /stocks/{product_id}` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stock {
-    /// Which product.
+    /// The product's id.
     pub product_id: i64,
-    /// How many pieces; below zero if more were ordered than there were.
+    /// The number of pieces; below zero if more were ordered than there were.
     pub quantity: i64,
 }
 
 /// A row of `stocks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StockLevel {
-    /// Which product.
+    /// The product's id.
     pub product_id: i64,
-    /// How many pieces.
+    /// The number of pieces.
     pub quantity: i64,
-    /// Grows with each change, and names the turn of whoever writes this change to Redis.
+    /// Grows with each change.
     pub version: i64,
 }
 
-/// A product and its stock: what Redis holds under the product.
+/// A product and its stock: what Redis holds under the product's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StockedProduct {
-    /// What the product is called.
+    /// The product's name.
     pub name: String,
     /// The shop's own code for it.
     pub sku: String,
-    /// What one piece costs.
+    /// The price of one piece.
     pub unit_price: Cents,
-    /// How many pieces there are.
+    /// The product's stock level.
     pub level: StockLevel,
 }
 
-/// Which of `orders`, in the order in which they came, can't have what they want, given the levels that all of them
-/// together left behind: an order that would take more than those before it have left gets nothing, and leaves it to the
-/// next.
+/// Finds the orders that the stock can't satisfy. `orders` are in order of arrival; `levels` are the stock levels after
+/// all of them were subtracted. An order that needs more than the orders before it have left gets an error, and its
+/// pieces stay for the next order. The result has one entry for each order: `None` if the order can be placed.
 pub fn shortages(orders: &[Order], levels: &[StockLevel]) -> Vec<Option<StoreError>> {
     if levels.iter().all(|level| level.quantity >= 0) {
         return vec![None; orders.len()];

@@ -1,11 +1,12 @@
-//! Texts that people read: names and codes.
+//! Checks of texts for people: names and codes.
 
 use crate::StoreError;
 
-/// Checks that a text shows something, is of one line without control characters, and is not longer than its column.
+/// Checks that a text has a visible character, has no control characters (so it is one line), and is not longer than
+/// its column.
 ///
 /// # Errors
-/// [`StoreError::Unacceptable`], saying what of that is wrong.
+/// [`StoreError::Unacceptable`], naming the rule that the text breaks.
 pub(crate) fn check(field: &str, text: &str, max_chars: usize) -> Result<(), StoreError> {
     if !text.chars().any(is_visible) {
         return Err(StoreError::Unacceptable(format!(
@@ -25,13 +26,13 @@ pub(crate) fn check(field: &str, text: &str, max_chars: usize) -> Result<(), Sto
     Ok(())
 }
 
-/// Whether a character shows anything by itself.
+/// Whether the character is visible on its own.
 pub(crate) fn is_visible(c: char) -> bool {
     !(c.is_whitespace() || c.is_control() || is_ignorable(c) || is_blank(c))
 }
 
-/// Unicode's `Default_Ignorable_Code_Point`, and the marks of interlinear annotations: characters that only tell others
-/// how to look. The standard library does not know them.
+/// Unicode's `Default_Ignorable_Code_Point`, and the interlinear annotation marks: characters that only change how
+/// other characters look. The standard library has no test for them.
 fn is_ignorable(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -41,8 +42,8 @@ fn is_ignorable(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Signs that are drawn as nothing, though no property of Unicode says so: those of Braille, Khitan, Egyptian and musical
-/// notation.
+/// Characters of Braille, Khitan, Egyptian and musical notation that are drawn blank, although no Unicode property says
+/// so.
 fn is_blank(c: char) -> bool {
     matches!(
         c,

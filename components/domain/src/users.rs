@@ -1,4 +1,4 @@
-//! Users: what a new one must look like.
+//! Users: the rules for a new one.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ pub(crate) const MAX_NAME_CHARS: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
-    /// What to call the user.
+    /// The user's name.
     pub name: String,
-    /// Where to write to the user; no other user may have the same one.
+    /// The user's e-mail address; no two users may have the same address.
     pub email: String,
 }
 
@@ -39,9 +39,9 @@ impl NewUser {
 pub struct User {
     /// The user's number.
     pub id: i64,
-    /// What to call the user.
+    /// The user's name.
     pub name: String,
-    /// Where to write to the user.
+    /// The user's e-mail address.
     pub email: String,
 }
 

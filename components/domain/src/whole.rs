@@ -1,4 +1,4 @@
-//! Whole numbers as JSON has them: `2.0` is the number `2`, and some clients write it so.
+//! Whole numbers in JSON: `2.0` is the number `2`, and some clients write it that way.
 
 use serde::Deserializer;
 use serde::de::{Error, Unexpected};
@@ -8,7 +8,7 @@ use crate::decimal;
 /// Reads a whole number, for `#[serde(deserialize_with)]`.
 ///
 /// # Errors
-/// If it has a fraction, or does not fit.
+/// If the number has a fraction, or does not fit 64 bits.
 pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let text = decimal::text(deserializer)?;
     text.parse()

@@ -1,4 +1,4 @@
-//! Orders and stock in Redis: read, written, and healed by whoever finds them missing.
+//! Reads and writes orders and stock in Redis. A reader that finds an entry missing writes it after reading MySQL.
 
 mod calls;
 
@@ -17,7 +17,7 @@ use crate::redis::Argument::Text;
 use crate::redis::{Redis, RedisError, milliseconds};
 use crate::trust;
 
-/// A write to the cache. It counts only if it is still the writer's turn.
+/// A write to the cache. The script refuses it if the writer has lost its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// The order as MySQL holds it.
@@ -26,20 +26,20 @@ pub enum Write {
     PutStock(StockedProduct),
     /// The product's new level, if Redis holds the product.
     MoveStock(StockLevel),
-    /// The entity is gone.
+    /// Deletes the entity's entry.
     Forget(Entity, i64),
 }
 
-/// What a reader found in Redis.
+/// The result of a reader's lookup in Redis.
 pub enum Lookup<T> {
-    /// What was looked for.
+    /// Redis had the value.
     Found(T),
-    /// Nothing, and where to put it once it was read from MySQL. What does not answer is not healed: that would only be a
-    /// second wait.
+    /// Redis has no value. Holds the connection on which the reader writes the value that it then reads from MySQL.
+    /// `None` if Redis did not answer: writing to it would only make the reader wait a second time.
     Missing(Option<Redis>),
 }
 
-/// Looks in Redis for a reader, who goes on with MySQL if it is not there.
+/// Looks a value up in Redis. If it is missing, the reader goes on with MySQL.
 pub async fn look_up<T>(
     find: impl AsyncFnOnce(&Redis) -> Result<Option<T>, RedisError>,
 ) -> Lookup<T> {
@@ -53,19 +53,20 @@ pub async fn look_up<T>(
     }
 }
 
-/// Joins Redis for a reader, who goes on with MySQL alone if it is down.
+/// Joins the shared connection to Redis for a reader. `None` if Redis is down; the reader then uses MySQL alone.
 pub async fn open() -> Option<Redis> {
     log_failure(Redis::shared().await)
 }
 
-/// What reading or healing the cache gave, or nothing if it failed: MySQL is the truth, so a reader never fails for it.
+/// Logs a failure to read or heal the cache and turns it into `None`. Every value is in MySQL too, so a reader never
+/// fails because of the cache.
 pub fn log_failure<T>(outcome: Result<T, RedisError>) -> Option<T> {
     outcome
         .map_err(|error| crate::log_sparsely(format_args!("going on without the cache: {error}")))
         .ok()
 }
 
-/// The order in Redis, if it is there, whole, and to be trusted.
+/// Reads an order from Redis. `None` if it is missing or incomplete, or if Redis can't be trusted.
 ///
 /// # Errors
 /// If Redis is down.
@@ -74,7 +75,7 @@ pub async fn order(redis: &Redis, id: i64) -> Result<Option<Order>, RedisError> 
     Ok(values.and_then(|values| order_from_values(id, values)))
 }
 
-/// The product and its stock in Redis, if it is there, whole, and to be trusted.
+/// Reads a product and its stock from Redis. `None` if it is missing or incomplete, or if Redis can't be trusted.
 ///
 /// # Errors
 /// If Redis is down.
@@ -83,7 +84,7 @@ pub async fn stock(redis: &Redis, product_id: i64) -> Result<Option<StockedProdu
     Ok(values.and_then(|values| stock_from_values(product_id, values)))
 }
 
-/// The quantity of a product in Redis, if it is there and to be trusted.
+/// Reads the quantity of a product from Redis. `None` if it is missing, or if Redis can't be trusted.
 ///
 /// # Errors
 /// If Redis is down.
@@ -92,8 +93,8 @@ pub async fn quantity(redis: &Redis, product_id: i64) -> Result<Option<i64>, Red
     Ok(values.and_then(|[quantity]| quantity?.parse().ok()))
 }
 
-/// The values of an entity's fields. What is not there, its reader may put there: it has the turn from now on, unless
-/// another has.
+/// Reads the values of an entity's fields. If a field is missing, the script gives this reader the turn, and with it
+/// the right to write the entity, unless another already holds the turn.
 async fn read<const N: usize>(
     redis: &Redis,
     entity: Entity,
@@ -116,11 +117,11 @@ async fn read<const N: usize>(
     Ok(answer.try_into().ok().filter(|_| trust::holds(epoch)))
 }
 
-/// Marks what a transaction will change: until the end of the writer's turn, or until its mark has run out, nobody finds
-/// it in Redis and no reader puts it there. Says whether all are marked.
+/// Marks what a transaction will change. Until the writer's turn ends or its mark expires, no reader finds these
+/// entities in Redis or writes them there. Returns whether all of them were marked.
 ///
 /// # Errors
-/// If one can't be marked, after all were tried.
+/// If an entity can't be marked; all others are tried first.
 pub(crate) async fn mark(
     redis: &Redis,
     script: &CacheScript,
@@ -137,25 +138,27 @@ pub(crate) async fn mark(
     calls.send(redis, script).await
 }
 
-/// Writes what a reader missed and has read from MySQL, where it has the turn.
+/// Writes to Redis what a reader did not find there and then read from MySQL. Entities whose turn the reader does not
+/// hold stay as they are.
 pub async fn heal(redis: Option<&Redis>, missed: impl IntoIterator<Item = Write>) {
     if let (Some(redis), Some((_, script))) = (redis, trust::known()) {
         log_failure(write(redis, &script, missed, redis.turn()).await);
     }
 }
 
-/// The turn of one transaction at what it has marked. No two have the same: what one that failed marks late must not be
-/// taken for the mark of another, which may not have ended its turn yet.
+/// One transaction's turn at the entities that it has marked. Each turn has a name of its own: a transaction that
+/// failed may set its mark late, and that mark must not pass for the mark of another transaction whose turn has not
+/// ended yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn(String);
 
 impl Turn {
-    /// A turn that nobody else has.
+    /// A new turn with a random name.
     pub(crate) fn new() -> Self {
         Self(turn_of_writer(get_random_u64()))
     }
 
-    /// Ends it with what MySQL has committed. A failure is logged and no more: what was marked stays so.
+    /// Ends the turn by writing what MySQL has committed. A failure is only logged; the entities then stay marked.
     pub async fn end(self, writes: impl IntoIterator<Item = Write>) {
         let Some((_, script)) = trust::known() else {
             return;
@@ -172,7 +175,7 @@ impl Turn {
     }
 }
 
-/// Writes, all together rather than one after the other: a whole group takes one round trip.
+/// Sends all writes together, not one after the other, so a whole group needs one round trip.
 async fn write(
     redis: &Redis,
     script: &CacheScript,
@@ -200,7 +203,7 @@ async fn write(
 }
 
 impl Write {
-    /// What is written.
+    /// The entity that the write changes.
     const fn about(&self) -> (Entity, i64) {
         match self {
             Self::PutOrder(order) => (Entity::Order, order.order_id),

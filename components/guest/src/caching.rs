@@ -1,10 +1,10 @@
-//! What an answer says to caches: RFC 9111, with `stale-while-revalidate` and `stale-if-error` of RFC 5861.
+//! The caching headers of a response: RFC 9111, with `stale-while-revalidate` and `stale-if-error` of RFC 5861.
 
 use std::cell::RefCell;
 
 use store_domain::freshness::Freshness;
 
-/// Whoever keeps the answer must ask the store each time before it is used.
+/// A cache must ask the store each time before it reuses the answer.
 const NOT_KEPT: &str = "no-cache";
 
 /// The values of the headers about caching.
@@ -14,7 +14,8 @@ pub(crate) struct CacheHeaders {
     pub(crate) for_our_own: String,
 }
 
-/// What to say of an answer this fresh. It is in whole seconds, so most answers say what the last one said.
+/// The header values for this freshness. Freshness is in whole seconds, so most answers repeat the values of the last
+/// one; these are kept.
 pub(crate) fn words(freshness: Freshness) -> CacheHeaders {
     thread_local! {
         static LAST: RefCell<Option<(Freshness, CacheHeaders)>> = const { RefCell::new(None) };
@@ -32,8 +33,8 @@ pub(crate) fn words(freshness: Freshness) -> CacheHeaders {
     })
 }
 
-/// `Cache-Control`, for everybody. Nobody can tell a browser that a report changed, so it asks each time; most answers
-/// are 304 then.
+/// `Cache-Control`, for all caches. Browsers can't be told that a report changed, so they ask each time; most answers
+/// are then 304.
 fn for_everybody(freshness: Freshness) -> String {
     let Freshness {
         fresh_seconds,
@@ -45,9 +46,9 @@ fn for_everybody(freshness: Freshness) -> String {
     format!("public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}")
 }
 
-/// `CDN-Cache-Control` (RFC 9213), for the cache of whoever runs the store, which is told when a report changes. Without
-/// `s-maxage`, as that forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10). Always said: where a 304
-/// did not, what was said with the kept answer would hold on.
+/// `CDN-Cache-Control` (RFC 9213), for the operator's own cache, which is told when a report changes. There is no
+/// `s-maxage`, because it forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10). The header is
+/// always present: if a 304 omitted it, the values stored with the cached answer would stay in force.
 fn for_our_own(freshness: Freshness) -> String {
     let Freshness {
         fresh_seconds,

@@ -1,5 +1,5 @@
-//! What a transaction changes is marked in Redis before it commits: from then on readers ask MySQL, until the new value
-//! is in Redis or somebody knows better. ADR 13 says why that is enough.
+//! Marks in Redis what a transaction changes, before the transaction commits. From then on readers ask MySQL, until
+//! Redis has the new value or a new epoch begins. ADR 13 says why that is enough.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -16,19 +16,19 @@ use crate::mysql::{Abort, Connection, MysqlError, ids, list_length, padded, plac
 use crate::redis::{Redis, RedisError};
 use crate::trust::{self, STATE_COLUMNS, State};
 
-/// Most entities in one statement.
+/// The most entities in one statement.
 const ROWS_AT_ONCE: usize = 500;
 
-/// A connection may have broken since it was last used, which shows at once: then it is tried again. Not after a wait, as
-/// others wait for what the transaction has locked.
+/// A mark that fails within this time is tried once more: the connection may have broken since its last use, which
+/// shows at once. After a longer time there is no second try, because other transactions wait for this one's locks.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
-/// How long Redis may take to mark what a transaction changed. Shorter than a group of orders waits for anything: so it fails
-/// for want of Redis, and not as one that somebody's lock holds up.
+/// How long Redis may take to mark what a transaction changed. This is shorter than the time for which a group of
+/// orders waits for locks, so the failure counts as a failure of Redis and not as a lock held by another transaction.
 const MARK_LIMIT: Duration = Duration::from_millis(600);
 
-/// Marks what `changed`, inside the transaction that changes it and after all of its changes. Gives the turn that is to end
-/// once it has committed.
+/// Marks the entities in `changed`. Call this inside the transaction, after all of its changes. Returns the turn that
+/// the caller ends after the commit.
 ///
 /// # Errors
 /// Those of [`ChangeSet::look`] and [`ChangeSet::mark`].
@@ -36,23 +36,24 @@ pub async fn note(connection: &Connection, changed: &[Subject]) -> Result<Turn, 
     ChangeSet::look(connection, changed).await?.mark().await
 }
 
-/// What there is of the things that a transaction changed, after all of its changes.
+/// The state of everything that a transaction changed, read after all of its changes.
 pub struct ChangeSet {
     changed: Vec<Subject>,
-    /// That of the cache, which stays as it is until the transaction ends.
+    /// The state of the cache, locked until the transaction ends.
     state: Option<State>,
-    /// The token of whoever wrote an order, by the order's id.
+    /// The token that each order's writer left, by the order's id.
     writers: HashMap<i64, i64>,
-    /// By ascending product.
+    /// The stock levels, by ascending product.
     levels: Vec<StockLevel>,
 }
 
 impl ChangeSet {
-    /// Looks, in the transaction of `connection`. It is the first look at a snapshot, after the last lock: MariaDB with
-    /// `innodb_snapshot_isolation` refuses to lock what has changed since the snapshot.
+    /// Reads the state inside the transaction of `connection`. This must be the transaction's first snapshot read,
+    /// after its last lock: MariaDB with `innodb_snapshot_isolation` refuses to lock a row that changed after the
+    /// snapshot.
     ///
     /// # Errors
-    /// What MySQL fails with.
+    /// The error of MySQL.
     pub async fn look(connection: &Connection, changed: &[Subject]) -> Result<Self, MysqlError> {
         let mut rows: Vec<Row> = Vec::new();
         for changed in changed.chunks(ROWS_AT_ONCE) {
@@ -88,17 +89,17 @@ impl ChangeSet {
         found
     }
 
-    /// By which transaction an order was written, if it is there.
+    /// The token of the transaction that wrote an order, or `None` if there is no such order.
     pub fn writer(&self, order_id: i64) -> Option<i64> {
         self.writers.get(&order_id).copied()
     }
 
-    /// The stock of those of the products that have any row, by ascending product.
+    /// The stock levels of those products that have a row in `stocks`, by ascending product.
     pub fn levels(&self) -> &[StockLevel] {
         &self.levels
     }
 
-    /// Marks all of it in Redis. Gives the turn that is to end once the transaction has committed.
+    /// Marks all entities in Redis. Returns the turn that the caller ends after the commit.
     ///
     /// # Errors
     /// [`Abort::NotMarked`] if Redis can't be written and readers may still trust it.
@@ -111,9 +112,10 @@ impl ChangeSet {
             return Err(Abort::NotMarked(0));
         };
         match state.doubted_for {
-            // Nobody trusts Redis, and nobody will as long as this transaction holds the state.
+            // No instance trusts Redis, and none will while this transaction holds the state.
             Some(time) if time >= DOUBT_SETTLED => return Ok(turn),
-            // Soon nobody will. Others need not wait until then for what this transaction has locked.
+            // Soon no instance will trust Redis. The caller retries then, so that others need not wait for this
+            // transaction's locks.
             Some(_) => return Err(Abort::NotMarked(state.epoch)),
             None => {}
         }
@@ -124,7 +126,7 @@ impl ChangeSet {
                 Ok(false) => {}
                 Err(error) => log_sparsely(format_args!("changes not marked: {error}")),
             }
-            // What the instance knew of Redis is no longer so.
+            // What this instance knew of Redis is no longer true.
             trust::forget();
             if is_last || began_at.elapsed() > AT_ONCE {
                 break;
@@ -134,7 +136,7 @@ impl ChangeSet {
     }
 }
 
-/// Says whether all are marked.
+/// Returns whether all entities were marked.
 async fn try_to_mark(state: &State, turn: &Turn, changed: &[Subject]) -> Result<bool, RedisError> {
     let marking = async {
         let redis = Redis::open().await?;
@@ -149,21 +151,22 @@ async fn try_to_mark(state: &State, turn: &Turn, changed: &[Subject]) -> Result<
     }
 }
 
-/// What a row of [`outcome`] is about; then epoch, server, beat and doubt, or an order's id, nothing, its writer and nothing,
-/// or a product's id, nothing, and its stock's version and quantity.
+/// A row of [`outcome`]. The first column is its kind: `ABOUT_STATE`, `ABOUT_ORDER` or [`ABOUT_PRODUCT`]. The other
+/// columns are, for the state: epoch, server, beat and milliseconds of doubt; for an order: its id, nothing, its
+/// writer's token and nothing; for a product: its id, nothing, and the version and quantity of its stock.
 pub type Row = (i64, i64, String, i64, Option<i64>);
 
 const ABOUT_STATE: i64 = 0;
 const ABOUT_ORDER: i64 = 1;
-/// See [`Row`].
+/// The kind of a [`Row`] about a product's stock.
 pub const ABOUT_PRODUCT: i64 = 2;
 
-/// Queries the state of the cache, which then stays as it is until the transaction ends, and those things that are there
-/// after it: each of the orders, and each of the products' stock.
+/// Builds the query for the state of the cache, which it locks until the transaction ends, and for each of the orders
+/// and each of the products' stock levels that exist.
 ///
-/// Each thing is looked up by its primary key, whatever the server believes of its tables. One that has just started may
-/// believe that they are all but empty, and would then rather read them whole: 15 ms for 80,000 orders. An order's writer
-/// is in no other index, or it would read that one.
+/// `FORCE INDEX` makes the server look up each row by its primary key, whatever its statistics say. A server that has
+/// just started may take the tables for almost empty and read them whole: 15 ms for 80,000 orders. No other index
+/// contains an order's writer, or the server would read that index.
 pub fn outcome(changed: &[Subject]) -> String {
     let mut statement = format!(
         "(SELECT {ABOUT_STATE}, {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1 LOCK IN SHARE MODE)"

@@ -1,13 +1,13 @@
-//! Conditional requests (RFC 9110, section 13): who has the answer already need not get it again.
+//! Conditional requests (RFC 9110, section 13): a client that already has the answer does not get it again.
 
 use std::cell::RefCell;
 
 use store_domain::freshness::fingerprint;
 
-/// The tag of a body. Weak, as a proxy that compresses the body keeps the tag.
+/// The entity tag of a body. The tag is weak, because a proxy that compresses the body keeps the tag.
 pub(crate) fn entity_tag(body: &[u8]) -> String {
     thread_local! {
-        /// Most answers with a tag are the same report as the last one.
+        /// The last tag with its fingerprint. Most answers with a tag are the same report as the one before.
         static LAST: RefCell<Option<(u64, String)>> = const { RefCell::new(None) };
     }
     let fingerprint = fingerprint(body);
@@ -21,7 +21,7 @@ pub(crate) fn entity_tag(body: &[u8]) -> String {
     })
 }
 
-/// Whether the lines of `If-None-Match` name the tag, by the weak comparison that it asks for (RFC 9110, section
+/// Whether the lines of `If-None-Match` contain the tag, by weak comparison, as this header requires (RFC 9110, section
 /// 13.1.2).
 pub(crate) fn is_known(lines: &[Vec<u8>], tag: &[u8]) -> bool {
     let Some(tag) = opaque(tag) else {
@@ -32,7 +32,7 @@ pub(crate) fn is_known(lines: &[Vec<u8>], tag: &[u8]) -> bool {
         .any(|list| list.trim_ascii() == b"*" || tags(list).any(|known| known == tag))
 }
 
-/// The quoted parts of a list of tags. A comma may stand within one; what is malformed ends the list.
+/// The quoted parts of a list of tags. A quoted part may contain a comma. The list ends at the first malformed tag.
 fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -46,7 +46,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The tag that the bytes begin with, with its quotes and without `W/`.
+/// The tag at the start of the bytes, with its quotes and without `W/`.
 fn opaque(bytes: &[u8]) -> Option<&[u8]> {
     let quoted = bytes.strip_prefix(b"W/").unwrap_or(bytes);
     let inner = quoted.strip_prefix(b"\"")?;

@@ -8,7 +8,7 @@ use store_domain::orders::NewOrder;
 
 use crate::json;
 
-/// What is taken as an order is an object of whole numbers, and becomes a basket that adds up.
+/// Whatever parses as an order is an object of whole numbers, and becomes a basket with the right sums.
 #[test]
 fn order() {
     store_fuzz::target("order", |body| {

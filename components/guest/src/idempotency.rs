@@ -1,4 +1,4 @@
-//! `Idempotency-Key` in the database: looked up before a request's transaction, written inside it.
+//! `Idempotency-Key` in the database: looked up before a request's transaction, written within it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use store_domain::idempotency::{Claim, IdempotencyKey, KeyRecord, Recall};
 use crate::Request;
 use crate::mysql::{Abort, Connection, MysqlError, ParameterValue, placeholders, row_placeholders};
 
-/// How often a request looks whether another one with its key has finished, and how long it waits in between. Longer
-/// than an order takes, shorter than a client waits before it tries again.
+/// How often a request checks whether another request with its key has finished, and how long it waits in between. All
+/// waits together are longer than an order takes, and shorter than a client waits before it retries.
 const LOOKS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// How long a key's row may be held up by another transaction's.
+/// How long the insert of a key may wait for another transaction's lock on that row.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Fails at once if a transaction that has not ended has written the key.
+/// Fails at once if an open transaction has written the key.
 const PROBE: &str = "SELECT 1 FROM idempotency_keys WHERE key_sha256 = ? FOR UPDATE NOWAIT";
 
-/// Looks a key up. Its age is told in seconds of UTC: in a server's own time zone, one day a year has 23 hours and
-/// another one 25.
+/// Looks a key up. Its age is computed in seconds of UTC: in a server's own time zone, one day a year has 23 hours and
+/// another has 25.
 const REMEMBERED: &str = "SELECT body_sha256, order_id, UNIX_TIMESTAMP(created_at) < UNIX_TIMESTAMP() - 86400 \
      FROM idempotency_keys WHERE key_sha256 = ?";
 
@@ -36,7 +36,7 @@ fn remember(keys: usize) -> String {
     )
 }
 
-/// The limit makes the server go by the primary key, of a small table too.
+/// The `LIMIT` makes the server use the primary key, even if the table is small.
 fn forget(keys: usize) -> String {
     format!(
         "DELETE FROM idempotency_keys WHERE key_sha256 IN ({}) ORDER BY key_sha256 LIMIT {keys}",
@@ -44,10 +44,10 @@ fn forget(keys: usize) -> String {
     )
 }
 
-/// The key of a request, if it has one.
+/// The key of a request, if the request has one.
 ///
 /// # Errors
-/// [`StoreError::Malformed`] if it has several, or one that is no key.
+/// [`StoreError::Malformed`] if the request has several keys, or a malformed one.
 pub fn key(request: &Request) -> Result<Option<IdempotencyKey>, StoreError> {
     one_key(&request.header("idempotency-key"))
 }
@@ -62,18 +62,19 @@ fn one_key(values: &[Vec<u8>]) -> Result<Option<IdempotencyKey>, StoreError> {
     }
 }
 
-/// Does `work` unless its key was used before: then it gives the answer that the first request got. `work` has to
+/// Does `work`, unless the request's key was used before: then returns the answer of the first request. `work` has to
 /// [`record`] its answer in its own transaction, so that a crash leaves both or neither.
 ///
 /// # Errors
-/// What `work` fails with; [`StoreError::Conflict`] while another request with the key is under way,
-/// [`StoreError::Unacceptable`] if the key stands for another request.
+/// The error of `work`; [`StoreError::Conflict`] while another request with the key is under way;
+/// [`StoreError::Unacceptable`] if the key was used for another request.
 pub async fn once(
     mysql_url: &str,
     claim: Option<&Claim>,
     work: impl AsyncFn() -> Result<i64, Abort>,
 ) -> Result<i64, StoreError> {
-    /// The second round reads what the first one collided with. A third is for a first that was rolled back meanwhile.
+    /// The second round reads the answer of the request that the first round collided with. The third round is for the
+    /// case that this request was rolled back meanwhile.
     const ROUNDS: usize = 3;
     let Some(claim) = claim else {
         return Ok(work().await?);
@@ -83,9 +84,9 @@ pub async fn once(
             return Ok(answer);
         }
         match work().await {
-            // Another request with the key committed between our look and our write.
+            // Another request with the key committed between our lookup and our insert.
             Err(Abort::Database(error)) if error.is_duplicate() => {}
-            // It may be the first request with this very key that it conflicts with.
+            // The conflict may be with the first request under this same key.
             Err(Abort::Rejected(refusal @ StoreError::Conflict(_))) => {
                 return recall(mysql_url, claim).await?.ok_or(refusal);
             }
@@ -95,8 +96,8 @@ pub async fn once(
     Err(in_flight())
 }
 
-/// What `work` fails with if it finds out by itself that another request with the key came first and has ended.
-/// [`once`] then looks up what that one was answered.
+/// The error that `work` returns if it finds that another request with the key came first and has ended. [`once`] then
+/// looks up the answer of that request.
 pub fn taken() -> Abort {
     MysqlError::duplicate("another request of the group has the key").into()
 }
@@ -106,7 +107,7 @@ fn in_flight() -> StoreError {
     StoreError::Conflict("a request with this Idempotency-Key is still under way".into())
 }
 
-/// The answer that the key stands for already, if any. A key past its time is forgotten on the way.
+/// The stored answer for the key, if any. Deletes a key that is expired.
 async fn recall(mysql_url: &str, claim: &Claim) -> Result<Option<i64>, StoreError> {
     let connection = Connection::open(mysql_url).await?;
     wait_for_others(&connection, claim).await?;
@@ -130,8 +131,8 @@ async fn recall(mysql_url: &str, claim: &Claim) -> Result<Option<i64>, StoreErro
     }
 }
 
-/// Waits, for a moment, until no transaction holds the key. The probe runs outside a transaction, so the lock it takes
-/// ends with it.
+/// Waits briefly until no transaction holds the key. The probe runs outside a transaction, so its lock ends with the
+/// statement.
 async fn wait_for_others(connection: &Connection, claim: &Claim) -> Result<(), StoreError> {
     for look in 0..LOOKS {
         if look > 0 {
@@ -146,11 +147,11 @@ async fn wait_for_others(connection: &Connection, claim: &Claim) -> Result<(), S
     Err(in_flight())
 }
 
-/// Writes the key, if there is one, with the answer of the transaction that this is part of.
+/// Stores the key, if there is one, with the answer, in the current transaction.
 ///
 /// # Errors
 /// [`MysqlError::is_duplicate`](crate::mysql::MysqlError::is_duplicate) if another request with the key was faster and
-/// has finished, [`StoreError::Conflict`] if it has not.
+/// has finished, [`StoreError::Conflict`] if it has not finished.
 pub async fn record(
     connection: &Connection,
     claim: Option<&Claim>,
@@ -160,10 +161,10 @@ pub async fn record(
     record_all(connection, claim.into_iter().collect(), PATIENCE).await
 }
 
-/// As [`record`], of several requests with different keys, which wait for no longer than `patience`.
+/// As [`record`], for several requests with different keys. Waits for at most `patience`.
 ///
 /// # Errors
-/// Those of [`record`], which don't say whose key it is.
+/// Those of [`record`]; they don't say which key is concerned.
 pub async fn record_all(
     connection: &Connection,
     mut claims: Vec<(&Claim, i64)>,
@@ -172,7 +173,7 @@ pub async fn record_all(
     if claims.is_empty() {
         return Ok(());
     }
-    // Two that write the same keys then don't wait for each other in a circle.
+    // Sorted, so that two transactions that write the same keys don't deadlock.
     claims.sort_by(|(one, _), (other, _)| one.key_sha256.cmp(&other.key_sha256));
     let statement = remember(claims.len());
     let columns = |(claim, answer): (&Claim, i64)| {
@@ -186,16 +187,16 @@ pub async fn record_all(
     let written = pin!(connection.execute(&statement, parameters));
     match select(written, pin!(spin_sdk::time::sleep(patience))).await {
         Either::Left((written, _)) => Ok(written?),
-        // The other one came between our look and this, and holds the row for as long as its transaction takes. The
-        // connection is dropped in the middle of its statement, so nobody uses it again.
+        // Another request wrote the key between our lookup and this insert, and holds the row's lock until its
+        // transaction ends. The connection is dropped in the middle of its statement, so it is not used again.
         Either::Right(_) => Err(in_flight().into()),
     }
 }
 
-/// Takes back what [`record_all`] wrote in the same transaction.
+/// Deletes the keys that [`record_all`] wrote in the same transaction.
 ///
 /// # Errors
-/// What MySQL fails with.
+/// The error of MySQL.
 pub async fn take_back<'a>(
     connection: &Connection,
     claims: impl IntoIterator<Item = &'a Claim>,

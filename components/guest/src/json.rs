@@ -1,15 +1,16 @@
-//! Reading JSON that a client sent.
+//! Parses JSON that a client sent.
 
 use serde::de::DeserializeOwned;
 use store_domain::{Object, StoreError};
 
-/// Most characters of a parser's message that are passed on: it may quote what the client sent, at any length.
+/// The most characters of a parser's message that a client gets: the message may quote the client's text, of any
+/// length.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Reads a whole body as `T`, which every route has as an object.
+/// Parses a whole body as `T`. Every route expects a JSON object.
 ///
 /// # Errors
-/// [`StoreError::Malformed`], saying what is wrong and where, for anything but one JSON object of the right shape.
+/// [`StoreError::Malformed`], saying what is wrong and where, if the body is not one JSON object of the right shape.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(body)
         .map(|Object(value)| value)

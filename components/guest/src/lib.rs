@@ -1,9 +1,10 @@
-//! What every component needs from Spin and WASI: HTTP in and out, problems, typed MySQL and Redis, variables.
+//! What every component needs from Spin and WASI: HTTP requests and responses, problems, typed MySQL and Redis,
+//! variables.
 //!
-//! Many requests share one instance, so nothing of a request is kept in a static: each request opens its own
-//! connections and drops them when it ends. The one exception are orders that wait for a group, in the component `orders`
-//! (ADR 15). What an instance keeps is the same for all: variables, the connection to
-//! Redis that readers share, and whether Redis is to be trusted.
+//! Many requests share one instance, so statics hold nothing of a request: each request opens its own connections and
+//! drops them when it ends. The one exception is the orders that wait for a group, in the component `orders` (ADR 15).
+//! An instance keeps only what is the same for all requests: variables, the connection to Redis that readers share, and
+//! whether Redis can be trusted.
 
 pub mod cache;
 mod caching;
@@ -32,7 +33,7 @@ pub use reply::Reply;
 pub use request::{Request, Verb};
 pub use serve::serve;
 
-/// Faster than wasi-libc's: docs/performance.md has by how much.
+/// Faster than wasi-libc's allocator; docs/performance.md has the figures.
 #[cfg(target_family = "wasm")]
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

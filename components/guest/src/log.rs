@@ -1,4 +1,4 @@
-//! The component's log: plain lines, which the host prints with component and request id.
+//! The component's log: plain lines. The host adds the component and the request id to each.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ pub fn log(line: impl Display) {
     eprintln!("{line}");
 }
 
-/// Like [`log`], but once a second at most in this instance: for what would repeat with each request, such as Redis
-/// being down. Standard error holds the whole instance while it is written.
+/// Like [`log`], but at most one line per second in this instance, for what would otherwise repeat with each request,
+/// such as Redis being down. Writing to standard error blocks the whole instance.
 pub fn log_sparsely(line: impl Display) {
-    /// The second of the last line. Written here only, by any request of the instance.
+    /// The second in which the last line was written. Any request of the instance writes it, only here.
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

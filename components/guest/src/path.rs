@@ -2,14 +2,14 @@
 
 use store_domain::StoreError;
 
-/// A path's parts: `/orders/7` is `["orders", "7"]`, and so is `/orders/7/`, which hosts route the same way. Two
-/// slashes have an empty part between them, which no route has.
+/// A path's segments: `/orders/7` is `["orders", "7"]`, and so is `/orders/7/`, because hosts route both the same way.
+/// Two slashes have an empty segment between them, which no route has.
 pub fn segments(path: &str) -> Vec<&str> {
     let path = path.strip_prefix('/').unwrap_or(path);
     path.strip_suffix('/').unwrap_or(path).split('/').collect()
 }
 
-/// The id in a path: a positive 64-bit integer as the store writes it.
+/// Parses the id in a path: a positive 64-bit integer in the form in which the store writes it.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] for anything else, since nothing has such an id.
@@ -21,8 +21,8 @@ pub fn parse_id(text: &str) -> Result<i64, StoreError> {
         .ok_or_else(|| StoreError::NotFound("an id is a positive whole number".into()))
 }
 
-/// The path without its needless encoding: letters, digits and `-._~` stand for themselves (RFC 3986, section
-/// 6.2.2.2), so `/orders/%31` is `/orders/1`. Whatever else is encoded stays so, `%2F` above all.
+/// Decodes needless percent-encoding: letters, digits and `-._~` stand for themselves (RFC 3986, section 6.2.2.2), so
+/// `/orders/%31` becomes `/orders/1`. All other encoded characters stay encoded, above all `%2F`.
 pub(crate) fn decode_unreserved(path: String) -> String {
     if !path.contains('%') {
         return path;
@@ -47,7 +47,7 @@ pub(crate) fn decode_unreserved(path: String) -> String {
     decoded
 }
 
-/// The unreserved character (RFC 3986, section 2.3) whose encoding the text begins with.
+/// The unreserved character (RFC 3986, section 2.3) whose encoding is at the start of the text.
 fn unreserved(encoded: &str) -> Option<char> {
     let digit = |at: usize| char::from(*encoded.as_bytes().get(at)?).to_digit(16);
     let plain = char::from_u32(digit(1)? * 16 + digit(2)?)?;

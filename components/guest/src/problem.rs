@@ -1,4 +1,4 @@
-//! Errors become responses here and nowhere else: `application/problem+json`, RFC 9457.
+//! Turns errors into responses: `application/problem+json`, RFC 9457. No other module does.
 
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
@@ -6,34 +6,35 @@ use store_domain::StoreError;
 
 use crate::Reply;
 
-/// What a client may read about our side failing. The cause is in the log, under the request id in `instance`.
+/// What a client may read about a failure on the store's side. The log has the cause, under the request id in
+/// `instance`.
 const UNAVAILABLE: &str = "the store is overloaded or a dependency is down; try again";
 const OUTCOME_UNKNOWN: &str = "the connection to the database was lost at the last step: the request may have been carried \
      out or not; look before you repeat it, or repeat it with the Idempotency-Key that it had";
 const INTERNAL: &str = "something went wrong on our side";
 
-/// Why a request gets an error.
+/// Why a request is answered with an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The store refuses or fails.
+    /// The store refused the request or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The path exists, for the methods in `allow`.
+    /// The path exists, but only for the methods in `allow`.
     #[error("this path allows {allow}")]
     MethodNotAllowed {
         /// The value of the `Allow` header.
         allow: &'static str,
     },
-    /// The body is longer than is read.
+    /// The body is longer than the limit.
     #[error("the body must be at most {limit} bytes")]
     BodyTooLarge {
-        /// The longest body that is read, in bytes.
+        /// The longest accepted body, in bytes.
         limit: usize,
     },
-    /// The body is not said to be JSON.
+    /// The `Content-Type` is missing or is not JSON.
     #[error("Content-Type must be application/json")]
     UnsupportedMediaType,
-    /// The body is compressed, or in another coding.
+    /// The body is compressed, or has another content coding.
     #[error("Content-Encoding must be identity: bodies are read as they are")]
     UnsupportedCoding,
 }
@@ -44,7 +45,7 @@ impl Problem {
         Self::Store(StoreError::NotFound("there is nothing at this path".into()))
     }
 
-    /// HTTP status. No `_` arm: a new error must be given a status to compile.
+    /// The HTTP status. There is no `_` arm, so that a new error does not compile without a status.
     fn status(&self) -> StatusCode {
         match self {
             Self::Store(StoreError::Malformed(_)) => StatusCode::BAD_REQUEST,
@@ -64,7 +65,7 @@ impl Problem {
         }
     }
 
-    /// The response, with `instance` naming the request if it has a name. Logs the cause of a 5xx.
+    /// The response. `instance` names the request, if the request has an id. Logs the cause of a 5xx.
     pub(crate) fn into_reply(self, instance: Option<String>) -> Reply {
         let detail = match &self {
             Self::Store(StoreError::Unavailable(cause)) => {
@@ -97,7 +98,7 @@ impl Problem {
     }
 }
 
-/// A problem's body. `error` repeats `detail` for clients of the older API, which read it.
+/// The body of a problem. `error` repeats `detail` for clients of the older API, which read `error`.
 #[derive(Serialize)]
 struct Body<'a> {
     r#type: &'static str,

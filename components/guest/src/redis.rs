@@ -1,4 +1,4 @@
-//! Typed Redis over `spin:redis`. Commands sent together, as futures joined, travel together.
+//! Typed Redis over `spin:redis`. Commands whose futures are joined are sent together.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use store_domain::settings::KeyPrefix;
 
 use crate::variables;
 
-/// Why Redis did not do what was asked. Since Redis is a cache, callers go on without it.
+/// Why Redis did not do what the component asked. Redis is only a cache, so callers go on without it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Redis: {0}")]
 pub struct RedisError(String);
@@ -22,7 +22,7 @@ impl RedisError {
         Self(format!("{command} answered something unexpected"))
     }
 
-    /// It did not answer in time.
+    /// Redis did not answer in time.
     pub(crate) fn silent() -> Self {
         Self("no answer in time".into())
     }
@@ -45,7 +45,7 @@ impl From<StoreError> for RedisError {
     }
 }
 
-/// An argument of a command that is no key.
+/// A command's argument that is not a key.
 pub enum Argument<'a> {
     /// A string.
     Text(&'a str),
@@ -64,32 +64,32 @@ impl From<&Argument<'_>> for RedisParameter {
 
 use Argument::{Number, Text};
 
-/// A connection, and what all keys that are sent over it begin with.
+/// A connection, and the prefix of all keys that are sent over it.
 struct Keyspace {
     connection: Connection,
     prefix: KeyPrefix,
 }
 
 thread_local! {
-    /// The connection of this instance's readers, which carries the commands of all of them at once. One that failed is
-    /// forgotten, and the next reader opens another.
+    /// The connection that all readers of this instance share; it carries their commands at once. A connection that
+    /// failed is dropped from here, and the next reader opens a new one.
     static SHARED: RefCell<Option<Rc<Keyspace>>> = RefCell::default();
 }
 
-/// A connection to Redis. It holds nothing of a request: no transaction, no selected database. Keys are given as `domain`
-/// spells them; what the store's keys begin with besides is put before them here and nowhere else.
+/// A connection to Redis. It holds nothing of a request: no transaction, no selected database. Callers give keys as
+/// `domain` spells them; only this type puts the prefix before them.
 pub struct Redis {
     keyspace: Rc<Keyspace>,
-    /// What its reader's turns are called.
+    /// The name of this reader's turns.
     turn: String,
 }
 
 impl Redis {
-    /// Opens a connection, for work that should not fail because an older one broke; under our host, joins the one that
-    /// all share.
+    /// Opens a connection that has not failed before; under our host, joins the connection that all share. For work
+    /// that should not fail because an older connection broke.
     ///
     /// # Errors
-    /// If Redis is down, or a variable that says where it is or what keys begin with is missing or wrong.
+    /// If Redis is down, or if the variable with its URL or with the key prefix is missing or wrong.
     pub async fn open() -> Result<Self, RedisError> {
         let url = variables::redis_url().await?;
         let prefix = variables::setting::<KeyPrefix>().await?;
@@ -104,17 +104,18 @@ impl Redis {
         }
     }
 
-    /// The turn of whoever reads here and misses something. Nobody else has one of that name.
+    /// The name of the turn that this reader gets when it does not find something. The name is unique.
     pub(crate) fn turn(&self) -> &str {
         &self.turn
     }
 
-    /// What the store's keys begin with.
+    /// The prefix of the store's keys.
     pub(crate) fn prefix(&self) -> &KeyPrefix {
         &self.keyspace.prefix
     }
 
-    /// Joins the connection of this instance's readers, or opens it. A reader whose connection breaks has MySQL.
+    /// Joins the connection that this instance's readers share, or opens it. If the connection breaks, a reader uses
+    /// MySQL.
     ///
     /// # Errors
     /// As [`Redis::open`].
@@ -127,7 +128,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// What the server answered. A connection that breaks stays broken.
+    /// Converts the server's answer. If the shared connection broke, drops it from [`SHARED`]: it can't recover.
     fn answered<T>(&self, answer: Result<T, Error>) -> Result<T, RedisError> {
         if let Err(Error::Other(_)) = &answer {
             let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.keyspace);
@@ -145,7 +146,7 @@ impl Redis {
         self.answered(self.keyspace.connection.get(key).await)
     }
 
-    /// A value, and how long its key lives; `None` if it is not there or lives for ever.
+    /// Reads a value and the remaining lifetime of its key; `None` if the key does not exist or does not expire.
     ///
     /// # Errors
     /// If Redis is down or the key holds another type.
@@ -164,7 +165,7 @@ impl Redis {
         }
     }
 
-    /// `SET` with a lifetime.
+    /// `SET` with an expiry.
     ///
     /// # Errors
     /// If Redis is down.
@@ -180,7 +181,7 @@ impl Redis {
             .map(drop)
     }
 
-    /// `SET` for ever.
+    /// `SET` without an expiry.
     ///
     /// # Errors
     /// If Redis is down.
@@ -189,7 +190,7 @@ impl Redis {
         self.answered(self.keyspace.connection.set(key, value).await)
     }
 
-    /// `SET` with a lifetime if the key is not there. Says whether it was set.
+    /// `SET` with an expiry, only if the key does not exist. Returns whether the key was set.
     ///
     /// # Errors
     /// If Redis is down.
@@ -206,7 +207,7 @@ impl Redis {
         Ok(!matches!(answer.as_slice(), [RedisResult::Nil] | []))
     }
 
-    /// `PTTL`: how long the key lives, or `None` if it is not there or lives for ever.
+    /// `PTTL`: the key's remaining lifetime, or `None` if the key does not exist or does not expire.
     ///
     /// # Errors
     /// If Redis is down.
@@ -225,7 +226,7 @@ impl Redis {
         Ok(one_number("EXISTS", &count)? > 0)
     }
 
-    /// `EVALSHA` of the script of orders and stock, which answers a list or a number.
+    /// `EVALSHA` of the script of orders and stock. It answers a list or a number.
     ///
     /// # Errors
     /// If Redis is down, refuses to write, or does not know the script.
@@ -241,7 +242,7 @@ impl Redis {
         Ok(answer.into_iter().map(text).collect())
     }
 
-    /// Has Redis know the script of orders and stock, by `EVAL`.
+    /// Loads the script of orders and stock into Redis, by `EVAL`.
     ///
     /// # Errors
     /// If Redis is down.
@@ -277,8 +278,8 @@ impl Redis {
         one_number("EVAL", &self.eval(script, &keys, arguments).await?)
     }
 
-    /// The value of `key`, and the id that the server which holds it took when it started: another id means that what it
-    /// held may be gone.
+    /// Reads the value of `key`, and the run id of the server that holds the key. A server takes a new run id at each
+    /// start; if the id has changed, the server may have lost data.
     ///
     /// # Errors
     /// If Redis is down.
@@ -301,7 +302,7 @@ impl Redis {
         self.script("EVAL", script, keys, arguments).await
     }
 
-    /// `EVAL` or `EVALSHA` of a script or its digest.
+    /// `EVAL` of a script, or `EVALSHA` of its digest.
     async fn script(
         &self,
         name: &str,
@@ -317,7 +318,7 @@ impl Redis {
         self.execute(name, parameters).await
     }
 
-    /// A command about one key.
+    /// A command on one key.
     async fn command(
         &self,
         name: &str,
@@ -337,14 +338,14 @@ impl Redis {
         self.answered(self.keyspace.connection.execute(name, parameters).await)
     }
 
-    /// A key as it is sent: one piece of memory, prefix or not.
+    /// The full key as it is sent, in one allocation, with or without a prefix.
     fn key(&self, key: &str) -> RedisParameter {
         let prefix = self.keyspace.prefix.as_str();
         RedisParameter::Binary([prefix.as_bytes(), key.as_bytes()].concat())
     }
 }
 
-/// A lifetime as an argument.
+/// A lifetime as an argument, in milliseconds.
 pub fn milliseconds(lifetime: Duration) -> Argument<'static> {
     Number(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
 }
@@ -356,7 +357,7 @@ fn one_number(command: &str, answer: &[RedisResult]) -> Result<i64, RedisError> 
     }
 }
 
-/// The text of a value, or `None` where there is none.
+/// The value as text, or `None` for nil.
 fn text(value: RedisResult) -> Option<String> {
     match value {
         RedisResult::Binary(bytes) => String::from_utf8(bytes).ok(),

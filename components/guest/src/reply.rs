@@ -1,4 +1,4 @@
-//! Responses: complete ones, which say their length, and streamed ones.
+//! Responses: complete ones with a `Content-Length`, and streamed ones.
 
 use bytes::Bytes;
 use futures::stream::{LocalBoxStream, Stream, StreamExt as _, TryStreamExt as _};
@@ -10,7 +10,7 @@ use store_domain::freshness::Freshness;
 
 use crate::{Request, caching, conditional, response};
 
-/// A response before it is handed to the host.
+/// A response that has not been handed to the host yet.
 pub struct Reply {
     status: StatusCode,
     headers: Vec<(&'static str, Vec<u8>)>,
@@ -26,14 +26,15 @@ enum Body {
 impl Reply {
     /// A JSON response.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
-        // Only maps with keys that are no strings, or a `Serialize` that fails, could break this; the store has neither.
+        // Only a map whose keys are not strings, or a `Serialize` that fails, could make this fail; the store has
+        // neither.
         let mut body = serde_json::to_vec(value).expect("the store's answers are always JSON");
-        // It may wait for long until its client reads it.
+        // The body may stay in memory for long, until its client has read it.
         body.shrink_to_fit();
         Self::finished_json(status, body)
     }
 
-    /// A JSON response that is already written.
+    /// A response from JSON text.
     pub fn finished_json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -43,8 +44,8 @@ impl Reply {
         .with_header("content-type", "application/json")
     }
 
-    /// A JSON response with status 200 that is written as it is sent, no faster than the client reads. If the stream
-    /// fails, the response breaks off in a way that the client notices, and the log says why.
+    /// A JSON response with status 200. It is produced while it is sent, no faster than the client reads. If the stream
+    /// fails, the response breaks off in a way that the client notices, and the cause is logged.
     pub fn streamed_json<E>(chunks: impl Stream<Item = Result<Bytes, E>> + 'static) -> Self
     where
         E: std::error::Error + Send + Sync + 'static,
@@ -60,7 +61,7 @@ impl Reply {
         .with_header("content-type", "application/json")
     }
 
-    /// The answer to a DELETE: whether there was something to delete.
+    /// The answer to a DELETE: 200 if something was deleted, 404 otherwise.
     pub fn deleted(deleted: bool) -> Self {
         #[derive(Serialize)]
         struct Deletion {
@@ -74,7 +75,7 @@ impl Reply {
         Self::json(status, &Deletion { deleted })
     }
 
-    /// Sets a header.
+    /// Sets a header, and replaces an earlier value.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
         self.remove_header(name);
@@ -86,7 +87,7 @@ impl Reply {
         self.headers.retain(|(set, _)| *set != name);
     }
 
-    /// Says how long caches may keep it, and gives it a tag to ask about it by.
+    /// Adds the headers that tell caches how long they may keep the answer, and an entity tag for conditional requests.
     #[must_use]
     pub fn with_freshness(self, freshness: Freshness) -> Self {
         let tag = self.full_body().map(conditional::entity_tag);
@@ -100,7 +101,7 @@ impl Reply {
         }
     }
 
-    /// 304 if whoever asks has it already, otherwise itself.
+    /// Becomes a 304 without a body if the client already has this answer; otherwise stays unchanged.
     #[must_use]
     pub fn unless_known(mut self, request: &Request) -> Self {
         let known = |tag| conditional::is_known(&request.header("if-none-match"), tag);
@@ -112,7 +113,7 @@ impl Reply {
         self
     }
 
-    /// The response as the host wants it.
+    /// The response in the host's type.
     ///
     /// # Errors
     /// If the host refuses a header.
@@ -134,7 +135,7 @@ impl Reply {
         response::without_body(self.status, self.headers)
     }
 
-    /// Without it the host would send the body in chunks.
+    /// Without this header the host would send the body in chunks.
     fn set_content_length(&mut self) {
         if let Some(body) = self.full_body() {
             let length = body.len().to_string();

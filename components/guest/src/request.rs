@@ -1,4 +1,4 @@
-//! Requests: method, path and headers as they are asked for, and bodies within the limit.
+//! Requests: method, path and headers, each read when needed, and bodies within the limit.
 
 use std::cell::{Cell, OnceCell};
 
@@ -13,19 +13,19 @@ use store_domain::StoreError;
 
 use crate::{Problem, json, path};
 
-/// Longest body that is read, in bytes. The host has a limit of its own; this one holds under plain Spin too.
+/// The longest body that is read, in bytes. The host has its own limit; this one also holds under plain Spin.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Longest request id that is repeated in a problem.
+/// The longest request id that a problem repeats, in bytes.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// A request that has arrived up to its headers. Each thing that is asked of it is a call to the host, so nothing is
-/// asked before it is needed; `spin_sdk::http::Request` asks for everything at once.
+/// A request whose headers have arrived. Each property costs a call to the host, so it is read only when it is needed;
+/// `spin_sdk::http::Request` would read all of them at once.
 pub struct Request {
     method: Method,
     path: String,
     headers: OnceCell<Fields>,
-    /// Gone once its body is read.
+    /// `None` once the body is read.
     request: Cell<Option<WasiRequest>>,
 }
 
@@ -46,7 +46,7 @@ impl Request {
     /// Takes a request over from the host.
     ///
     /// # Errors
-    /// If the method is none that HTTP allows.
+    /// If HTTP does not allow the method.
     pub(crate) fn new(request: WasiRequest) -> Result<Self, ErrorCode> {
         let method = Method::try_from(request.get_method());
         let mut path = request.get_path_with_query().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Request {
         })
     }
 
-    /// What is to be done.
+    /// The request's method, as routes use it.
     pub fn verb(&self) -> Verb {
         verb(&self.method)
     }
@@ -69,13 +69,13 @@ impl Request {
         &self.path
     }
 
-    /// The values of a header, one for each line that has it.
+    /// The values of a header, one for each line.
     pub fn header(&self, name: &str) -> Vec<Vec<u8>> {
         self.headers().get(name)
     }
 
-    /// The headers, asked of the host once. They must be asked for before the body is read, which takes the request
-    /// from the host.
+    /// The headers, read from the host once. Read them before the body, because reading the body consumes the host's
+    /// request.
     fn headers(&self) -> &Fields {
         self.headers.get_or_init(|| {
             let request = self.request.take();
@@ -89,7 +89,8 @@ impl Request {
         self.method == Method::HEAD
     }
 
-    /// The name of this request for a problem's `instance`. Our host always gives one; under plain Spin a client may.
+    /// The request's id as a URN, for a problem's `instance`. Our host always gives an id; under plain Spin a client
+    /// may send one.
     pub(crate) fn instance(&self) -> Option<String> {
         let id = self.header("x-request-id").into_iter().next()?;
         let id = String::from_utf8(id).ok()?;
@@ -98,7 +99,7 @@ impl Request {
             .then(|| format!("urn:request:{}", encode_in_urn(&id)))
     }
 
-    /// The body, which must be said to be JSON, as its bytes.
+    /// The bytes of the body, whose `Content-Type` must be JSON.
     ///
     /// # Errors
     /// 415 for another media type or coding, 413 over the limit, 400 if the body breaks off.
@@ -118,7 +119,7 @@ impl Request {
         read_body(body.map_err(|error| broken_off(&error))?).await
     }
 
-    /// The body as `T`.
+    /// The body, parsed as `T`.
     ///
     /// # Errors
     /// Those of [`Request::json_bytes`], and 400 if the body is not a `T`.
@@ -127,7 +128,8 @@ impl Request {
     }
 }
 
-/// A request id as part of a URN (RFC 8141, section 2): whatever could mean something there is encoded.
+/// Encodes a request id as part of a URN (RFC 8141, section 2): every character with a special meaning is
+/// percent-encoded.
 fn encode_in_urn(id: &str) -> String {
     let mut encoded = String::with_capacity(id.len());
     for byte in id.bytes() {
@@ -160,7 +162,7 @@ fn is_json(content_type: &[u8]) -> bool {
         })
 }
 
-/// Whether the codings change nothing (RFC 9110, section 8.4).
+/// Whether the content coding leaves the body as it is (RFC 9110, section 8.4).
 fn is_identity(content_encoding: &[u8]) -> bool {
     let mut codings = content_encoding.split(|&byte| byte == b',');
     codings.all(|coding| {
@@ -169,14 +171,14 @@ fn is_identity(content_encoding: &[u8]) -> bool {
     })
 }
 
-/// Reads a body piece by piece, so that one over the limit costs no more memory than the limit.
+/// Reads a body piece by piece, so that a body over the limit takes no more memory than the limit.
 async fn read_body(
     body: impl Body<Data = Bytes, Error = ErrorCode> + Unpin,
 ) -> Result<Bytes, Problem> {
     let too_large = Problem::BodyTooLarge {
         limit: MAX_BODY_BYTES,
     };
-    // The upper bound is what `Content-Length` announced.
+    // The upper bound is the length announced by `Content-Length`.
     let announced = body.size_hint().upper();
     if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
         return Err(too_large);
@@ -195,7 +197,7 @@ async fn read_body(
     Ok(bytes.freeze())
 }
 
-/// Why a body could not be read to its end.
+/// The problem of a body that could not be read to its end.
 fn broken_off(error: &ErrorCode) -> Problem {
     match error {
         ErrorCode::HttpRequestBodySize(_) => Problem::BodyTooLarge {

@@ -1,4 +1,4 @@
-//! Responses as the host takes them, in as few calls to it as there can be.
+//! Creates responses in the host's types, with as few calls to the host as possible.
 
 use bytes::Bytes;
 use futures::future::join;
@@ -13,12 +13,12 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Set on every answer: keeps browsers from taking it for anything but what its `Content-Type` says.
+/// A header of every answer: it keeps browsers from guessing another type than `Content-Type`.
 const NO_SNIFFING: &str = "x-content-type-options";
 
 type Headers = Vec<(&'static str, Vec<u8>)>;
 
-/// A response whose body is at hand and sends itself once the host has the response.
+/// A response whose whole body is in memory. A spawned task sends the body once the host has the response.
 ///
 /// # Errors
 /// If the host refuses a header.
@@ -32,17 +32,18 @@ pub(crate) fn finished(
     let response = response(status, headers, Some(contents), trailers)?;
     spawn(async move {
         let body = async {
-            // What is left belongs to a client that is gone.
+            // If this fails, the client is gone, and the rest of the body with it.
             let _ = writer.write_all(body.into()).await;
             drop(writer);
         };
-        // At once: the host wakes the component for each of two waits, and for two waits together only once.
+        // Both writes are awaited together: the host wakes the component once for each separate wait, but only once for
+        // both together.
         let _ = join(body, end.write(Ok(None))).await;
     });
     Ok(response)
 }
 
-/// A response whose body is written as it is sent. If the stream fails, the response breaks off.
+/// A response whose body is produced while it is sent. If the stream fails, the response breaks off.
 ///
 /// # Errors
 /// If the host refuses a header.
@@ -54,7 +55,7 @@ pub(crate) fn streamed(
     let (writer, contents, trailers) = BodyWriter::new();
     let response = response(status, headers, Some(contents), trailers)?;
     spawn(async move {
-        // What failed is logged by the stream, and told to the host by the writer.
+        // The stream logs its own failure, and the writer reports it to the host.
         let _ = writer.send_http_body(&mut StreamBody::new(frames)).await;
     });
     Ok(response)
@@ -65,7 +66,7 @@ pub(crate) fn streamed(
 /// # Errors
 /// If the host refuses a header.
 pub(crate) fn without_body(status: StatusCode, headers: Headers) -> Result<Response, ErrorCode> {
-    // A body that was there but empty would contradict `Content-Length`, and the host checks that.
+    // An empty body would contradict `Content-Length`, which the host checks; so there is no body at all.
     let (end, trailers) = wit_future::new(|| Ok(None));
     drop(end);
     response(status, headers, None, trailers)
@@ -86,7 +87,7 @@ fn response(
         .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
     let (response, _sent) = Response::new(fields, contents, trailers);
     if status != StatusCode::OK {
-        // Fails only for what is no status code, and `StatusCode` always is one.
+        // Fails only for an invalid status code, and a `StatusCode` is always valid.
         let _ = response.set_status_code(status.as_u16());
     }
     Ok(response)

@@ -1,13 +1,13 @@
-//! One request's way through a component.
+//! Serves one request in a component.
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest, Response};
 
 use crate::{Problem, Reply, Request};
 
-/// Answers one request by `route`, and turns a problem into the response that the contract asks for.
+/// Answers one request by `route`, and turns a problem into its response.
 ///
 /// # Errors
-/// If the host refuses the response, which then becomes a 5xx of the host's own.
+/// If the host refuses the response. The host then answers with a 5xx of its own.
 pub async fn serve(
     request: WasiRequest,
     route: impl AsyncFnOnce(&Request) -> Result<Reply, Problem>,

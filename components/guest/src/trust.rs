@@ -1,8 +1,8 @@
-//! Whether what Redis holds of orders and stock may be shown: ADR 13.
+//! Decides whether the orders and stock in Redis may be shown to clients: ADR 13.
 //!
-//! MySQL's `cache_state` says which server the cache is on and in which epoch it is. An instance believes what it read
-//! there for half a second, and without that shows nothing from Redis. Whoever can't mark in Redis what it is about to
-//! change doubts the epoch in MySQL, waits until no instance believes in it any more, and only then commits.
+//! MySQL's `cache_state` names the Redis server and the epoch of the cache. An instance trusts what it read there for
+//! half a second; without that, it shows nothing from Redis. A writer that can't mark its changes in Redis doubts the
+//! epoch in MySQL, waits until no instance trusts that epoch any more, and only then commits.
 
 mod state;
 
@@ -22,21 +22,21 @@ use crate::mysql::{Connection, MysqlError, ids};
 use crate::redis::{Redis, RedisError};
 use crate::variables;
 
-/// Doubts an epoch. Its time is set a minute ahead, as this may take a while to be seen by everybody, and a doubt
-/// counts from when it is: then [`DATE_DOUBT`] gives it its time.
+/// Records a doubt about an epoch. Its time is first set a minute ahead, because the doubt may take a while to become
+/// visible to all, and it counts only from then on: [`DATE_DOUBT`] sets its real time.
 const DOUBT: &str = "INSERT IGNORE INTO cache_doubts (epoch, doubted_at) \
      VALUES (?, UTC_TIMESTAMP(3) + INTERVAL 1 MINUTE)";
 
-/// Dates a doubt that everybody can see by now. Should the writer that doubted end before this, the next one that
-/// doubts dates it.
+/// Sets the time of a doubt that all instances can see by now. If the writer ends before this statement, the next
+/// writer that doubts the epoch sets the time.
 const DATE_DOUBT: &str = "UPDATE cache_doubts SET doubted_at = UTC_TIMESTAMP(3) \
      WHERE epoch = ? AND doubted_at > UTC_TIMESTAMP(3)";
 
-/// Limits how long [`BEGIN_EPOCH`] waits for the transactions that rely on the old epoch: those that come meanwhile
-/// wait behind it.
+/// Limits how long [`BEGIN_EPOCH`] waits for transactions that rely on the old epoch, because transactions that come
+/// meanwhile wait behind it.
 const WAIT_BRIEFLY: &str = "SET SESSION innodb_lock_wait_timeout = 1";
 
-/// Begins an epoch. However late this comes, it never goes back to an earlier one.
+/// Begins an epoch. Even if this statement arrives late, it never sets an earlier epoch.
 const BEGIN_EPOCH: &str = "INSERT INTO cache_state (id, epoch, server) VALUES (1, ?, ?) \
      ON DUPLICATE KEY UPDATE server = IF(VALUES(epoch) > epoch, VALUES(server), server), \
      epoch = GREATEST(epoch, VALUES(epoch))";
@@ -46,14 +46,14 @@ const FORGET_DOUBTS: &str = "DELETE FROM cache_doubts WHERE epoch < ?";
 const BEAT: &str =
     "INSERT INTO cache_beat (id, beat) VALUES (1, 1) ON DUPLICATE KEY UPDATE beat = beat + 1";
 
-/// What an instance waits at least between two looks at `cache_state`.
+/// The least time between two reads of `cache_state` by one instance.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// How often, and how long apart, a writer looks whether another begins a new epoch.
+/// How often a writer checks whether another instance begins a new epoch, and how long it waits in between.
 const LOOKS: usize = 10;
 const BETWEEN_WRITER_LOOKS: Duration = Duration::from_millis(20);
 
-/// Why nobody knows whether to trust Redis.
+/// Why it can't be decided whether to trust Redis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// Redis failed.
@@ -67,7 +67,7 @@ pub enum TrustError {
     Store(#[from] StoreError),
 }
 
-/// An epoch that was found to be right.
+/// An epoch in which MySQL and Redis agreed.
 struct TrustedEpoch {
     epoch: i64,
     script: Rc<CacheScript>,
@@ -81,11 +81,11 @@ struct Trust {
 }
 
 thread_local! {
-    /// What this instance believes. It is the same for all of its requests.
+    /// What this instance knows of the cache's epoch; the same for all of its requests.
     static TRUST: RefCell<Trust> = const { RefCell::new(Trust { known: None, next_look: None }) };
 }
 
-/// The script of the epoch that may be trusted now, read anew if that is due.
+/// The script of the epoch that may be trusted now. Reads the state again first, if that is due.
 pub(crate) async fn current(redis: &Redis) -> Option<(i64, Rc<CacheScript>)> {
     if is_look_due()
         && let Err(error) = renew(redis).await
@@ -99,7 +99,8 @@ pub(crate) async fn current(redis: &Redis) -> Option<(i64, Rc<CacheScript>)> {
     })
 }
 
-/// Whether the epoch may still be trusted. Asked once more after Redis has answered: what it said was true then.
+/// Whether the epoch may still be trusted. Readers ask again after Redis has answered, because the trust may have ended
+/// meanwhile.
 pub(crate) fn holds(epoch: i64) -> bool {
     let now = Instant::now();
     TRUST.with_borrow(|trust| {
@@ -108,7 +109,7 @@ pub(crate) fn holds(epoch: i64) -> bool {
     })
 }
 
-/// The script of the epoch that this instance knows, to be trusted or not.
+/// The script of the epoch that this instance knows, whether it may be trusted or not.
 pub(crate) fn known() -> Option<(i64, Rc<CacheScript>)> {
     TRUST.with_borrow(|trust| {
         let known = trust.known.as_ref()?;
@@ -116,13 +117,13 @@ pub(crate) fn known() -> Option<(i64, Rc<CacheScript>)> {
     })
 }
 
-/// Ends the trust in Redis, which did not do what was asked: it may be another server by now.
+/// Ends the trust in Redis after Redis failed to do what was asked: the server may be another one by now.
 pub(crate) fn forget() {
     TRUST.with_borrow_mut(|trust| trust.known = None);
 }
 
-/// Whether the caller is to read `cache_state` anew. One caller is, before the time of what is known runs out, so that
-/// the others can go on with that.
+/// Whether the caller has to read `cache_state` again. Only one caller has to, before the trust expires, so that other
+/// requests go on with what is known.
 fn is_look_due() -> bool {
     let now = Instant::now();
     TRUST.with_borrow_mut(|trust| {
@@ -136,13 +137,13 @@ fn is_look_due() -> bool {
     })
 }
 
-/// Reads anew whether Redis may be trusted, and begins a new epoch if Redis is not what MySQL says. Gives the epoch that
-/// may be trusted.
+/// Reads again whether Redis may be trusted, and begins a new epoch if Redis does not agree with MySQL. Returns the
+/// epoch that may be trusted.
 ///
 /// # Errors
-/// If MySQL or Redis fails: then nothing is trusted for longer than before.
+/// If MySQL or Redis fails. The trust is then not extended.
 pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
-    // Before a connection to MySQL is held: Redis may let us wait.
+    // Redis is asked before a connection to MySQL is taken, because Redis may be slow to answer.
     let said = RedisState::read(redis).await?;
     let asked_at = Instant::now();
     let connection = Connection::open(&variables::mysql_url().await?).await?;
@@ -162,8 +163,8 @@ pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
     Ok(None)
 }
 
-/// The script of the epoch that a writer's transaction is in, if Redis agrees that it is that. Nothing is trusted for it:
-/// what a transaction reads of doubts may be as old as the transaction.
+/// The script of the epoch that a writer's transaction read, if Redis agrees with that epoch. This does not extend the
+/// trust: the doubts that a transaction sees may be as old as the transaction's snapshot.
 pub(crate) async fn script(
     redis: &Redis,
     state: &State,
@@ -179,7 +180,7 @@ pub(crate) async fn script(
     know(redis, state, Instant::now()).await.map(Some)
 }
 
-/// Remembers the epoch, and trusts it up to `until`.
+/// Remembers the epoch, and trusts it until `until`.
 async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheScript>, RedisError> {
     let renewed = TRUST.with_borrow_mut(|trust| {
         let known = trust.known.as_mut();
@@ -202,7 +203,8 @@ async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheSc
     Ok(script)
 }
 
-/// Begins an epoch that is later than any that MySQL or Redis knows. Nothing that was written before is shown in it.
+/// Begins an epoch later than any that MySQL or Redis knows. Nothing that was written in an earlier epoch is shown in
+/// it.
 async fn begin_epoch(
     connection: &Connection,
     redis: &Redis,
@@ -214,7 +216,7 @@ async fn begin_epoch(
         return Ok(());
     }
     let epoch = state.epoch.max(said.epoch) + 1;
-    // Redis first: it may refuse, and then there is no new epoch.
+    // Redis is written first: if it refuses, no new epoch begins.
     redis.set(STATE, &format!("{epoch}:{}", state.beat)).await?;
     connection.execute(WAIT_BRIEFLY, vec![]).await?;
     let names = vec![epoch.into(), said.run_id.clone().into()];
@@ -224,9 +226,11 @@ async fn begin_epoch(
     Ok(())
 }
 
-/// What a writer does that could not mark its changes in `epoch`: it has Redis agree with MySQL again, or doubts the epoch
-/// until nobody trusts it. The first time that is not done if both agree: a transaction sees MySQL as it was when it began,
-/// and Redis may be one beat ahead of that. It holds no connection meanwhile.
+/// What a writer does after it could not mark its changes in `epoch`: it makes Redis agree with MySQL again, or doubts
+/// the epoch until no instance trusts it. It holds no connection while it waits.
+///
+/// The first time (`is_first`), if both agree already, it does not doubt the epoch: a transaction sees MySQL as of its
+/// start, and Redis may be one beat ahead of that.
 ///
 /// # Errors
 /// If MySQL fails.
@@ -260,7 +264,8 @@ async fn doubt(url: &str, epoch: i64) -> Result<(), MysqlError> {
     Ok(())
 }
 
-/// Counts a beat in MySQL and then in Redis, whereby a MySQL that is restored to before it is found out.
+/// Counts a beat in MySQL and then in Redis. If MySQL is restored from a backup, its beat is behind that of Redis,
+/// which reveals it.
 ///
 /// # Errors
 /// If MySQL or Redis fails.

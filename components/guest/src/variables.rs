@@ -7,12 +7,12 @@ use store_domain::StoreError;
 use store_domain::settings::Setting;
 
 thread_local! {
-    /// The variables that were asked for. Each is asked for once in the life of an instance, as hosts make new
-    /// instances when variables change. There are so few that looking at one after the other is quickest.
+    /// The variables that were read so far. An instance reads each variable once, because hosts make new instances when
+    /// variables change. There are so few that a linear search is fastest.
     static KNOWN: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What `of` makes of the value of a variable.
+/// Applies `of` to the value of a variable.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not give the component this variable.
@@ -30,7 +30,7 @@ async fn with_value<T>(name: &'static str, of: impl Fn(&str) -> T) -> Result<T, 
         .map_err(|error| StoreError::Unavailable(format!("variable {name}: {error}")))?;
     let made = of(&value);
     KNOWN.with_borrow_mut(|known| {
-        // Others may have asked for it at the same time.
+        // Another request may have read the variable at the same time.
         if !known.iter().any(|(known, _)| *known == name) {
             known.push((name, value));
         }
@@ -38,10 +38,10 @@ async fn with_value<T>(name: &'static str, of: impl Fn(&str) -> T) -> Result<T, 
     Ok(made)
 }
 
-/// The setting that a variable holds.
+/// The setting in its variable.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`], naming variable, value and the allowed values, if it holds none.
+/// [`StoreError::Unavailable`], naming the variable, its value and the allowed values, if the value is not allowed.
 pub async fn setting<S: Setting>() -> Result<S, StoreError> {
     with_value(S::VARIABLE, |value| {
         S::parse(value).ok_or_else(|| {
@@ -55,7 +55,7 @@ pub async fn setting<S: Setting>() -> Result<S, StoreError> {
     .await?
 }
 
-/// Where MySQL is.
+/// The URL of MySQL.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not say.
@@ -63,7 +63,7 @@ pub async fn mysql_url() -> Result<String, StoreError> {
     with_value("mysql_url", str::to_owned).await
 }
 
-/// Where Redis is.
+/// The URL of Redis.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not say.

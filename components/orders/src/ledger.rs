@@ -1,4 +1,4 @@
-//! What placing or undoing orders moves in the database: stock and report totals.
+//! What placing or deleting orders changes in other tables: stock and report totals.
 
 use store_domain::Cents;
 use store_domain::changes::Sale;
@@ -7,13 +7,13 @@ use store_guest::mysql::{Connection, MysqlError, ids, rung};
 
 use crate::sql;
 
-/// Most rows in one statement: an order has no more, and a group or a deleted user's orders may have any number.
+/// The most rows in one statement. One order never has more; a group, or a deleted user's orders, may have any number.
 pub(crate) const ROWS_AT_ONCE: usize = 500;
 
-/// Moves stock and totals by `sale`.
+/// Changes stock and totals by `sale`.
 ///
 /// # Errors
-/// What MySQL fails with.
+/// The error of MySQL.
 pub(crate) async fn post(connection: &Connection, sale: &Sale) -> Result<(), MysqlError> {
     for lines in sale.lines.chunks(ROWS_AT_ONCE) {
         let statement = sql::add_to_stock(rung(lines.len()));
@@ -38,7 +38,7 @@ pub(crate) async fn post(connection: &Connection, sale: &Sale) -> Result<(), Mys
     Ok(())
 }
 
-/// Product and quantity of each line, padded by rows of zero pieces.
+/// Product and quantity of each line, padded with rows of zero pieces.
 fn rows(lines: &[Line], quantity: impl Fn(&Line) -> i64) -> impl Iterator<Item = i64> {
     let last = lines.last().map(|line| [line.product_id, 0]);
     let rows = lines

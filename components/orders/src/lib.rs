@@ -18,7 +18,7 @@ struct Component;
 
 spin_sdk::wasip3::http::service::export!(Component);
 
-/// By hand: the macro `http_service` reads all of a request, needed or not, in a dozen calls to the host.
+/// Written by hand: the macro `http_service` reads the whole request, needed or not, in a dozen calls to the host.
 impl Guest for Component {
     async fn handle(request: WasiRequest) -> Result<Response, ErrorCode> {
         store_guest::serve(request, route).await
@@ -52,7 +52,7 @@ async fn route(request: &Request) -> Result<Reply, Problem> {
     }
 }
 
-/// The component answers, so it is healthy: an outage of MySQL or Redis is no reason to take it out of service.
+/// If the component answers, it is healthy: an outage of MySQL or Redis is no reason to take it out of service.
 fn health() -> Reply {
     #[derive(Serialize)]
     struct Health {

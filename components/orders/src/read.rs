@@ -1,4 +1,4 @@
-//! Reading one order: from Redis, or from MySQL where Redis doesn't have it.
+//! Reads one order: from Redis, or from MySQL if Redis does not have it.
 
 use spin_sdk::http::StatusCode;
 use store_domain::StoreError;

@@ -1,11 +1,11 @@
-//! Every statement of this component. Portable to MySQL 8.4 and MariaDB 10.11; money leaves as whole cents.
+//! All statements of this component. They are portable to MySQL 8.4 and MariaDB 10.11 and return money in whole cents.
 //!
-//! What a transaction reads and relies on, it locks, so that no decision rests on an old snapshot. `LOCK IN SHARE MODE`
-//! and `VALUES(column)` are the spellings that both servers know.
+//! A transaction locks whatever it reads and relies on, so that no decision rests on an old snapshot. Both servers
+//! accept the forms `LOCK IN SHARE MODE` and `VALUES(column)`.
 
 use store_guest::mysql::{placeholders, row_placeholders};
 
-/// Prices, locked so that a product can't go before its order is there; the foreign key would take the same lock.
+/// Prices, locked so that no product is deleted before its order is inserted; the foreign key would take the same lock.
 pub(crate) fn prices(products: usize) -> String {
     format!(
         "SELECT id, CAST(price * 100 AS SIGNED) FROM products WHERE id IN ({}) ORDER BY id LOCK IN SHARE MODE",
@@ -13,7 +13,7 @@ pub(crate) fn prices(products: usize) -> String {
     )
 }
 
-/// Which users there are, locked as the foreign key locks them.
+/// The users that exist, locked as the foreign key locks them.
 pub(crate) fn users(users: usize) -> String {
     format!(
         "SELECT id FROM users WHERE id IN ({}) ORDER BY id LOCK IN SHARE MODE",
@@ -28,11 +28,12 @@ pub(crate) fn insert_orders(orders: usize) -> String {
     )
 }
 
-/// How far the ids lie apart that one INSERT of several rows gives out: name and value. As a SELECT of the variable it
-/// would count as a change of the session.
+/// The distance between the ids that one INSERT of several rows gets: name and value. Our host would take a SELECT of
+/// the variable for a change of the session.
 pub(crate) const ID_INCREMENT: &str = "SHOW VARIABLES LIKE 'auto_increment_increment'";
 
-/// By which transaction an order was written: whether it is there, for certain.
+/// The token of the transaction that wrote an order: a locking read, so that it shows for certain whether the order
+/// exists.
 pub(crate) const ORDER_WRITER: &str =
     "SELECT written_by FROM orders WHERE id = ? LOCK IN SHARE MODE";
 
@@ -43,11 +44,11 @@ pub(crate) fn insert_items(items: usize) -> String {
     )
 }
 
-/// A look that locks nothing: to lock an order that is not there would lock the gap into which the next orders go.
+/// Checks without a lock: locking an order that does not exist would lock the gap into which the next orders go.
 pub(crate) const ORDER_EXISTS: &str = "SELECT id FROM orders WHERE id = ?";
 
-/// Locks orders that are to be deleted. Of a small table the server would rather read, and lock, every row than look
-/// each one up, unless told otherwise.
+/// Locks orders that are to be deleted. If the table is small, the server would read and lock every row instead of
+/// looking each one up; `FORCE INDEX` prevents that.
 pub(crate) fn lock_orders(orders: usize) -> String {
     format!(
         "SELECT id, user_id, CAST(total_amount * 100 AS SIGNED) FROM orders FORCE INDEX (PRIMARY) \
@@ -56,7 +57,7 @@ pub(crate) fn lock_orders(orders: usize) -> String {
     )
 }
 
-/// What the orders took of each product.
+/// How many pieces of each product the orders had.
 pub(crate) fn lock_lines(orders: usize) -> String {
     format!(
         "SELECT product_id, CAST(SUM(quantity) AS SIGNED) \
@@ -66,8 +67,8 @@ pub(crate) fn lock_lines(orders: usize) -> String {
     )
 }
 
-/// Deletes orders, and their items with them. A single-table DELETE takes no hint: the limit makes the server go by the
-/// primary key.
+/// Deletes orders together with their items. A single-table DELETE takes no index hint; the `LIMIT` makes the server
+/// use the primary key.
 pub(crate) fn delete_orders(orders: usize) -> String {
     format!(
         "DELETE FROM orders WHERE id IN ({}) ORDER BY id LIMIT {orders}",
@@ -75,8 +76,9 @@ pub(crate) fn delete_orders(orders: usize) -> String {
     )
 }
 
-/// Moves stock, and locks its rows by ascending product. A row of zero pieces changes nothing. It comes before any look at them: to lock rows that are not
-/// there yet would lock the gap where they go, and two orders that both hold it could never insert theirs.
+/// Moves stock, and locks its rows by ascending product. A row of zero pieces changes nothing. This comes before any
+/// read of the rows: locking rows that do not exist yet would lock the gap where they go, and two orders that both hold
+/// that gap could never insert theirs.
 pub(crate) fn add_to_stock(products: usize) -> String {
     format!(
         "INSERT INTO stocks (product_id, quantity, version) VALUES {} \
@@ -86,8 +88,8 @@ pub(crate) fn add_to_stock(products: usize) -> String {
     )
 }
 
-/// Which transactions wrote some orders: a locking read, which waits until whatever a lost connection left behind has
-/// ended. By the primary key, as [`lock_orders`]: to read all rows would be to wait for everybody.
+/// The tokens of the transactions that wrote some orders. A locking read, which waits until a lost connection's session
+/// has ended. It uses the primary key as [`lock_orders`] does: reading all rows would wait for every other transaction.
 pub(crate) fn writers(orders: usize) -> String {
     format!(
         "SELECT id, COALESCE(written_by, 0) FROM orders FORCE INDEX (PRIMARY) WHERE id IN ({}) LOCK IN SHARE MODE",
@@ -95,7 +97,7 @@ pub(crate) fn writers(orders: usize) -> String {
     )
 }
 
-/// Stock rows that the transaction has added.
+/// Deletes stock rows that the same transaction has added.
 pub(crate) fn delete_stock(products: usize) -> String {
     format!(
         "DELETE FROM stocks WHERE product_id IN ({}) ORDER BY product_id LIMIT {products}",
@@ -121,25 +123,26 @@ pub(crate) fn add_to_user_totals(users: usize) -> String {
 
 pub(crate) const INSERT_USER: &str = "INSERT INTO users (name, email, written_by) VALUES (?, ?, ?)";
 
-/// By which transaction a user was written: whether it is there, for certain.
+/// The token of the transaction that wrote a user: a locking read, so that it shows for certain whether the user
+/// exists.
 pub(crate) const USER_WRITER: &str = "SELECT written_by FROM users WHERE id = ? LOCK IN SHARE MODE";
 
-/// A total of zero, so that an order only ever updates an existing row.
+/// Inserts a total of zero, so that an order only ever updates an existing row.
 pub(crate) const INSERT_USER_TOTAL: &str = "INSERT INTO user_totals (user_id) VALUES (?)";
 
 pub(crate) const USER: &str = "SELECT id, name, email FROM users WHERE id = ?";
 
-/// A look that locks nothing, as [`ORDER_EXISTS`].
+/// Checks without a lock, as [`ORDER_EXISTS`] does.
 pub(crate) const USER_EXISTS: &str = "SELECT id FROM users WHERE id = ?";
 
-/// Locks a user, who places no order meanwhile.
+/// Locks a user, who then can't place orders.
 pub(crate) const LOCK_USER: &str = "SELECT id FROM users WHERE id = ? FOR UPDATE";
 
-/// The first of a user's orders, each with how many lines it has. It locks nothing: the lock behind the last one would keep
-/// other users' orders out.
+/// The first 100 orders of a user, each with its number of lines. Takes no lock: the lock behind the last order would
+/// block other users' orders.
 pub(crate) const SOME_ORDERS_OF_USER: &str = "SELECT o.id, \
      (SELECT COUNT(*) FROM order_items i WHERE i.order_id = o.id) \
      FROM orders o FORCE INDEX (orders_user) WHERE o.user_id = ? ORDER BY o.id LIMIT 100";
 
-/// Deletes a user, and the user's total with it.
+/// Deletes a user together with the user's total.
 pub(crate) const DELETE_USER: &str = "DELETE FROM users WHERE id = ?";

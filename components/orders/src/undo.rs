@@ -1,4 +1,4 @@
-//! Deleting orders, which gives their stock back.
+//! Deletes orders, which gives their pieces back to the stock.
 
 use store_domain::Cents;
 use store_domain::changes::{Entity, Sale, changed};
@@ -26,11 +26,11 @@ impl Deletion {
     }
 }
 
-/// Deletes, in one transaction, those of some orders that are there; all are of one user. Then brings the cache in line.
-/// Says whether there were any.
+/// Deletes those of some orders that exist, in one transaction; all orders belong to one user. Then updates the cache.
+/// Returns whether any order existed.
 ///
 /// # Errors
-/// What MySQL fails with.
+/// The error of MySQL.
 pub(crate) async fn orders(mysql_url: &str, order_ids: &[i64]) -> Result<bool, Abort> {
     let undone = transaction(
         mysql_url,
@@ -74,7 +74,7 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Option<De
     }))
 }
 
-/// Whether the orders are deleted. All were deleted together, so one of them tells.
+/// Whether the orders were deleted. One transaction deleted all of them, so looking for one is enough.
 async fn fate(
     connection: &Connection,
     undone: Option<&Deletion>,

@@ -1,4 +1,4 @@
-//! Users: created, read, and deleted together with their orders.
+//! Creates and reads users, and deletes them together with their orders.
 
 use std::time::{Duration, Instant};
 
@@ -87,12 +87,13 @@ pub(crate) async fn get(user_id: i64) -> Result<Reply, Problem> {
     Ok(Reply::json(StatusCode::OK, &User { id, name, email }))
 }
 
-/// When a deletion stops in the middle: well before our host's own limit for a request, which tells nobody what is left.
+/// How long one request deletes orders: well below our host's own limit for a request, at which the client would not
+/// learn that something is left to delete.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `DELETE /users/{id}`: first the user's orders, in one transaction as many as have the lines of one, so that others who
-/// want the same stock wait for no longer than for an order; then the user. Whatever ends it early leaves a user with fewer
-/// orders, and the next request goes on from there.
+/// `DELETE /users/{id}`. First deletes the user's orders, and then the user. One transaction deletes orders with as
+/// many lines in total as one order may have, so that other requests for the same stock wait no longer than for an
+/// order. If the deletion ends early, the user has fewer orders, and the next request continues from there.
 pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
     if !exists(&mysql_url, sql::USER_EXISTS, user_id).await? {
@@ -108,7 +109,7 @@ pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
         match delete_alone(&mysql_url, user_id).await? {
             Departure::Deleted => return Ok(Reply::deleted(true)),
             Departure::WasGone => return Ok(Reply::deleted(false)),
-            // Since the look at the orders. It was accepted, so it is one of those to delete.
+            // The user ordered after the orders were listed. That order was accepted, so it is deleted too.
             Departure::HasOrdered => {}
         }
     }
@@ -124,7 +125,7 @@ async fn some_orders(mysql_url: &str, user_id: i64) -> Result<Vec<i64>, MysqlErr
     Ok(for_one_transaction(&found.await?))
 }
 
-/// The first of these orders that have no more lines together than an order may have, and one at least.
+/// The first of these orders that together have no more lines than one order may have; at least one order.
 fn for_one_transaction(orders: &[(i64, i64)]) -> Vec<i64> {
     let most = i64::try_from(ROWS_AT_ONCE).unwrap_or(i64::MAX);
     let mut sum = 0;
@@ -136,7 +137,7 @@ fn for_one_transaction(orders: &[(i64, i64)]) -> Vec<i64> {
     fits.map(|(order_id, _)| *order_id).collect()
 }
 
-/// What became of a user who had no orders.
+/// The result of trying to delete a user without orders.
 enum Departure {
     Deleted,
     WasGone,
@@ -151,7 +152,7 @@ async fn delete_alone(mysql_url: &str, user_id: i64) -> Result<Departure, Abort>
             Departure::Deleted => {
                 TransactionFate::of_delete(connection, sql::USER_WRITER, user_id).await
             }
-            // There was nothing to commit.
+            // Nothing was changed, so there was nothing to commit.
             Departure::WasGone | Departure::HasOrdered => Ok(TransactionFate::Committed),
         },
     )

@@ -1,4 +1,4 @@
-//! Placing an order, and deleting one.
+//! Places and deletes orders.
 
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
@@ -20,7 +20,7 @@ pub(crate) async fn place(request: &Request) -> Result<Reply, Problem> {
     let basket = json::parse::<NewOrder>(&body)?.into_basket()?;
     let claim = key.map(|key| key.claim(Route::Orders, &body));
     let bytes = body.len();
-    // Many wait for a group at once, and all of them share the memory of their instance.
+    // The body is dropped early: many orders wait for a group at once, and share the memory of one instance.
     drop(body);
     let terms = Terms::read().await?;
     let order_id = idempotency::once(&terms.mysql_url, claim.as_ref(), async || {

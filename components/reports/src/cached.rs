@@ -1,5 +1,5 @@
-//! `report_source = cached`: the finished body in Redis. The host's refresh task keeps it there; a reader who finds it
-//! missing or overdue all the same, as under plain Spin, has it made once, however many readers there are.
+//! `report_source = cached`: serves the finished body from Redis. The host's refresh task keeps it there. If a reader
+//! finds it missing or overdue, as under plain Spin, the report is made once, however many readers there are.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,22 +19,23 @@ use crate::lease::Lease;
 use crate::refresh::RefreshError;
 use crate::{keys, mysql};
 
-/// How long a reader waits for another to make the report, and how long between two looks. A report is ten rows, so it
-/// is normally there at the first look.
+/// How long a reader waits for another to make the report, and how long between two lookups. A report has ten rows, so
+/// it is usually there at the first lookup.
 const PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
-/// How long a reader of an overdue report waits for the next one, which it has made, and how long between two looks.
+/// How long a reader with an overdue report waits for the next one that it has started to make, and how long between
+/// two checks.
 const PATIENCE_OVER_OLD: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS_AT_NEWER: Duration = Duration::from_millis(5);
 
-/// A report's body, and how long it may be shown.
+/// A report's body, and how long caches may show it.
 pub(crate) type FreshReport = (Vec<u8>, Freshness);
 
-/// The report's body, and how long it may be shown.
+/// Reads the report, from Redis if possible and otherwise from MySQL.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if it is not in Redis and MySQL is down.
+/// [`StoreError::Unavailable`] if the report is not in Redis and MySQL is down.
 pub(crate) async fn read(report: Report) -> Result<FreshReport, StoreError> {
     match from_redis(report).await {
         Ok(Some(kept)) => return Ok(kept),
@@ -49,7 +50,8 @@ pub(crate) async fn read(report: Report) -> Result<FreshReport, StoreError> {
     Ok((body.into_bytes(), Freshness::NONE))
 }
 
-/// The report, made if it is missing or overdue, or `None` if it is missing and another is at it for too long.
+/// Reads the report from Redis, and makes it if it is missing or overdue. `None` if it is missing and another request
+/// takes too long to make it.
 async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let redis = Redis::shared().await?;
     let deadline = Instant::now() + PATIENCE;
@@ -71,13 +73,13 @@ async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError>
     }
 }
 
-/// Whether somebody should have made the next one.
+/// Whether the next report should have been made already.
 fn is_overdue((_, freshness): &FreshReport) -> bool {
     *freshness == Freshness::NONE
 }
 
-/// The next report, if it can be had soon and nobody else is at it. Its making goes on after that, and beyond the answer:
-/// what takes long is not begun in vain.
+/// Makes the next report and returns it if it is ready soon; `None` if it is not, or if another request makes it. The
+/// work goes on after this function and the answer have ended, so that slow work is not wasted.
 async fn newer(report: Report) -> Option<FreshReport> {
     let outcome = Rc::new(RefCell::new(None));
     let told = outcome.clone();
@@ -101,7 +103,7 @@ async fn newer(report: Report) -> Option<FreshReport> {
     }
 }
 
-/// Makes the report under the lease, or gives `None` if another has that.
+/// Makes the report under the lease. `None` if another request holds the lease.
 async fn make_once(redis: &Redis, report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let Some(lease) = Lease::take(redis).await? else {
         return Ok(None);
@@ -111,7 +113,7 @@ async fn make_once(redis: &Redis, report: Report) -> Result<Option<FreshReport>,
     made.map(Some)
 }
 
-/// Makes the report, unless the last holder of the lease did between our look and our taking it.
+/// Makes the report, unless the lease's last holder made it between the caller's lookup and its taking the lease.
 async fn make(
     redis: &Redis,
     lease: &Lease<'_>,
@@ -131,7 +133,7 @@ async fn make(
         store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
         return Ok((body.into_bytes(), Freshness::NONE));
     }
-    // Under plain Spin, nobody else does the rest of the refresh's work.
+    // Under plain Spin, no refresh task does the rest of a refresh's work.
     if let Err(error) = trust::beat(&connection, redis).await {
         store_guest::log_sparsely(error);
     }
@@ -143,11 +145,11 @@ async fn make(
 }
 
 thread_local! {
-    /// Both reports as this instance's readers last found them. They are the same for everybody.
+    /// The lifetime of each report as this instance's last reader found it; shared by all requests.
     static DATED: RefCell<[Option<ReportDate>; 2]> = const { RefCell::new([None, None]) };
 }
 
-/// The report that Redis holds, if it does. Most readers need no more than its body, which hosts may have at hand.
+/// The report in Redis, if there is one. Most readers only need to read the body, which hosts may hold in memory.
 async fn kept(redis: &Redis, report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let RefreshInterval(interval) = variables::setting().await?;
     if is_dated(report)
@@ -169,15 +171,15 @@ fn is_dated(report: Report) -> bool {
     DATED.with_borrow(|all| all[report as usize].is_some())
 }
 
-/// How long a report with this body may still be shown, if the last reader knew.
+/// How long a report with this body may still be shown, if an earlier reader noted its lifetime.
 fn left(report: Report, body: &[u8]) -> Option<Duration> {
     let now = Instant::now();
     DATED.with_borrow(|all| all[report as usize].as_ref()?.left(body, now))
 }
 
-/// How long a report may still be shown that was right at that moment.
+/// The lifetime to give a report that was correct at `right_at`.
 pub(crate) fn lifetime(interval: Duration, right_at: Instant) -> Duration {
-    // Redis takes no lifetime of zero.
+    // Redis refuses a lifetime of zero.
     let least = Duration::from_millis(1);
     report_lifetime(interval)
         .saturating_sub(right_at.elapsed())

@@ -1,4 +1,4 @@
-//! Idempotency keys are remembered for a day.
+//! Deletes idempotency keys that are older than a day.
 
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use crate::lease::Lease;
 use crate::refresh::RefreshError;
 use crate::sql;
 
-/// Deletes keys in steps, so that a backlog never becomes one huge transaction, and leaves what is not done by `until` to
-/// the next refresh, so that it doesn't hold up the reports.
+/// Deletes old keys in steps, so that a backlog never becomes one huge transaction. What is left at `until` waits for
+/// the next refresh, so that it does not delay the reports.
 ///
 /// # Errors
 /// If MySQL or Redis fails, or the lease is lost.
@@ -26,7 +26,7 @@ pub(crate) async fn forget_old(
     Ok(())
 }
 
-/// Deletes one step's keys, without a lease.
+/// Deletes the keys of one step, without a lease.
 ///
 /// # Errors
 /// If MySQL fails.
@@ -37,7 +37,7 @@ pub(crate) async fn forget_some_old() -> Result<(), RefreshError> {
     Ok(())
 }
 
-/// Says whether there may be more.
+/// Deletes the keys of one step. Returns whether there may be more.
 async fn forget_page(connection: &Connection) -> Result<bool, MysqlError> {
     connection.execute(sql::FORGET_OLD_KEYS, vec![]).await?;
     let deleted = connection.first::<(i64,)>(sql::ROW_COUNT, vec![]).await?;

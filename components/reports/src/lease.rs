@@ -1,4 +1,4 @@
-//! The right to refresh: one instance has it at a time, and loses it by itself if it dies.
+//! The lease of the refresh: one instance holds it at a time, and it expires if that instance dies.
 
 use std::time::Duration;
 
@@ -16,23 +16,24 @@ use crate::refresh::RefreshError;
 /// A lease that this request holds.
 pub(crate) struct Lease<'a> {
     redis: &'a Redis,
-    /// A random token of this holder's, so that it never renews or ends a lease that has passed to another.
+    /// A random token, so that this holder never renews or ends a lease that has passed to another.
     token: String,
-    /// Greater than that of any holder before. Redis refuses a report of a holder whose lease has passed to another.
+    /// Greater than the number of every earlier holder. Redis refuses a report from a holder whose lease has passed to
+    /// another.
     number: i64,
 }
 
-/// What became of a report that was put in place.
+/// The result of storing a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PutOutcome {
-    /// It is another than before.
+    /// The body differs from the one before.
     Replaced,
-    /// It was right already and lives on.
+    /// The body was correct already; only its lifetime was extended.
     Same,
 }
 
 impl<'a> Lease<'a> {
-    /// Takes the lease, unless another holds it.
+    /// Takes the lease. `None` if another holds it.
     ///
     /// # Errors
     /// If Redis is down.
@@ -48,10 +49,10 @@ impl<'a> Lease<'a> {
         }))
     }
 
-    /// Puts a report in place, unless a later holder did.
+    /// Stores a report, unless a later holder did.
     ///
     /// # Errors
-    /// [`RefreshError::LeaseLost`] if a later holder did, or if Redis is down.
+    /// [`RefreshError::LeaseLost`] if a later holder has stored the report; an error if Redis is down.
     pub(crate) async fn put(
         &self,
         report: Report,
@@ -68,10 +69,10 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Keeps the lease for its whole lifetime from now on.
+    /// Extends the lease to its whole lifetime from now on.
     ///
     /// # Errors
-    /// [`RefreshError::LeaseLost`] if it ran out and another may have it: then this one must stop.
+    /// [`RefreshError::LeaseLost`] if the lease expired and another may hold it. The caller must then stop.
     pub(crate) async fn renew(&self) -> Result<(), RefreshError> {
         let arguments = [Text(&self.token), milliseconds(LEASE_LIFETIME)];
         match self.redis.run(RENEW_LEASE, LEASE, &arguments).await? {
@@ -80,7 +81,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Ends the lease. If that fails it runs out by itself.
+    /// Ends the lease. If that fails, the lease expires by itself.
     pub(crate) async fn release(self) {
         let ended = self
             .redis
@@ -91,7 +92,7 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// How long another's lease lasts, if nobody renews it.
+    /// How long another holder's lease lasts if it is not renewed.
     ///
     /// # Errors
     /// If Redis is down.

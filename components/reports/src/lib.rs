@@ -1,7 +1,7 @@
-//! The component that serves the two sales reports, and keeps them in Redis.
+//! The component that serves the two sales reports and keeps them in Redis.
 //!
-//! Readers come by HTTP. The host's refresh task comes by `store:reports/refresh`, our own interface; under plain Spin
-//! nobody calls it, and readers do what is needed.
+//! Readers use HTTP. The host's refresh task uses `store:reports/refresh`, our own interface. Plain Spin never calls
+//! that interface; there, readers do the refresh's work.
 
 mod cached;
 mod keys;
@@ -23,7 +23,7 @@ struct Component;
 
 spin_sdk::wasip3::http::service::export!(Component);
 
-/// By hand: the macro `http_service` reads all of a request, needed or not, in a dozen calls to the host.
+/// Written by hand: the macro `http_service` reads the whole request, needed or not, in a dozen calls to the host.
 impl Guest for Component {
     async fn handle(request: WasiRequest) -> Result<Response, ErrorCode> {
         store_guest::serve(request, route).await

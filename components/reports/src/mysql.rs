@@ -1,4 +1,4 @@
-//! Reports from MySQL: ten rows of the summary tables, or, as `report_source = mysql`, every order added up.
+//! Reports from MySQL: ten rows of the summary tables or, with `report_source = mysql`, a sum over every order.
 
 use serde::Serialize;
 use store_domain::reports::{BestSeller, Report, Spender};
@@ -11,7 +11,7 @@ use crate::sql;
 /// The report's body from the summary tables.
 ///
 /// # Errors
-/// What the query failed with.
+/// The error of the query.
 pub(crate) async fn summarise(
     connection: &Connection,
     report: Report,

@@ -1,4 +1,5 @@
-//! `report_source = redis`: every order's hash, for each request. Naive on purpose: it shows what the cache must not be.
+//! `report_source = redis`: reads every order's hash for each request. Naive on purpose: it shows how a cache should
+//! not be used.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use store_domain::StoreError;
@@ -14,7 +15,7 @@ use crate::{mysql, sql};
 /// How many hashes are read at once.
 const READS_AT_ONCE: usize = 256;
 
-/// The report's body. Redis holds the orders that were lately asked for; MySQL says which there are, and gives the rest.
+/// The report's body. MySQL lists all orders; Redis gives those that were used recently, and MySQL the others.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if MySQL is down.
@@ -38,7 +39,7 @@ pub(crate) async fn read(report: Report) -> Result<String, StoreError> {
     }
 }
 
-/// The orders of one page, from Redis as far as it has them.
+/// The orders of one page, from Redis as far as Redis has them.
 async fn orders(
     connection: &Connection,
     redis: &mut Option<Redis>,
@@ -49,11 +50,11 @@ async fn orders(
         None => None,
     };
     let mut orders = cached.unwrap_or_else(|| {
-        // What does not answer is not asked for the next page.
+        // If Redis does not answer, the next pages don't ask it.
         *redis = None;
         Vec::new()
     });
-    // Both are by ascending id.
+    // Both lists are sorted by id.
     let mut found = orders.iter().map(|order| order.order_id).peekable();
     let missing: Vec<i64> = page
         .into_iter()

@@ -1,6 +1,6 @@
-//! The refresh: makes the reports, once for all instances. Called by the host's refresh task.
+//! The refresh, which the host's refresh task calls: makes the reports once for all instances.
 //!
-//! Orders and stock need none: what Redis holds of them is right or not shown.
+//! Orders and stock need no refresh: what Redis holds of them is either correct or not shown.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use crate::bindings::exports::store::reports::refresh::Outcome;
 use crate::lease::{Lease, PutOutcome};
 use crate::{cached, keys, mysql};
 
-/// Shortest time to ask again after, where Redis says that a lease is about to end.
+/// The shortest wait before the host asks again, for a lease that is about to end.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Between two tries to get a lease that another has.
+/// The wait between two attempts to take a lease that another holds.
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
 /// Why a refresh ended early.
@@ -32,7 +32,7 @@ pub(crate) enum RefreshError {
     /// MySQL failed, or a variable is wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The work took longer than the lease, and another instance may be at it now.
+    /// The work took longer than the lease, so another instance may be doing it now.
     #[error("the lease ran out before the work was done")]
     LeaseLost,
 }
@@ -64,14 +64,14 @@ impl From<RefreshError> for StoreError {
     }
 }
 
-/// Refreshes under the lease, or says when to ask again.
+/// Refreshes under the lease. If a refresh is not due, or another instance does it, returns when to ask again.
 ///
 /// # Errors
-/// What MySQL or Redis failed with. The next refresh starts over.
+/// The error of MySQL or Redis. The next refresh starts from the beginning.
 pub(crate) async fn run() -> Result<Outcome, RefreshError> {
     let outcome = refresh_if_due().await;
     if let Err(RefreshError::Redis(_)) = &outcome {
-        // What is left for MySQL needs no Redis, and no lease: it does no harm twice.
+        // Deleting old keys needs only MySQL. It needs no lease either: doing it twice does no harm.
         keys::forget_some_old().await?;
     }
     outcome
@@ -85,7 +85,7 @@ async fn refresh_if_due() -> Result<Outcome, RefreshError> {
         return Ok(elsewhere(Lease::left(&redis).await?));
     };
     let outcome = match refreshed_for(&redis).await {
-        // One that is good for longer than an interval was made when the interval was longer.
+        // A wait longer than the interval is left from a time when the interval was longer.
         Ok(Some(wait)) if wait <= interval => Ok(elsewhere(wait)),
         Ok(_) => refresh(&redis, &lease, interval, started).await,
         Err(error) => Err(error.into()),
@@ -94,7 +94,7 @@ async fn refresh_if_due() -> Result<Outcome, RefreshError> {
     outcome
 }
 
-/// How long the last refresh is good for, if it still is.
+/// How long the last refresh is still valid; `None` if it is not, or if a report is missing.
 async fn refreshed_for(redis: &Redis) -> Result<Option<Duration>, RedisError> {
     let [spenders, sellers] = Report::ALL.map(|report| redis.exists(report_key(report)));
     let (left, spenders, sellers) =
@@ -102,10 +102,10 @@ async fn refreshed_for(redis: &Redis) -> Result<Option<Duration>, RedisError> {
     Ok(left.filter(|_| spenders && sellers))
 }
 
-/// Makes the reports anew, whenever that was done last. Waits for the lease as long as one lasts without being renewed.
+/// Makes the reports anew, even if they are fresh. Waits for another holder's lease, at most one lease lifetime.
 ///
 /// # Errors
-/// What MySQL or Redis failed with.
+/// The error of MySQL or Redis.
 pub(crate) async fn run_now() -> Result<Outcome, RefreshError> {
     let started = Instant::now();
     let RefreshInterval(interval) = variables::setting().await?;
@@ -142,7 +142,8 @@ async fn refresh(
         trust::beat(&connection, redis).await?;
     }
     keys::forget_old(&connection, lease, started + interval / 2).await?;
-    // From one beginning to the next: the work itself takes nothing from the promise to be at most an interval behind.
+    // The next refresh is due one interval after this one began: so the time that the work takes does not make reports
+    // older than an interval.
     let good_for = interval.saturating_sub(started.elapsed()).max(SOON);
     redis.set_for(REFRESHED, "1", good_for).await?;
     Ok(outcome)
@@ -159,7 +160,7 @@ async fn make_reports(lease: &Lease<'_>, interval: Duration) -> Result<Outcome, 
     Ok(outcome)
 }
 
-/// Makes one report: ten rows, however many orders there are.
+/// Makes one report: it has ten rows, however many orders there are.
 async fn make(
     connection: &Connection,
     lease: &Lease<'_>,

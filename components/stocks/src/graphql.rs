@@ -1,4 +1,4 @@
-//! `POST /stocks/graphql-query`: products and stock levels by GraphQL.
+//! `POST /stocks/graphql-query`: queries products and stock levels by GraphQL.
 
 mod body;
 mod cost;
@@ -21,16 +21,16 @@ use body::{Body, CheckedQuery, Refusal};
 use lookups::Lookups;
 use schema::Query;
 
-/// Most errors that are told at once: a client mends one after the other.
+/// The most errors in one answer: a client corrects one after the other.
 const MAX_ERRORS: usize = 100;
 
 type StockSchema = Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// Built once for each instance. It holds types only: what belongs to a request travels in the request's data.
+/// Built once for each instance. It holds only types; a request's own values are in the request's data.
 static SCHEMA: LazyLock<StockSchema> =
     LazyLock::new(|| Schema::build(Query, EmptyMutation, EmptySubscription).finish());
 
-/// The answer: unlike most servers, this one says `"errors":null` where there are none, as the older API does.
+/// The answer. Unlike most servers, this one writes `"errors":null` if there are no errors, as the older API does.
 #[derive(Serialize)]
 struct Answer {
     data: Value,
@@ -55,11 +55,11 @@ pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
     Ok(Reply::json(StatusCode::OK, &answer))
 }
 
-/// Runs the query beside the lookups that its fields ask `find` for.
+/// Executes the query, and at the same time serves the lookups of its fields by `find`.
 ///
 /// # Errors
-/// [`StoreError::Malformed`] if the body is none, and [`StoreError::Unavailable`] if a lookup failed: an outage is a 503
-/// here as everywhere.
+/// [`StoreError::Malformed`] if the body is not a GraphQL request, and [`StoreError::Unavailable`] if a lookup failed:
+/// an outage is a 503 here as everywhere.
 async fn answer_from(
     body: Body,
     find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
@@ -85,7 +85,7 @@ async fn answer_from(
     Ok(response.into())
 }
 
-/// Longest message of an error, in bytes: some repeat the line of the query that they are about.
+/// The longest error message, in bytes: some messages repeat the line of the query that is wrong.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 fn shorten(message: &mut String) {
@@ -112,10 +112,11 @@ mod tests {
 
     use super::*;
 
-    /// One more than `Int` holds.
+    /// One more than the largest `Int`.
     const TOO_LARGE: i64 = 1 << 31;
 
-    /// Product 1 has stock, 2 has none, that with a large number has as much stock, others are unknown.
+    /// Product 1 has stock, product 2 has none, and the product whose id is too large has as much stock as its id;
+    /// others are unknown.
     async fn shelf(ids: Vec<i64>) -> Result<Vec<ProductRecord>, StoreError> {
         let quantity = |id| match id {
             1 => Some(7),
@@ -294,7 +295,7 @@ mod tests {
         assert_within_bounds("data", &answer["data"]);
     }
 
-    /// Whether the cost of a query is estimated by numbers that hold for this schema.
+    /// Checks that the cost limits' assumptions about this field hold for this schema.
     fn assert_within_bounds(field: &str, value: &serde_json::Value) {
         use serde_json::Value;
         match value {
@@ -313,7 +314,7 @@ mod tests {
                     assert_within_bounds(field, value);
                 }
             }
-            // With its quotes and whatever is escaped in it.
+            // The length in JSON, with quotes and escapes.
             scalar => assert!(
                 scalar.to_string().len() <= cost::value_bytes(field),
                 "{field}: {scalar}"

@@ -14,7 +14,7 @@ struct Component;
 
 spin_sdk::wasip3::http::service::export!(Component);
 
-/// By hand: the macro `http_service` reads all of a request, needed or not, in a dozen calls to the host.
+/// Written by hand: the macro `http_service` reads the whole request, needed or not, in a dozen calls to the host.
 impl Guest for Component {
     async fn handle(request: WasiRequest) -> Result<Response, ErrorCode> {
         store_guest::serve(request, route).await

@@ -9,17 +9,17 @@ use store_guest::{Problem, Reply, variables};
 
 use crate::sql;
 
-/// Most rows that are read at once.
+/// The most rows that are read at once.
 const PAGE_ROWS: usize = 500;
 
-/// Where a page ends. What a client does not take stays in the memory of its instance, which has many clients: a thousand
-/// that take nothing find room there.
+/// The size at which a page ends. A page that its client does not read stays in the instance's memory, and an instance
+/// has many clients: there is room for a thousand clients that read nothing.
 const PAGE_BYTES: usize = 64 * 1024;
 
-/// Product, name, code, price, quantity.
+/// Columns: product, name, code, price, quantity.
 type Row = (i64, String, String, Cents, i64);
 
-/// One product in the words of the older API, whose readers are French-speaking shopkeepers.
+/// One product, with the field names of the older API, whose readers are French-speaking shopkeepers.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(rename = "Article")]
@@ -32,16 +32,16 @@ struct Line<'a> {
     quantity: i64,
 }
 
-/// Answers as soon as the first page is there, so that an outage before it is still an honest 503.
+/// Answers once the first page is read, so that an outage before that is still an honest 503.
 pub(crate) async fn stocks() -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
     let first = page(&mysql_url, b'[', FIRST).await?;
     Ok(Reply::streamed_json(array(mysql_url, first)))
 }
 
-/// The JSON array, a chunk for each page. Nothing is read from MySQL before the client has taken what came before, and
-/// no connection is held meanwhile: however slowly a client reads, it takes none from others. An error is the last that
-/// a response's body asks for, so it breaks off and the array is never closed.
+/// The JSON array, one chunk per page. The next page is read from MySQL only after the client has taken the previous
+/// one, and no connection is held meanwhile; so a slow client takes no connection from others. An error ends the
+/// stream: the response then breaks off, and the array is never closed.
 fn array(mysql_url: String, first: Page) -> impl Stream<Item = Result<Bytes, MysqlError>> {
     let more = stream::try_unfold((mysql_url, first.next), async |(mysql_url, next)| {
         let Some(next) = next else { return Ok(None) };
@@ -55,7 +55,7 @@ fn array(mysql_url: String, first: Page) -> impl Stream<Item = Result<Bytes, Mys
         .chain(stream::iter([Ok(end)]))
 }
 
-/// What to read next.
+/// Where the next page begins, and how many rows to read for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PageCursor {
     after: i64,
@@ -67,14 +67,14 @@ const FIRST: PageCursor = PageCursor {
     rows: PAGE_ROWS,
 };
 
-/// A part of the array.
+/// A page of the array.
 struct Page {
     json: Bytes,
-    /// Where the next one begins, if there may be one.
+    /// The cursor of the next page, if there may be one.
     next: Option<PageCursor>,
 }
 
-/// Reads a page on a connection of its own.
+/// Reads a page over a new connection.
 async fn page(mysql_url: &str, start: u8, from: PageCursor) -> Result<Page, MysqlError> {
     let connection = Connection::open(mysql_url).await?;
     let rows = i64::try_from(from.rows).unwrap_or(i64::MAX);
@@ -85,7 +85,8 @@ async fn page(mysql_url: &str, start: u8, from: PageCursor) -> Result<Page, Mysq
 }
 
 impl Page {
-    /// The first of the rows as members of a JSON array, after `start`; of `asked` rows these are those that there are.
+    /// Writes the rows as members of a JSON array, after `start`, up to the size of a page. `asked` is how many rows
+    /// the query asked for.
     fn of(start: u8, rows: &[Row], asked: usize) -> Self {
         let mut json = Vec::with_capacity(PAGE_BYTES);
         let mut last = None;
@@ -108,7 +109,7 @@ impl Page {
         }
         json.shrink_to_fit();
         let next = match last {
-            // Rows as long as these: no more of them are asked for than fit.
+            // The next rows are probably as long, so ask for no more of them than fit.
             Some((taken, after)) if taken < rows.len() => Some(PageCursor { after, rows: taken }),
             Some((_, after)) if rows.len() == asked => Some(PageCursor {
                 after,
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(Page::of(b'[', &rows[1..], PAGE_ROWS).next, None);
     }
 
-    /// Names of 255 characters, each of which takes four bytes.
+    /// Names of 255 characters of four bytes each.
     #[test]
     fn a_page_of_long_names_ends_early_and_the_next_asks_for_as_many() {
         let rows: Vec<Row> = (1..=500)

@@ -1,4 +1,4 @@
-//! Reading products, and their stock: from Redis, or from MySQL where Redis doesn't have it.
+//! Reads products and their stock: from Redis, or from MySQL if Redis does not have them.
 
 use std::collections::HashSet;
 
@@ -53,17 +53,17 @@ async fn quantity_in_mysql(redis: Option<&Redis>, product_id: i64) -> Result<i64
         .ok_or_else(|| StoreError::NotFound(format!("there is no stock of product {product_id}")))
 }
 
-/// A product, and its stock if any was ever set or sold.
+/// A product, and its stock if a quantity was ever set or sold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProductRecord {
     pub(crate) product: Product,
     pub(crate) level: Option<StockLevel>,
 }
 
-/// Those of the products that exist, in any order.
+/// Finds the products that exist, in any order.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if Redis lacks one and MySQL is down.
+/// [`StoreError::Unavailable`] if a product is not in Redis and MySQL is down.
 pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<ProductRecord>, StoreError> {
     if product_ids.is_empty() {
         return Ok(Vec::new());
@@ -74,7 +74,7 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<ProductRecord>, St
         None => None,
     }
     .unwrap_or_else(|| {
-        // What does not answer is not healed either: that would only be a second wait.
+        // If Redis does not answer, nothing is written to it either: that would only be a second wait.
         redis = None;
         Vec::new()
     });
@@ -97,8 +97,8 @@ async fn heal(redis: Option<&Redis>, stored: &[ProductRecord]) {
     cache::heal(redis, stocked.map(Write::PutStock)).await;
 }
 
-/// Products that one request asks Redis for at once. All requests of a host share the way there, and those who want one
-/// product wait behind each of these.
+/// How many products one request asks Redis for at once. All requests of a host share one connection to Redis, and a
+/// request for a single product waits behind each of these batches.
 const ASKED_AT_ONCE: usize = 8;
 
 async fn find_in_redis(
@@ -123,7 +123,7 @@ async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<ProductRecord>, StoreE
     Ok(rows.into_iter().map(ProductRecord::from).collect())
 }
 
-/// Product, name, code, price; then quantity and version, which are NULL together.
+/// Columns: product, name, code, price; then quantity and version, which are NULL together.
 type Row = (i64, String, String, Cents, Option<i64>, Option<i64>);
 
 impl From<Row> for ProductRecord {
@@ -146,7 +146,7 @@ impl From<Row> for ProductRecord {
 }
 
 impl ProductRecord {
-    /// What Redis holds of it; nothing without stock.
+    /// What Redis holds of the product; `None` if it has no stock.
     fn stocked(&self) -> Option<StockedProduct> {
         let product = self.product.clone();
         self.level.map(|level| StockedProduct {

@@ -1,4 +1,4 @@
-//! Creating and deleting products, and setting their stock: each is one transaction, followed by the cache.
+//! Creates and deletes products, and sets their stock. Each is one transaction, followed by an update of the cache.
 
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
@@ -99,7 +99,8 @@ pub(crate) async fn delete_product(product_id: i64) -> Result<Reply, Problem> {
     Ok(Reply::deleted(true))
 }
 
-/// Deletes a product in the transaction of `connection`. Gives its turn at the cache, if there was one.
+/// Deletes a product in the transaction of `connection`. Returns the turn at its cache entry, or `None` if there was no
+/// such product.
 async fn delete_product_in(
     connection: &Connection,
     product_id: i64,
@@ -145,7 +146,7 @@ pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
         set_anew(&mysql_url, stock, claim.as_ref()).await
     })
     .await?;
-    // The words of the older API.
+    // The wording of the older API.
     let result = match added {
         UPDATED => "rows updated: 1".to_owned(),
         product_id => format!("rows added, product {product_id}"),
@@ -153,11 +154,11 @@ pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
     Ok(Reply::json(StatusCode::CREATED, &StockAnswer { result }))
 }
 
-/// What is remembered of an update. No product has this id.
+/// The answer that is stored for an update. No product has this id.
 const UPDATED: i64 = 0;
 
-/// Sets the stock, commits, and then brings the cache in line. Gives the product's id if it had no stock before, and
-/// [`UPDATED`] if it had.
+/// Sets the stock, commits, and then updates the cache. Returns the product's id if it had no stock before, otherwise
+/// [`UPDATED`].
 async fn set_anew(mysql_url: &str, stock: NewStock, claim: Option<&Claim>) -> Result<i64, Abort> {
     let token = write_token();
     let (product, answer, turn) = transaction(
@@ -179,7 +180,7 @@ async fn set_anew(mysql_url: &str, stock: NewStock, claim: Option<&Claim>) -> Re
     Ok(answer)
 }
 
-/// Gives the product as it is from now on.
+/// Sets the stock, and returns the product with its new stock.
 async fn set_stock_in(
     connection: &Connection,
     stock: NewStock,
@@ -212,7 +213,7 @@ async fn set_stock_in(
     })
 }
 
-/// Whether the stock was set to `level`. Once the row was changed again, by another request that set it, nobody can tell.
+/// Whether the stock was set to `level`. If another request has set the row since, that can't be found out.
 async fn set_fate(
     connection: &Connection,
     level: StockLevel,

@@ -1,5 +1,5 @@
-//! `cargo xtask crash-test`: host and MariaDB are killed under a load of orders, and every order that was confirmed must be
-//! there, once.
+//! `cargo xtask crash-test`: kills host and MariaDB under a load of orders. Every confirmed order must exist exactly
+//! once.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,30 +24,32 @@ use xtask::build::HOST_PACKAGE;
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::{build, paths};
 
-/// The seed behind the data.
+/// The seed of the random data.
 const RNG_SEED: u64 = 42;
 
-/// How long everything runs between two crashes.
+/// The time between two crashes.
 const BETWEEN_CRASHES: Duration = Duration::from_secs(5);
 
-/// What a buyer waits before it tries again.
+/// The wait of a buyer before a retry.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long an answer may take: longer than the host gives it.
+/// How long an answer may take: longer than the host's own limit.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How long the cache may take to follow: one refresh interval, and a little.
+/// How long the cache may take to follow: one refresh interval and a little more.
 const SETTLE: Duration = Duration::from_secs(70);
 
-/// Kill host and MariaDB in turn under a load of orders, and look for each order that was confirmed
+/// Kill host and MariaDB in turn under a load of orders, and check that every confirmed order is there
 ///
-/// Exits with 1 if one is missing or there twice, if there are orders that nobody placed, or if the data differ at the end.
+/// Exits with 1 if a confirmed order is missing or exists twice, if there are orders that nobody placed, or if the data
+/// differ at the end.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How long the load and the kills go on
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
-    /// Buyers, each with one order at a time; half of them give an Idempotency-Key and try again until it is confirmed
+    /// Buyers, each with one order at a time; half of them send an Idempotency-Key and retry until the order is
+    /// confirmed
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(2..=1024))]
     buyers: u64,
     /// How orders are committed: grouped or single
@@ -82,7 +84,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         HostOptions::new(&binary, paths::app()).variable("order_commit", &options.order_commit);
     let mut host = store.host(host_options.clone()).await?;
     let url = host.url("/orders");
-    // After a crash it is where it was.
+    // After a crash, the host listens at the same address again.
     let address = host.url("").replace("http://", "");
     host_options.listen = address.parse().context("reading the host's address")?;
     let ends = Arc::new(AtomicBool::new(false));
@@ -127,7 +129,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Ok(xtask::verdict(failures.is_empty()))
 }
 
-/// Kills and starts again, host and MariaDB in turn, until the time is over. Gives how often.
+/// Kills and restarts host and MariaDB in turn until the time is over. Returns the number of crashes.
 async fn crash(
     options: &Options,
     store: &mut DataStore,
@@ -156,7 +158,7 @@ async fn orders(store: &DataStore) -> Result<u64> {
     count.context("counting orders")?.context("no count")
 }
 
-/// Somebody who places one order after the other.
+/// A client that places one order after the other.
 struct Buyer {
     number: u64,
     url: String,
@@ -168,11 +170,11 @@ struct Buyer {
 /// What buyers know of their orders from the answers.
 #[derive(Default)]
 struct Confirmations {
-    /// The ids of orders.
+    /// The ids of confirmed orders.
     confirmed: Vec<u64>,
-    /// How many of those had a key.
+    /// How many of the confirmed orders had a key.
     keyed: usize,
-    /// Orders without a key whose answer did not come, or did not say what became of them.
+    /// Orders without a key whose answer did not come or left the outcome open.
     unknown: u64,
 }
 
@@ -202,7 +204,7 @@ impl Buyer {
     }
 }
 
-/// Places an order, under a key until it is confirmed.
+/// Places an order; with a key, repeats it until it is confirmed.
 async fn place(client: &Client, url: &str, body: &str, key: Option<&str>) -> Option<u64> {
     loop {
         let mut request = client.post(url).header(CONTENT_TYPE, "application/json");
@@ -214,7 +216,7 @@ async fn place(client: &Client, url: &str, body: &str, key: Option<&str>) -> Opt
             return Some(id);
         }
         sleep(PAUSE).await;
-        // Without a key it may not be sent again.
+        // Without a key, the order may not be sent again.
         key?;
     }
 }
@@ -234,7 +236,8 @@ impl Confirmations {
         self.unknown += other.unknown;
     }
 
-    /// Compares the orders in MySQL with the answers, given how many orders there were before. Returns what differs.
+    /// Compares the orders in MySQL with the answers. `before` is the number of orders before the test. Returns the
+    /// differences.
     async fn failures(&self, store: &DataStore, before: u64) -> Result<Vec<String>> {
         let ids: HashSet<u64> = self.confirmed.iter().copied().collect();
         ensure!(!ids.is_empty(), "not one order was placed");

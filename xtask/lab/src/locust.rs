@@ -1,4 +1,4 @@
-//! One run of Locust without its web page, as a child process that ends with us.
+//! Runs Locust without its web page, as a child process that ends with us.
 
 mod history;
 mod outcome;
@@ -21,10 +21,10 @@ pub(crate) use self::outcome::{Figures, Outcome};
 use xtask::paths;
 use xtask::python::Python;
 
-/// How long users may take to finish what they do when the time is over: longer than a request may last.
+/// How long users may take to finish their requests when the time is over: longer than a request may last.
 const STOP_TIMEOUT_SECONDS: u64 = 45;
 
-/// How long all else may take beyond the time asked for: starting, spawning, writing the results.
+/// How long everything else may take in addition to the run time: starting, spawning, writing the results.
 const GRACE: Duration = Duration::from_secs(60 + STOP_TIMEOUT_SECONDS);
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// Its locustfile.
+    /// The profile's locustfile.
     pub(crate) fn file(self) -> PathBuf {
         let name = match self {
             Self::Course => "locustfile",
@@ -72,19 +72,20 @@ pub(crate) struct Run<'a> {
     pub(crate) url: &'a str,
     pub(crate) profile: Profile,
     pub(crate) users: u32,
-    /// New users a second.
+    /// New users per second.
     pub(crate) spawn_rate: f64,
-    /// From the first user on; the time that users take to come is part of it.
+    /// The duration, from the first user on; the time in which users spawn is part of it.
     pub(crate) time: Duration,
-    /// The same number makes users ask for the same things.
+    /// The seed; the same seed makes users request the same things.
     pub(crate) seed: u64,
-    /// Gets report.html, stats.csv, stats_history.csv, failures.csv, exceptions.csv, stats.json (as Locust's
-    /// --json-file, with each route's distribution), summary.json (what [`Outcome`] holds) and locust.log.
+    /// The folder for report.html, stats.csv, stats_history.csv, failures.csv, exceptions.csv, stats.json (in the
+    /// format of Locust's --json-file, with each route's distribution), summary.json (the content of [`Outcome`]) and
+    /// locust.log.
     pub(crate) folder: &'a Path,
 }
 
 impl Run<'_> {
-    /// Runs it to its end. Ok even when requests failed: see [`Outcome`]. Dropping the future kills Locust.
+    /// Runs Locust to its end. Ok even if requests failed: see [`Outcome`]. Dropping the future kills Locust.
     ///
     /// # Errors
     /// When Locust itself could not run.
@@ -92,10 +93,10 @@ impl Run<'_> {
         self.launch(python)?.outcome(|_| {}).await
     }
 
-    /// Starts it.
+    /// Starts Locust.
     ///
     /// # Errors
-    /// When there is no such program, or the folder can't be written to.
+    /// When Locust can't be started, or the folder can't be written to.
     pub(crate) fn launch(&self, python: &Python) -> Result<LocustProcess> {
         fs::create_dir_all(self.folder)
             .with_context(|| format!("creating {}", self.folder.display()))?;
@@ -116,13 +117,13 @@ impl Run<'_> {
     fn arguments(&self) -> Vec<String> {
         let mut arguments = self.settings();
         arguments.extend(["--headless", "--only-summary", "--csv-full-history"].map(str::to_owned));
-        // Failed requests are for us to judge: another exit code than 0 is Locust's own failure.
+        // We judge failed requests ourselves; any exit code but 0 is then a failure of Locust itself.
         arguments.extend(["--exit-code-on-error", "0", "--csv"].map(str::to_owned));
         arguments.push(self.folder.join("live").display().to_string());
         arguments
     }
 
-    /// What Locust is started with to serve its page with these settings filled in.
+    /// The arguments for Locust to serve its page with these settings filled in.
     pub(crate) fn page_arguments(&self, port: u16) -> Vec<String> {
         let mut arguments = self.settings();
         arguments.extend(["--web-host", "127.0.0.1", "--web-port"].map(str::to_owned));
@@ -149,7 +150,7 @@ impl Run<'_> {
     }
 }
 
-/// A run under way. Dropping it kills Locust.
+/// A running Locust. Dropping it kills Locust.
 #[derive(Debug)]
 pub(crate) struct LocustProcess {
     process: Process,
@@ -159,17 +160,17 @@ pub(crate) struct LocustProcess {
 }
 
 impl LocustProcess {
-    /// Asks Locust to end now: users finish what they do, and what was measured so far is kept.
+    /// Asks Locust to end now: users finish their requests, and the results so far are kept.
     ///
     /// # Errors
     /// When the signal can't be sent.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.deadline = Instant::now() + GRACE;
-        // SIGTERM kills Locust without results while a profile with a shape runs.
+        // If the profile has a load shape, SIGTERM would kill Locust without results.
         self.process.signal(Signal::SIGINT)
     }
 
-    /// Waits for the end, with a look at the figures each second. May be called again when it was cancelled.
+    /// Waits for the end, and calls `show` with the figures of each second. May be called again after it was cancelled.
     ///
     /// # Errors
     /// When Locust itself failed.
@@ -200,7 +201,7 @@ impl LocustProcess {
             .with_context(|| self.why_no_results())
     }
 
-    /// Most likely its disk is full, and the log has no room for the reason.
+    /// Why there are no results. The most likely reason is a full disk, which leaves no room for a log message either.
     fn why_no_results(&self) -> String {
         let probe = self.folder.join("probe");
         let written = fs::write(&probe, [0; 1 << 16]);
@@ -218,7 +219,7 @@ impl LocustProcess {
         format!("see {}", self.process.log_path().display())
     }
 
-    /// What Locust wrote on the way: its history is kept, the rest is there in a final form.
+    /// Keeps Locust's history, and removes its other intermediate files, whose content is in the final files.
     fn tidy(&self) -> Result<()> {
         let of = |name: &str| self.folder.join(name);
         fs::rename(of("live_stats_history.csv"), of("stats_history.csv"))

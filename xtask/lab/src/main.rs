@@ -1,4 +1,5 @@
-//! `lab`: measures the store and tests it from outside. `cargo xtask` builds and starts it for the commands below.
+//! `lab`: measures the store and tests it from outside. `cargo xtask` builds and starts this program for the commands
+//! below.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
 mod attack;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What measures the store, and tests it from outside
+/// Measures the store, and tests it from outside
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {

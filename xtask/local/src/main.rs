@@ -1,4 +1,4 @@
-//! `store-local`: the store on this machine. `cargo xtask up`, `seed` and `verify` build and start it.
+//! `store-local`: runs the store on this machine. `cargo xtask up`, `seed` and `verify` build and start this program.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
 mod seed;

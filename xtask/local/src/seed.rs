@@ -1,4 +1,4 @@
-//! `cargo xtask seed`: data for a store that has none.
+//! `cargo xtask seed`: fills an empty store with data.
 
 use std::process::ExitCode;
 
@@ -9,13 +9,13 @@ use testbed::{Addresses, Progress};
 
 use crate::store_urls::StoreArgs;
 
-/// The seed of the random numbers behind everybody's `lab` data.
+/// The default seed of the random `lab` data, so that everybody has the same data.
 const DEFAULT_RNG_SEED: u64 = 42;
 
 /// Fill an empty store with data
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What to fill it with
+    /// The data to load
     #[arg(value_enum, default_value_t = Data::Lab)]
     data: Data,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     store: StoreArgs,
 }
 
-/// The data that can be asked for.
+/// The data sets to choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Data {
     /// Nothing
@@ -38,7 +38,7 @@ pub(crate) enum Data {
     Lab,
 }
 
-/// What random data depends on.
+/// The parameters of random data.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct RandomArgs {
     /// The same number gives the same `lab` data

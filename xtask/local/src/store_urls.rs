@@ -1,4 +1,4 @@
-//! Which store a command works on: the one whose URLs are given, or the one that `cargo xtask up` started last.
+//! The store that a command works on: the one whose URLs are given, or the one that `cargo xtask up` started last.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -11,7 +11,7 @@ use testbed::Addresses;
 
 use xtask::paths;
 
-/// Which store a command works on.
+/// The flags that choose the store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// The store's MySQL, as mysql://user:password@host:port/database [default: what `up` used last]
@@ -41,7 +41,7 @@ impl StoreArgs {
         Addresses::new(&mysql, &redis)?.with_key_prefix(&self.redis_key_prefix)
     }
 
-    /// What an error of a command that used these addresses is about.
+    /// Names the store, for the error message of a command that used these addresses.
     pub(crate) fn subject(&self) -> &'static str {
         if self.mysql_url.is_some() && self.redis_url.is_some() {
             "the store given"
@@ -54,7 +54,7 @@ impl StoreArgs {
 /// Writes the addresses to a file that a shell can read: `. .store/urls.env`.
 pub(crate) fn save(addresses: &Addresses) -> Result<()> {
     let path = file();
-    // Readable by its owner alone, for it may hold a password.
+    // Only the owner may read the file, because it may contain a password.
     let file = OpenOptions::new()
         .create(true)
         .write(true)
@@ -102,7 +102,7 @@ fn value_of(text: &str, name: &str) -> Option<String> {
     found.next()
 }
 
-/// Where `up` saves the addresses.
+/// The file in which `up` saves the addresses.
 pub(crate) fn file() -> PathBuf {
     paths::store().join("urls.env")
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: an audit of everything that must be equal.
+//! `cargo xtask verify`: audits a store, comparing everything that must be equal.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::store_urls::StoreArgs;
 /// and what a crash left behind in Redis, are right again after the next refresh: `--settle` waits for that.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Look again until nothing differs, for at most this long
+    /// Repeat the audit until nothing differs, for at most this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     settle: u64,
     #[command(flatten)]

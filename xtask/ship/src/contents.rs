@@ -1,4 +1,4 @@
-//! What all packages hold.
+//! What every package contains.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use crate::manual::{Manual, manuals};
 use crate::programs::{COMPONENTS, Programs};
 use crate::release::Release;
 
-/// Read once, written to each package.
+/// The files that every package contains. They are read once and written to each package.
 pub(crate) struct Contents {
     pub(crate) host: Vec<u8>,
     pub(crate) proxy: Vec<u8>,
-    /// File names and bytes.
+    /// The file name and the bytes of each component.
     pub(crate) components: Vec<(String, Vec<u8>)>,
-    /// The app as it is in the repository.
+    /// The app's `spin.toml`, as it is in the repository.
     pub(crate) manifest: String,
     pub(crate) manuals: [Manual; 2],
     pub(crate) version: String,
 }
 
 impl Contents {
-    /// Reads what was built, and what is written about it.
+    /// Reads the built files and the texts about them.
     ///
     /// # Errors
     /// If a file can't be read.
@@ -43,10 +43,10 @@ impl Contents {
         })
     }
 
-    /// The same as another version.
+    /// The same contents under another version.
     ///
     /// # Errors
-    /// If the programs don't say how they are used.
+    /// If the manuals can't be made.
     pub(crate) fn as_version(&self, version: &str) -> Result<Self> {
         Ok(Self {
             host: self.host.clone(),
@@ -59,10 +59,10 @@ impl Contents {
     }
 }
 
-/// A text of the repository, by its path there.
+/// A text file of the repository, by its path there.
 ///
 /// # Errors
-/// If it can't be read.
+/// If the file can't be read.
 pub(crate) fn of_repository(path: &str) -> Result<String> {
     text(&paths::root().join(path))
 }

@@ -1,4 +1,4 @@
-//! The Debian package. What is in it lies in `deploy/debian`; dpkg's own tool writes it.
+//! The Debian package. Its own files are in `deploy/debian`; dpkg's own tool writes it.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -16,20 +16,20 @@ use crate::release::Release;
 /// The package's name.
 pub(crate) const NAME: &str = "store-manager";
 
-/// Where its components lie, on the machine.
+/// The folder of the package's components on the machine.
 const LIBRARY: &str = "usr/lib/store-manager";
 
-/// The units.
+/// The package's systemd units.
 pub(crate) const UNITS: [&str; 3] = [
     "store-host@.service",
     "store-migrate.service",
     "store-proxy.service",
 ];
 
-/// What an administrator changes, and what dpkg therefore asks about.
+/// The files that an administrator edits: conffiles, so dpkg asks before it overwrites them.
 const SETTINGS: [&str; 2] = ["host.env", "store-proxy.toml"];
 
-/// What dpkg runs.
+/// The scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 /// Documents, by their path in the repository.
@@ -42,10 +42,10 @@ const DOCUMENTS: [&str; 6] = [
     "proxy/store-proxy.example.toml",
 ];
 
-/// Writes the package to the folder `out`, and says where it is.
+/// Writes the package to the folder `out`, and returns its path.
 ///
 /// # Errors
-/// If a file can't be read or written, or dpkg refuses what it is given.
+/// If a file can't be read or written, or dpkg refuses the package.
 pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Result<PathBuf> {
     let mut files = machine(contents)?;
     let settings = settings(contents)?;
@@ -66,7 +66,7 @@ pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Resul
     pack(&files, &contents.version, release.epoch, out)
 }
 
-/// What lies under `/usr`.
+/// The files under `/usr`.
 fn machine(contents: &Contents) -> Result<Files> {
     let mut files = Files::default();
     files.add("usr/bin/store-host", PROGRAM, contents.host.as_slice());
@@ -108,7 +108,7 @@ fn machine(contents: &Contents) -> Result<Files> {
     Ok(files)
 }
 
-/// What lies under `/etc`, with its path.
+/// The files under `/etc`, with their paths.
 fn settings(contents: &Contents) -> Result<Vec<(String, String)>> {
     let place = |name: &str| format!("etc/{NAME}/{name}");
     let app = with_components_in(&contents.manifest, &format!("/{LIBRARY}/"));

@@ -1,4 +1,4 @@
-//! The files of a package, before it is written: the same ones in the same order on every machine.
+//! The files of a package before it is written: the same files in the same order on every machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
-/// For what is run.
+/// The mode of executable files.
 pub(crate) const PROGRAM: u32 = 0o755;
-/// For what is read.
+/// The mode of other files.
 pub(crate) const DATA: u32 = 0o644;
 
-/// Files by their path within the package, which begins with no slash.
+/// Files by their path within the package. A path begins without a slash.
 #[derive(Clone, Default)]
 pub(crate) struct Files(BTreeMap<String, File>);
 
@@ -32,16 +32,16 @@ impl Files {
         self.0.insert(path.into(), File { mode, bytes });
     }
 
-    /// What they take on disk.
+    /// The size of all files on disk, in KiB.
     pub(crate) fn kibibytes(&self) -> u64 {
         let sizes = self.0.values().map(|file| file.bytes.len() as u64);
         sizes.map(|bytes| bytes.div_ceil(1024)).sum()
     }
 
-    /// Writes them below `folder`, which is emptied first.
+    /// Writes the files below `folder`, which is emptied first.
     ///
     /// # Errors
-    /// If one can't be written.
+    /// If a file can't be written.
     pub(crate) fn unfold(&self, folder: &Path) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
@@ -59,7 +59,8 @@ impl Files {
         Ok(())
     }
 
-    /// A tar archive of them below `prefix`, which is empty or ends with a slash: all root's, all of the time `epoch`.
+    /// A tar archive of the files below `prefix`, which is empty or ends with a slash. Root owns every file, and all
+    /// have the time `epoch`, in Unix seconds.
     ///
     /// # Errors
     /// If a path is too long for tar.
@@ -95,10 +96,10 @@ fn header(kind: EntryType, mode: u32, epoch: u64) -> Header {
     header
 }
 
-/// The same bytes, smaller, and without the name and time of a file.
+/// Compresses the bytes, without the name and time of a file, so that the result is reproducible.
 ///
 /// # Errors
-/// None that is known: it writes to memory.
+/// If compressing fails, which in memory is not expected.
 pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut writer = GzBuilder::new()
         .mtime(0)

@@ -1,5 +1,5 @@
-//! Images for container engines, from nothing but our own files: an OCI layout in a tarball, which `skopeo`, `podman load`
-//! and `ctr image import` take (<https://specs.opencontainers.org/image-spec/>).
+//! Images for container engines, made of our own files only: an OCI layout in a tarball, which `skopeo`, `podman load`
+//! and `ctr image import` accept (<https://specs.opencontainers.org/image-spec/>).
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,33 +19,33 @@ use crate::files::{DATA, Files, PROGRAM, gzip};
 use crate::manifest::with_components_in;
 use crate::release::Release;
 
-/// Who the programs run as: nobody that any other file belongs to.
+/// The user and group that the programs run as. No other file belongs to them.
 const USER: &str = "65532:65532";
 
-/// For programs that ask for the name of their user.
+/// The `/etc/passwd` for programs that look up their user's name.
 const PASSWD: &str = "nobody:x:65532:65532:nobody:/:/sbin/nologin\n";
 
-/// What one image is made of.
+/// The parts of one image.
 pub(crate) struct Image {
     pub(crate) name: &'static str,
     files: Files,
-    /// `NAME=value`.
+    /// Environment variables, as `NAME=value`.
     env: Vec<&'static str>,
     command: Vec<&'static str>,
     ports: Vec<&'static str>,
 }
 
-/// Writes both to the folder `out`, and says where they are.
+/// Writes both images to the folder `out`, and returns their paths.
 ///
 /// # Errors
-/// If one can't be written.
+/// If an image can't be written.
 pub(crate) fn write(contents: &Contents, release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
     [host(contents), proxy(contents)?]
         .into_iter()
         .map(|image| {
             let path = out.join(format!("{}-{}.oci.tar", image.name, contents.version));
             let layout = layout(&image, contents, release)?;
-            // What is in it is compressed.
+            // The archive itself is not compressed, because its contents are.
             let archive = layout.tar("", release.epoch)?;
             fs::write(&path, archive).with_context(|| format!("writing {}", path.display()))?;
             Ok(path)
@@ -97,7 +97,7 @@ fn proxy(contents: &Contents) -> Result<Image> {
     })
 }
 
-/// The files of the layout: blobs by their digest, and what leads to them.
+/// The files of the layout: blobs by their digest, and the index that leads to them.
 fn layout(image: &Image, contents: &Contents, release: &Release) -> Result<Files> {
     let mut blobs = Blobs::default();
     let plain = image.files.tar("", release.epoch)?;
@@ -171,7 +171,7 @@ fn config(image: &Image, contents: &Contents, release: &Release, layer: &str) ->
         .history(vec![history])
         .build()?;
     let mut whole = serde_json::to_value(whole)?;
-    // Docker's and podman's own, which the specification leaves to them. Nanoseconds.
+    // The health check is an extension of Docker and podman, which the specification allows. Times are in nanoseconds.
     whole["config"]["Healthcheck"] = json!({
         "Test": ["CMD", image.command[0], "healthcheck"],
         "Interval": 10_000_000_000_u64,
@@ -182,7 +182,7 @@ fn config(image: &Image, contents: &Contents, release: &Release, layer: &str) ->
     Ok(whole)
 }
 
-/// What is found by the digest of its bytes.
+/// Blobs, addressed by the digest of their bytes.
 #[derive(Default)]
 struct Blobs(Files);
 
@@ -199,7 +199,7 @@ impl Blobs {
     }
 
     fn add_json(&mut self, media_type: MediaType, value: &impl Serialize) -> Result<Descriptor> {
-        // By way of a value, whose keys are sorted: those of labels would come in any order.
+        // Converted to a value first, because that sorts the keys: labels would otherwise come in random order.
         let value = serde_json::to_value(value)?;
         self.add(media_type, serde_json::to_vec(&value)?)
     }

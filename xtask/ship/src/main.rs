@@ -1,8 +1,8 @@
-//! `ship`: makes what people install. `cargo xtask package` builds and starts it.
+//! `ship`: makes the packages that people install. `cargo xtask package` builds and starts this program.
 //!
-//! `release` says what is made and of which commit, `programs` builds it, `contents` lists what all packages hold. Each
-//! kind of package has a file: `tarball`, `deb`, `image`. `sbom` lists what programs are built of, and `seal` makes the
-//! checksums and signs them. `trial` installs and breaks the packages.
+//! `release` says which version of which commit is made, `programs` builds the programs, `contents` lists what every
+//! package contains. Each kind of package has a file: `tarball`, `deb`, `image`. `sbom` lists what the programs are
+//! built of, and `seal` makes the checksums and signs them. `trial` installs the packages and provokes faults.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
 mod contents;
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What makes and tries what people install
+/// Makes and tests the packages that people install
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {

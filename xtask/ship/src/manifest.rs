@@ -1,6 +1,6 @@
-//! `spin.toml` as it is shipped: with the components where the package has them, and without what builds them.
+//! The shipped `spin.toml`: it names the components at their place in the package, and has no build commands.
 
-/// `text` with the components in `folder`.
+/// `text` with the components' paths changed to `folder`.
 pub(crate) fn with_components_in(text: &str, folder: &str) -> String {
     let mut shipped = String::new();
     let mut is_about_building = false;

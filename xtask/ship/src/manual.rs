@@ -1,25 +1,25 @@
-//! Man pages and completions of the two programs, from their command lines.
+//! Man pages and completions of the two programs, made from their command lines.
 
 use anyhow::{Context, Result};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-/// What a program's user has at hand.
+/// The man pages and completions of a program.
 pub(crate) struct Manual {
     /// `store-host` or `store-proxy`.
     pub(crate) program: &'static str,
     pub(crate) bash: Vec<u8>,
     pub(crate) zsh: Vec<u8>,
     pub(crate) fish: Vec<u8>,
-    /// File names, and pages in roff: the program's, and one for each of its commands.
+    /// File names and pages in roff: one page for the program, and one for each of its commands.
     pub(crate) pages: Vec<(String, Vec<u8>)>,
 }
 
-/// The manuals of both.
+/// The manuals of both programs.
 ///
 /// # Errors
-/// If a page can't be written, which in memory it can.
+/// If a page can't be written, which in memory is not expected.
 pub(crate) fn manuals() -> Result<[Manual; 2]> {
     Ok([
         manual("store-host", store_host::cli::Cli::command())?,
@@ -33,9 +33,9 @@ fn manual(program: &'static str, command: Command) -> Result<Manual> {
         clap_complete::generate(shell, &mut command.clone(), program, &mut text);
         text
     };
-    // The commit is the package's business: a page is the same in all builds of a version.
+    // Without the commit, so that a page is the same in all builds of a version.
     let mut built = command.clone().version(env!("CARGO_PKG_VERSION"));
-    // Which gives its commands their full names.
+    // This gives the commands their full names.
     built.build();
     let commands = built
         .get_subcommands()

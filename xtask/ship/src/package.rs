@@ -1,4 +1,4 @@
-//! `cargo xtask package`: each package, what is in it, checksums, a signature.
+//! `cargo xtask package`: makes the packages, their SBOMs, checksums and a signature.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::contents::Contents;
 use crate::release::{Profile, Release};
 use crate::{deb, image, programs, sbom, seal, tarball, trial};
 
-/// Make what people install: a static tarball, a Debian package, images; each with an SBOM and checksums
+/// Make the packages that people install: a static tarball, a Debian package, images; each with an SBOM and checksums
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where the packages go
+    /// Folder for the packages
     #[arg(long, value_name = "DIR", default_value = "target/ship/out")]
     out: PathBuf,
 
@@ -30,12 +30,13 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Package::ALL)]
     only: Vec<Package>,
 
-    /// Then install, break, upgrade and remove them in roots of Debian 12 and 13 (as root; takes minutes)
+    /// Then install, upgrade and remove the packages and provoke faults, in roots of Debian 12 and 13 (as root; takes
+    /// minutes)
     #[arg(long)]
     test: bool,
 }
 
-/// What can be made.
+/// The kinds of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Package {
     /// For any Linux of this architecture.
@@ -50,10 +51,10 @@ impl Package {
     const ALL: [Self; 3] = [Self::Tarball, Self::Deb, Self::Image];
 }
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
-/// If something can't be built, written, or does not do in a trial what it should.
+/// If something can't be built or written, or fails in a trial.
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let release = Release::of_this_commit(options.profile).await?;
     let programs = programs::build(&release).await?;

@@ -1,5 +1,5 @@
-//! The programs and components as they are shipped: in one file each that needs no library of the system, and with no
-//! trace of the machine that built them.
+//! The shipped programs and components: each is one file that needs no library of the system and contains no trace of
+//! the machine that built it.
 
 use std::env;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use crate::release::{Profile, Release};
 /// The components of the app.
 pub(crate) const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 
-/// What was built.
+/// The paths of the built files.
 pub(crate) struct Programs {
     pub(crate) host: PathBuf,
     pub(crate) proxy: PathBuf,
-    /// By the names in [`COMPONENTS`].
+    /// In the order of [`COMPONENTS`].
     pub(crate) components: [PathBuf; 3],
 }
 
-/// Builds all of it.
+/// Builds the programs and the components.
 ///
 /// # Errors
 /// If something does not build.
@@ -38,7 +38,7 @@ pub(crate) async fn build(release: &Release) -> Result<Programs> {
 async fn servers(release: &Release) -> Result<Programs> {
     match release.profile {
         Profile::Dev => {
-            // Both at once, so that what they share is built once.
+            // Both in one command, so that what they share is built once.
             let mut command = cargo_dist(["build", "--profile", "dev"]).await;
             command.args(["--package", HOST_PACKAGE, "--package", PROXY_PACKAGE]);
             finish(command, "build host and proxy", release, &[]).await?;
@@ -76,15 +76,15 @@ async fn finish(
     let mut all = vec![static_libc];
     all.extend(without_paths("--remap-path-prefix="));
     all.extend_from_slice(flags);
-    // With a target named, the flags are for what runs there, and not for build scripts and macros.
+    // With a target named, the flags apply to programs for that target only, not to build scripts and macros.
     command
         .args(["--target", &release.rustc.host])
         .env("CARGO_TARGET_DIR", folder())
-        // What was built before leaves traces in what is built in pieces.
+        // Incremental builds depend on earlier builds, so their result differs.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
         .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "))
-        // What C takes for the present: the proxy's allocator says when it was compiled.
+        // The time that C code takes for the present: the proxy's allocator contains the time of its compilation.
         .env("SOURCE_DATE_EPOCH", release.epoch.to_string());
     cargo_step(title, command).await
 }
@@ -101,12 +101,12 @@ async fn components() -> Result<()> {
     cargo_step("build the components for release", command).await
 }
 
-/// A folder of its own: what is built for everyday work has other flags, and stays as it is.
+/// A separate folder, because everyday builds have other flags and must stay valid.
 fn folder() -> PathBuf {
     paths::target().join("ship/build")
 }
 
-/// Flags by which a compiler writes the same names of files on every machine.
+/// Flags that make a compiler write the same file names on every machine.
 fn without_paths(flag: &str) -> Vec<String> {
     let cargo = env::var_os("CARGO_HOME").map_or_else(
         || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),

@@ -1,4 +1,4 @@
-//! What is released: which version, of which commit, built how.
+//! The release that is made: its version, its commit and its profile.
 
 use std::env;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,9 +11,9 @@ use xtask::programs::output_of;
 /// How the programs are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
-    /// As they are shipped: link-time optimisation, the host guided by its profile.
+    /// As shipped: with link-time optimisation, and the host optimised by its profile.
     Dist,
-    /// As for everyday work.
+    /// As in everyday work.
     Dev,
 }
 
@@ -21,7 +21,7 @@ pub(crate) enum Profile {
 pub(crate) struct Release {
     pub(crate) version: String,
     pub(crate) profile: Profile,
-    /// The commit's time, in seconds of Unix: everything that is made carries it.
+    /// The commit's time in Unix seconds; every file that is made has this time.
     pub(crate) epoch: u64,
     pub(crate) rustc: Rustc,
 }
@@ -30,7 +30,7 @@ impl Release {
     /// The release of the commit that is checked out.
     ///
     /// # Errors
-    /// If there is no commit, and `SOURCE_DATE_EPOCH` doesn't stand for its time.
+    /// If there is no commit, and `SOURCE_DATE_EPOCH` doesn't give a time instead.
     pub(crate) async fn of_this_commit(profile: Profile) -> Result<Self> {
         let rustc = Rustc::ask().await?;
         ensure!(
@@ -46,13 +46,14 @@ impl Release {
         })
     }
 
-    /// The commit's time as RFC 3339 writes it.
+    /// The commit's time in the format of RFC 3339.
     pub(crate) fn time(&self) -> String {
         let time = UNIX_EPOCH + Duration::from_secs(self.epoch);
         humantime::format_rfc3339_seconds(time).to_string()
     }
 }
 
+/// The value of `SOURCE_DATE_EPOCH`, or else the commit's time:
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
 async fn epoch() -> Result<u64> {
     let text = match env::var("SOURCE_DATE_EPOCH") {

@@ -1,4 +1,4 @@
-//! What is built in: a CycloneDX document for each program and for the components, from what cargo resolved.
+//! Software bills of materials: a CycloneDX document for each program and for the components, from cargo's metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,10 +18,10 @@ use xtask::cargo::cargo;
 use crate::programs::COMPONENTS;
 use crate::release::Release;
 
-/// Writes them to the folder `out`.
+/// Writes the documents to the folder `out`.
 ///
 /// # Errors
-/// If cargo can't be asked, or a file not be written.
+/// If cargo can't be run, or a file can't be written.
 pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
     let native = DependencyGraph::for_target(&release.rustc.host).await?;
     let wasm = DependencyGraph::for_target("wasm32-wasip2").await?;
@@ -43,10 +43,10 @@ pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>>
         .collect()
 }
 
-/// What cargo says that a target's build takes.
+/// The packages of one target's build, as cargo resolved them.
 struct DependencyGraph {
     packages: BTreeMap<String, Value>,
-    /// Ids of a package's dependencies, those of tests and build scripts left out.
+    /// The ids of each package's dependencies, without those for tests and build scripts.
     needs: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -105,7 +105,7 @@ impl DependencyGraph {
         });
         Ok(Bom {
             version: 1,
-            // Would be another each time.
+            // Omitted, because it would differ in each build.
             serial_number: None,
             metadata: Some(Metadata {
                 timestamp: Some(DateTime::try_from(release.time()).context("the commit's time")?),
@@ -119,7 +119,7 @@ impl DependencyGraph {
         })
     }
 
-    /// The package `root`, and all that it needs.
+    /// The package `root` and all its direct and indirect dependencies.
     fn all_of(&self, root: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut left = vec![root.to_owned()];
@@ -137,14 +137,14 @@ fn described_as(kind: Classification, package: &Value) -> Component {
     let mut component = Component::new(kind, &name, &version, Some(reference(Some(package))));
     component.purl = Purl::new("cargo", &name, &version).ok();
     component.licenses = package["license"].as_str().map(|licence| {
-        // As crates of old divide two.
+        // Old crates separate two licences with a slash.
         let expression = licence.replace('/', " OR ");
         Licenses(vec![LicenseChoice::expression(&expression)])
     });
     component
 }
 
-/// A name within the document: cargo's ids of our own packages would say where they lay.
+/// A package's name within the document. Cargo's ids of our own packages contain paths of this machine.
 fn reference(package: Option<&Value>) -> String {
     package.map_or_else(String::new, |package| {
         format!("{}@{}", text(&package["name"]), text(&package["version"]))

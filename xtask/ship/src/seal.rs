@@ -1,4 +1,5 @@
-//! Checksums of all that was made, and a signature of those: who trusts the one file trusts the rest.
+//! Checksums of all files that were made, and a signature of the checksums: to trust every file, one signature is
+//! enough.
 
 use std::fs::{self, File};
 use std::io::Cursor;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::release::Release;
 
-/// Writes `SHA256SUMS` of `made` to the folder `out`, signed if there is a `key`.
+/// Writes the checksums of `made` to `SHA256SUMS` in the folder `out`, and signs it if there is a `key`.
 ///
 /// # Errors
 /// If a file can't be read or written, or the key can't be used.
@@ -29,7 +30,7 @@ pub(crate) fn write(
         return Ok(vec![sums]);
     };
     let signature = out.join("SHA256SUMS.minisig");
-    // The usual comment is the time at which it was signed, which would be another each time.
+    // minisign's default comment contains the current time, which would differ in each build.
     let comment = format!(
         "store-manager {}\ttimestamp:{}",
         release.version, release.epoch
@@ -42,10 +43,10 @@ pub(crate) fn write(
     Ok(vec![sums, signature])
 }
 
-/// Where the name begins in a line.
+/// The length of a checksum in a line; the file's name follows.
 const SUM: usize = 64;
 
-/// In the form of `sha256sum`.
+/// A line in the format of `sha256sum`.
 fn line(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let mut hasher = Sha256::new();
@@ -59,12 +60,12 @@ fn line(path: &Path) -> Result<String> {
     Ok(format!("{sum}  {name}\n"))
 }
 
-/// Signs with a secret key as minisign keeps it in a file.
+/// Signs with the secret key of a minisign key file.
 fn sign(key: &str, text: &str, comment: &str) -> Result<String> {
     let boxed = SecretKeyBox::from_string(key)?;
     let secret: SecretKey = match boxed.clone().into_unencrypted_secret_key() {
         Ok(secret) => secret,
-        // It is encrypted; the terminal is asked.
+        // The key is encrypted; minisign asks for its password in the terminal.
         Err(_) => boxed.into_secret_key(None)?,
     };
     let signed = minisign::sign(None, &secret, Cursor::new(text), Some(comment), None)?;

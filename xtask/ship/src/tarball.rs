@@ -1,4 +1,4 @@
-//! The tarball: for a Linux that has no package of its own, or no root to install one.
+//! The tarball: for a Linux without a package format of ours, or for users who are not root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::files::{DATA, Files, PROGRAM, gzip};
 use crate::manifest::with_components_in;
 use crate::release::Release;
 
-/// What else is in it, by its path in the repository, and where it lies in the tarball.
+/// Texts in the tarball: the path in the repository, and the path in the tarball.
 const TEXTS: [(&str, &str); 9] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
@@ -23,10 +23,10 @@ const TEXTS: [(&str, &str); 9] = [
     ("proxy/store-proxy.example.toml", "store-proxy.example.toml"),
 ];
 
-/// Writes it to the folder `out`, and says where it is.
+/// Writes the tarball to the folder `out`, and returns its path.
 ///
 /// # Errors
-/// If it can't be written.
+/// If the tarball can't be written.
 pub(crate) fn write(contents: &Contents, release: &Release, out: &Path) -> Result<PathBuf> {
     let mut files = Files::default();
     files.add("bin/store-host", PROGRAM, contents.host.as_slice());

@@ -1,7 +1,8 @@
-//! Whom a server runs as: ourselves, but never root where that can be avoided.
+//! The account that a server runs as: our own account, but not root's if that can be avoided.
 //!
-//! Started by root, a server runs as the owner of its folder, and a folder of root's is given to an account that owns
-//! nothing else on the machine. So whoever gets into the server can neither read nor write what is not the server's.
+//! If root starts a server, the server runs as the owner of its folder; a folder that root owns is first given to an
+//! account that owns nothing else on the machine. So an attacker who gets into the server can neither read nor write
+//! anything but the server's files.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -14,24 +15,25 @@ use anyhow::{Context, Result};
 use crate::seat::Seat;
 use crate::spawner::owned_command_at;
 
-/// A user and a group that no one has: an account needs no name to run a process.
+/// A user and group id that nobody has. To run a process, an account needs no name.
 const NOBODY_ELSE: u32 = 61_747;
 
 const ROOT: u32 = 0;
 
-/// Whom one server runs as.
+/// The account that one server runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
-    /// The ordinary user who runs us.
+    /// Our own account, which is not root's.
     Ours,
     /// Another user and its group, which only root can become.
     Other { user: u32, group: u32 },
-    /// Root, where no other account gets to the server's folder.
+    /// Root, if no other account can reach the server's folder.
     Root,
 }
 
 impl Account {
-    /// The account for a server whose files are in `folder`, which is made if there is none and closed to others.
+    /// The account for a server whose files are in `folder`. Makes the folder if it does not exist, and closes it to
+    /// others.
     ///
     /// # Errors
     /// When the folder can't be made or given away.
@@ -42,7 +44,7 @@ impl Account {
             return Ok(Self::Ours);
         }
         let account = Self::owner_of(folder)?;
-        // In a container, the account may not exist.
+        // In a container, this account may not exist.
         let account = if account.take(folder).is_ok() && account.reaches(folder)? {
             account
         } else {
@@ -68,10 +70,10 @@ impl Account {
         })
     }
 
-    /// Makes `path` the account's, with all that is in it.
+    /// Gives `path`, with everything in it, to the account.
     ///
     /// # Errors
-    /// When something in it can't be given away.
+    /// When a file in it can't be given away.
     pub(crate) fn take(self, path: &Path) -> Result<()> {
         let Self::Other { user, group } = self else {
             return Ok(());
@@ -88,7 +90,7 @@ impl Account {
                 self.take(&entry.path())?;
             }
         }
-        // Last, so that a folder which is the account's holds nothing that was forgotten.
+        // The folder itself comes last: once it is the account's, everything in it is too.
         lchown(path, Some(user), Some(group))
             .with_context(|| format!("giving {} to another account", path.display()))
     }
@@ -118,10 +120,10 @@ impl Account {
     }
 }
 
-/// Makes `folder`, which others can't look into. Root lets the account of its servers pass through it.
+/// Makes `folder`, which other users can't look into. If root makes it, the account of root's servers may pass through.
 ///
 /// # Errors
-/// When it can't be made or closed.
+/// When the folder can't be made or closed.
 pub fn private_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     if metadata(folder)?.uid() != ROOT {
@@ -129,7 +131,7 @@ pub fn private_folder(folder: &Path) -> Result<()> {
     }
     match chown(folder, None, Some(NOBODY_ELSE)) {
         Ok(()) => close(folder, 0o710),
-        // In a container without such a group; servers will run as root.
+        // A container may lack this group; servers then run as root.
         Err(_) => close(folder, 0o700),
     }
 }

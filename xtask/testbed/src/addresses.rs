@@ -1,4 +1,4 @@
-//! Where a store's MySQL and Redis are, as people write it, as clients need it and as the app's variables have it.
+//! The addresses of a store's MySQL and Redis: as people write them, as clients need them, and as the app's variables.
 
 use std::io;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use url::Url;
 const MYSQL_PORT: u16 = 3306;
 const REDIS_PORT: u16 = 6379;
 
-/// A server that doesn't answer a new connection for this long is down.
+/// If a server doesn't answer a new connection for this long, it counts as down.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Long enough for a thousand commands on a busy machine; the client's own limit of 500 ms is not.
+/// Long enough for a thousand commands on a busy machine; the client's own limit of 500 ms is too short.
 const REDIS_ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The two servers of one store, and what its keys in Redis begin with.
@@ -32,7 +32,7 @@ impl Addresses {
     /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`.
     ///
     /// # Errors
-    /// For a URL that the app's variables can't express, in words that don't repeat its password.
+    /// When the app's variables can't express a URL. The message doesn't contain the password.
     pub fn new(mysql: &str, redis: &str) -> Result<Self> {
         Ok(Self {
             mysql: checked_mysql(mysql).context("the MySQL URL")?,
@@ -50,18 +50,18 @@ impl Addresses {
         Ok(Self { key_prefix, ..self })
     }
 
-    /// Whether [`Addresses::new`] would take `url` as the MySQL URL.
+    /// Checks that [`Addresses::new`] would accept `url` as the MySQL URL.
     ///
     /// # Errors
-    /// If not, with the reason.
+    /// When it would not, with the reason.
     pub fn check_mysql_url(url: &str) -> Result<()> {
         checked_mysql(url).map(drop)
     }
 
-    /// Whether [`Addresses::new`] would take `url` as the Redis URL.
+    /// Checks that [`Addresses::new`] would accept `url` as the Redis URL.
     ///
     /// # Errors
-    /// If not, with the reason.
+    /// When it would not, with the reason.
     pub fn check_redis_url(url: &str) -> Result<()> {
         checked_redis(url).map(drop)
     }
@@ -103,9 +103,9 @@ impl Addresses {
         &self.key_prefix
     }
 
-    /// The variables of `spin.toml` that lead a component here, under the names they have there.
+    /// The variables of `spin.toml` that lead a component to these servers, under their names there.
     pub fn variables(&self) -> Vec<(String, String)> {
-        // Percent-encoded parts stay as they are: `spin.toml` puts them back into a URL.
+        // Percent-encoded parts stay encoded: `spin.toml` puts them into a URL again.
         let database = self.mysql.path().trim_start_matches('/');
         let pairs = [
             ("mysql_address", host_and_port(&self.mysql, MYSQL_PORT)),
@@ -130,13 +130,13 @@ impl Addresses {
             .collect()
     }
 
-    /// A connection to the database.
+    /// Opens a connection to the database.
     ///
     /// # Errors
-    /// When the server is not there or refuses us.
+    /// When the server is not reachable or refuses us.
     pub async fn mysql(&self) -> Result<Conn> {
         let opts = Opts::from_url(self.mysql.as_str()).context("reading the MySQL URL")?;
-        // `localhost` would otherwise try a socket file that belongs to another server.
+        // With `localhost`, the client would otherwise try a socket file that may belong to another server.
         let opts = OptsBuilder::from_opts(opts).prefer_socket(false);
         let conn = timeout(CONNECT_LIMIT, Conn::new(opts))
             .await
@@ -144,10 +144,10 @@ impl Addresses {
         conn.with_context(|| format!("connecting to MySQL at {}", self.mysql_label()))
     }
 
-    /// A connection to Redis.
+    /// Opens a connection to Redis.
     ///
     /// # Errors
-    /// When the server is not there.
+    /// When the server is not reachable.
     pub async fn redis(&self) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.redis.as_str()).context("reading the Redis URL")?;
         let config = AsyncConnectionConfig::new()
@@ -178,7 +178,7 @@ fn checked_redis(text: &str) -> Result<Url> {
     const SHAPE: &str = "expected redis://user:password@host:port";
     let url = Url::parse(text).context(SHAPE)?;
     ensure!(url.scheme() == "redis" && url.has_host(), SHAPE);
-    // The app's variables hold address, user and password, so anything more would be lost on the way to it.
+    // The app's variables hold only address, user and password; anything else would be lost.
     ensure!(url.query().is_none(), "{SHAPE}: options are not supported");
     ensure!(
         matches!(url.path(), "" | "/" | "/0"),

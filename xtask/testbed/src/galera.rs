@@ -13,22 +13,22 @@ use crate::mariadb::{MariaDb, MariaDbOptions, Purpose};
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
-/// What sends a joining node its data.
+/// The programs that send a joining node its data.
 const TRANSFER: [&str; 2] = ["wsrep_sst_rsync", "rsync"];
 
-/// How many commits a node keeps for those that come back: more than are made in the minutes of a test.
+/// How many commits a node keeps for nodes that come back: more than a test makes in its minutes.
 const KEPT: &str = "32M";
 
-/// The nodes, all of which hold the same data. Dropping it kills them.
+/// The nodes, which all hold the same data. Dropping this kills them.
 #[derive(Debug)]
 pub struct Galera {
     nodes: Vec<MariaDb>,
     seats: [Seat; 3],
-    /// The ports on which they speak to one another.
+    /// The ports over which the nodes talk to one another.
     gossip: Vec<u16>,
 }
 
-/// Whether a node is the first of a cluster.
+/// How a node starts: alone, as the first of a cluster, or joining others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beginning {
     Alone,
@@ -36,22 +36,22 @@ enum Beginning {
 }
 
 impl Galera {
-    /// What has to be installed; the first for its scripts.
+    /// The packages that have to be installed; mariadb-server is needed for its scripts.
     pub const NEEDED: &str = "Debian's packages mariadb-server, galera-4 and rsync";
 
-    /// Whether that is installed.
+    /// Whether [`Self::NEEDED`] is installed.
     pub fn is_installed() -> bool {
         let has = |program: &&str| find_program(program).is_some();
         Path::new(GALERA_LIBRARY).exists() && TRANSFER.iter().all(has)
     }
 
-    /// Starts three nodes with their files below `folder`, one after the other.
+    /// Starts three nodes one after the other, with their files below `folder`.
     ///
     /// # Errors
-    /// When it is not installed, or a node doesn't start or join.
+    /// When Galera is not installed, or a node doesn't start or join.
     pub async fn start(folder: &Path, purpose: Purpose, seats: [Seat; 3]) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        // Who joins gets the others' users.
+        // All nodes share one password: a joining node takes over the users of the others.
         let password = Secret::kept_in(&folder.join("password"))?;
         let nodes = (0..).zip(&seats).map(|(number, seat)| {
             let folder = folder.join(format!("node-{number}"));
@@ -80,29 +80,29 @@ impl Galera {
         &self.nodes
     }
 
-    /// Their addresses, as `--mysql-members` has them.
+    /// The addresses of the nodes, in the form of `--mysql-members`.
     pub fn members(&self) -> String {
         let addresses = self.nodes.iter().map(MariaDb::address);
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Kills a node, as a crash would.
+    /// Kills a node. This simulates a crash.
     pub fn kill(&mut self, number: usize) {
         self.nodes[number].kill();
     }
 
-    /// Stops a node in good order.
+    /// Shuts a node down cleanly.
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// When the node had to be killed.
     pub async fn stop(&mut self, number: usize) -> Result<()> {
         self.nodes[number].stop().await
     }
 
-    /// Starts these nodes at the same time, again if they run; each joins the others.
+    /// Starts these nodes at the same time, and restarts those that run; each joins the others.
     ///
     /// # Errors
-    /// When one doesn't start or join.
+    /// When a node doesn't start or join.
     pub async fn join(&mut self, numbers: &[usize]) -> Result<()> {
         let flags: Vec<Vec<String>> = (0..3)
             .map(|number| self.flags(number, Beginning::Joins))
@@ -131,7 +131,7 @@ impl Galera {
             format!("--wsrep-cluster-address=gcomm://{}", others.join(",")),
             "--wsrep-cluster-name=store".to_owned(),
             format!("--wsrep-node-address={address}"),
-            // A member that was killed is given up after a second, not five (docs/RUNBOOK.md).
+            // The others give a killed member up after one second, not five (docs/RUNBOOK.md).
             format!(
                 "--wsrep-provider-options=gmcast.listen_addr=tcp://{gossip};ist.recv_addr={missed};\
                  evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;evs.join_retrans_period=PT0.3S;\
@@ -144,7 +144,8 @@ impl Galera {
         if beginning == Beginning::Alone {
             flags.push("--wsrep-new-cluster".to_owned());
         } else if number == 0 {
-            // Not from the second, which hosts write to when the first is gone, and which would be busy with it.
+            // The donor is not the second node: hosts write to that node when the first is gone, and sending data would
+            // keep it busy.
             flags.push("--wsrep-sst-donor=node-2,".to_owned());
         }
         Ok(flags)
@@ -169,7 +170,8 @@ async fn restart(node: &mut MariaDb, flags: &[String]) -> Result<()> {
     node.restart_with(&flags).await
 }
 
-/// A port that is free for TCP and UDP. A namespace, which has free ones of its own, is not asked.
+/// A port that is free for both TCP and UDP on this machine. Network namespaces have free ports of their own and are
+/// not checked.
 fn free_port() -> Result<u16> {
     loop {
         let port = crate::ports::free_port()?;

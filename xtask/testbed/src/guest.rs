@@ -1,11 +1,11 @@
-//! Versions of components to swap in: made from built files, without a compiler.
+//! Component versions for swap tests, made from built files without a compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Bytes of the header that every component begins with.
+/// The length of the header of every component, in bytes.
 const HEADER_BYTES: usize = 8;
 
 /// Section ids of <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>.
@@ -14,7 +14,7 @@ const CORE_MODULE_SECTION: u8 = 1;
 const CORE_INSTANCE_SECTION: u8 = 2;
 const IMPORT_SECTION: u8 = 10;
 
-/// Length of the places in the test component's data that hold its version and its mode.
+/// The length of the places in the test component's data that hold its version and its mode.
 const PLACE_BYTES: usize = 48;
 
 /// The folder of built components.
@@ -22,7 +22,7 @@ pub fn component_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/release")
 }
 
-/// A version of the test component in `host/tests/guests`, or of one of ours.
+/// A version of the test component in `host/tests/guests`, or of one of the store's components.
 #[derive(Clone, Debug)]
 pub struct Guest {
     bytes: Vec<u8>,
@@ -32,7 +32,7 @@ impl Guest {
     /// The test component as it was built.
     ///
     /// # Errors
-    /// When it was not built: `cargo xtask test` does it.
+    /// When it was not built; `cargo xtask test` builds it.
     pub fn test() -> Result<Self> {
         Self::built("test_guest")
     }
@@ -52,34 +52,34 @@ impl Guest {
         Ok(Self { bytes })
     }
 
-    /// The same, with one more import, which no host offers: a resource type.
+    /// Adds an import that no host offers: a resource type.
     #[must_use]
     pub fn missing_import(mut self) -> Self {
         let mut import = vec![1, 0];
         put_bytes(&mut import, b"no-such-thing");
-        // A type, bound by nothing but being a resource.
+        // A type whose only bound is that it is a resource.
         import.extend([3, 1]);
         self.append(IMPORT_SECTION, &import);
         self
     }
 
-    /// The test component that answers `version`.
+    /// The test component, changed to answer `version`.
     ///
     /// # Errors
-    /// When it isn't the test component, or the text is too long.
+    /// When this isn't the test component, or the text is too long.
     pub fn version(self, version: &str) -> Result<Self> {
         self.put("test-guest version=", version)
     }
 
-    /// The test component in another mode: see `host/tests/guests/src/mode.rs`.
+    /// The test component, changed to another mode: see `host/tests/guests/src/mode.rs`.
     ///
     /// # Errors
-    /// When it isn't the test component, or the text is too long.
+    /// When this isn't the test component, or the text is too long.
     pub fn mode(self, mode: &str) -> Result<Self> {
         self.put("test-guest mode=", mode)
     }
 
-    /// The same code under another digest.
+    /// The same code with another digest.
     #[must_use]
     pub fn labelled(mut self, label: &str) -> Self {
         let mut content = Vec::new();
@@ -89,7 +89,7 @@ impl Guest {
         self
     }
 
-    /// The same with a second core module that has a memory of its own, of `mib` MiB from the start.
+    /// Adds a second core module with a memory of its own, of `mib` MiB from the start.
     #[must_use]
     pub fn second_memory(mut self, mib: u32) -> Self {
         const PAGES_PER_MIB: u32 = 16;
@@ -100,7 +100,7 @@ impl Guest {
         module.push(5);
         put_bytes(&mut module, &memory);
         self.append(CORE_MODULE_SECTION, &module);
-        // One instance, made from the module of this number, with no arguments.
+        // One instance of the module with this number, without arguments.
         let mut instance = vec![1, 0];
         put_number(&mut instance, number);
         instance.push(0);
@@ -113,12 +113,12 @@ impl Guest {
         &self.bytes
     }
 
-    /// The component's file, to keep.
+    /// The component's file, by value.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Writes the file to `path`, at once, as a build or a copy that is finished would appear.
+    /// Writes the file to `path` atomically, as a finished build or copy would appear.
     ///
     /// # Errors
     /// When the folder can't be written to.
@@ -139,7 +139,8 @@ impl Guest {
             .enumerate()
             .filter(|(_, window)| *window == prefix.as_bytes())
             .map(|(start, _)| start)
-            // The prefix alone is in the data a second time, where the component compares with it.
+            // The data contains the prefix a second time, where the component compares it; only the place ends with a
+            // dot.
             .find(|start| self.bytes[start + PLACE_BYTES - 1] == b'.');
         let start = found.with_context(|| format!("the component has no `{prefix}`"))?;
         self.bytes[start..start + PLACE_BYTES].copy_from_slice(&place);
@@ -151,7 +152,7 @@ impl Guest {
         put_bytes(&mut self.bytes, content);
     }
 
-    /// How many core modules the component defines, not counting those of components inside it.
+    /// The number of core modules that the component defines, without those of nested components.
     fn core_modules(&self) -> u32 {
         let mut rest = &self.bytes[HEADER_BYTES..];
         let mut modules = 0;
@@ -170,7 +171,7 @@ fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend(bytes);
 }
 
-/// Writes LEB128, as WebAssembly has all its numbers.
+/// Writes an unsigned LEB128 number, the encoding of all numbers in WebAssembly.
 fn put_number(to: &mut Vec<u8>, mut number: u32) {
     loop {
         let low = (number & 0x7f) as u8;

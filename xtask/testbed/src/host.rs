@@ -14,43 +14,44 @@ use crate::program::{Run, absolute, remove_settings};
 use crate::seat::Seat;
 use crate::spawner::owned_command_at;
 
-/// The first start on a machine compiles three components; later ones find them in a cache on disk.
+/// The first start on a machine compiles three components; later starts find them in a cache on disk.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-/// Port 0: the host picks a free one and says which.
+/// Port 0: the host picks a free port and prints it.
 const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// How to start a [`Host`].
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// What it is called in messages; its log is `<name>.log`.
+    /// The host's name in messages; its log is `<name>.log`.
     pub name: String,
     /// The `store-host` program.
     pub binary: PathBuf,
     /// The app's `spin.toml`.
     pub app: PathBuf,
-    /// The folder it runs in, where it looks for `.env`.
+    /// The folder that the host runs in, where it looks for `.env`.
     pub directory: PathBuf,
-    /// The folder of its log.
+    /// The folder for the host's log.
     pub logs: PathBuf,
-    /// Where it serves the app.
+    /// The address at which the host serves the app.
     pub listen: SocketAddr,
-    /// Where it serves its metrics and status, as its flag takes it: an address, or `unix:` and a path.
+    /// The address of metrics and status, as the flag takes it: an address, or `unix:` and a path.
     pub admin_listen: String,
-    /// Variables of `spin.toml`, under the names they have there. They win over those that lead to MySQL and Redis.
+    /// Variables of `spin.toml`, under their names there. They override the variables for MySQL and Redis.
     pub variables: Vec<(String, String)>,
     /// Other environment variables.
     pub env: Vec<(String, String)>,
     /// Further flags.
     pub args: Vec<String>,
-    /// The processors that it may use, as taskset names them; `None` for all.
+    /// The processors that the host may use, in the form of `taskset`; `None` for all.
     pub cpus: Option<String>,
-    /// Where it runs. It listens where `listen` says.
+    /// The network location that the host runs in. It listens at `listen`.
     pub seat: Seat,
-    /// What its command line begins with, if it is run by another program.
+    /// The start of the command line, if another program runs the host.
     pub wrapper: Vec<String>,
-    /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
+    /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` variables reach the host: a person wants that, a test does
+    /// not.
     pub inherit_settings: bool,
 }
 
@@ -75,21 +76,21 @@ impl HostOptions {
         }
     }
 
-    /// The same with the variable `name` of `spin.toml` set to `value`.
+    /// Sets the variable `name` of `spin.toml` to `value`.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same with the environment variable `name` set to `value`.
+    /// Sets the environment variable `name` to `value`.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same with one more flag.
+    /// Adds a flag.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
@@ -109,7 +110,7 @@ impl Host {
     /// Starts a host in front of the servers at `addresses` and waits until it listens.
     ///
     /// # Errors
-    /// When it ends instead; the message has the end of its log.
+    /// When the host ends instead; the message contains the end of its log.
     pub async fn start(options: &HostOptions, addresses: &Addresses) -> Result<Self> {
         let run = launch(options, addresses)?;
         let (process, (base_url, admin_base_url)) =
@@ -121,7 +122,7 @@ impl Host {
         })
     }
 
-    /// Starts a host that is expected to end by itself, and gives its end and everything it wrote.
+    /// Starts a host that is expected to end by itself. Returns its exit status and everything that it wrote.
     ///
     /// # Errors
     /// When it still runs after `limit`.
@@ -133,12 +134,12 @@ impl Host {
         launch(options, addresses)?.end(limit).await
     }
 
-    /// The URL of `path` (with its leading slash) on this host.
+    /// The URL of `path` (which begins with a slash) on this host.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
     }
 
-    /// The URL of `path` on its admin listener.
+    /// The URL of `path` on the host's admin listener.
     pub fn admin_url(&self, path: &str) -> String {
         format!("{}{path}", self.admin_base_url)
     }
@@ -148,12 +149,12 @@ impl Host {
         &self.process
     }
 
-    /// What it has logged.
+    /// Everything that the host has logged.
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Asks it to drain and end.
+    /// Sends SIGTERM: the host drains and ends.
     ///
     /// # Errors
     /// When the signal can't be sent.
@@ -161,28 +162,28 @@ impl Host {
         self.process.terminate()
     }
 
-    /// Kills it, as a crash would.
+    /// Kills the host. This simulates a crash.
     pub fn kill(&self) {
         self.process.kill();
     }
 
-    /// Waits until it ends.
+    /// Waits until the host ends.
     ///
     /// # Errors
-    /// When it still runs after `limit`.
+    /// When the host still runs after `limit`.
     pub async fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
         self.process.wait_exit(limit).await
     }
 }
 
-/// Applies the store's migrations to the database at `mysql_url`, which is created if absent.
+/// Applies the store's migrations to the database at `mysql_url`, and creates the database if it does not exist.
 ///
 /// # Errors
-/// When `binary` fails; the message has what it said.
+/// When `binary` fails; the message contains its output.
 pub fn migrate(binary: &Path, mysql_url: &str) -> Result<()> {
     let output = Command::new(binary)
         .arg("migrate")
-        // Not as a flag: everyone on the machine sees those.
+        // Not a flag, because every user of the machine can see flags.
         .env("STORE_HOST_MYSQL_URL", mysql_url)
         .output()
         .with_context(|| format!("running {}", binary.display()))?;

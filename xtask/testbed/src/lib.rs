@@ -1,10 +1,11 @@
-//! Real servers on demand: a private MariaDB, a private Redis, store hosts in front of them, and a proxy before those.
+//! Real servers on demand: a private MariaDB, a private Redis, store hosts in front of them, and a proxy in front of
+//! the hosts.
 //!
-//! This is the only place that starts server processes, for `cargo xtask up` and for every integration test. What it
-//! starts listens on loopback, keeps its files in one folder, and dies with its owner, even an owner that is killed.
+//! This is the only place that starts server processes, for `cargo xtask up` and for every integration test. Each
+//! server listens on loopback, keeps its files in one folder, and dies with its owner, even if the owner is killed.
 //!
-//! A test begins with [`DataStore::start`]: its own schema on the MariaDB that the tests of its binary share, and a Redis
-//! of its own. [`seed`] fills a store with data, [`verify`] audits one.
+//! A test begins with [`DataStore::start`]: it gets its own schema on the MariaDB that the tests of its binary share,
+//! and its own Redis. [`seed`] fills a store with data, [`verify`] audits a store.
 
 mod account;
 mod addresses;

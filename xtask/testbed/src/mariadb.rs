@@ -1,4 +1,5 @@
-//! A private MariaDB server: its own data folder, its own port, loopback only. Or MySQL, where tests are told to use it.
+//! A private MariaDB server: its own data folder, its own port, loopback only. It is MySQL instead if tests are told to
+//! use that.
 
 use std::fs::{self, File};
 use std::path::{self, Path, PathBuf};
@@ -17,20 +18,21 @@ use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 use crate::server_settings::{self as settings, DATABASE, USER};
 
-/// MariaDB refuses to run as root unless told to by name.
+/// MariaDB refuses to run as root without this flag.
 const AS_ROOT: &str = "--user=root";
 
-/// A crashed server reads its whole log again before it answers.
+/// After a crash, a server reads its whole log before it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a server is for, which decides what a commit survives and how much disk and memory it takes.
+/// What a server is for. This decides which failures a commit survives, and how much disk and memory the server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Data that somebody wants to find again: each commit waits for the disk, so that it survives the machine's death.
-    /// There is one database, and no one who connects may do anything outside it.
+    /// Data that people want to keep: each commit waits for the disk, so that it survives the death of the machine.
+    /// There is one database, and nobody who connects can do anything outside it.
     Keeping,
-    /// Tests, which may do anything: a commit survives the server's death, which is what tests cause. Small, as there may be a dozen.
+    /// Tests, which may do anything. A commit survives the death of the server, which is what tests cause. The server
+    /// is small, because there may be a dozen.
     Testing,
     /// Measurements: as durable as for tests, with room for minutes of load.
     Measuring,
@@ -39,15 +41,16 @@ pub enum Purpose {
 /// How to start a [`MariaDb`].
 #[derive(Clone, Debug)]
 pub struct MariaDbOptions {
-    /// Holds its data and its port. A server started here again finds the one and tries to get the other.
+    /// The folder of the server's data and port. A server that starts here again uses the same data and tries to get
+    /// the same port.
     pub folder: PathBuf,
     /// The file that the server's log is appended to.
     pub log: PathBuf,
-    /// What it is for.
+    /// What the server is for.
     pub purpose: Purpose,
-    /// Where it listens.
+    /// The network location that the server listens in.
     pub seat: Seat,
-    /// The `mysqld` of MySQL to start in the place of MariaDB.
+    /// The `mysqld` of MySQL to start instead of MariaDB.
     pub mysqld: Option<PathBuf>,
 }
 
@@ -71,17 +74,17 @@ pub struct MariaDb {
     account: Account,
     password: Secret,
     port: u16,
-    /// Beside those of its purpose.
+    /// Flags in addition to those of the purpose.
     flags: Vec<String>,
     /// `None` while stopped.
     process: Option<Process>,
 }
 
 impl MariaDb {
-    /// Makes the data folder if there is none, starts the server and waits until it lets us in.
+    /// Makes the data folder if it does not exist, starts the server, and waits until it accepts us.
     ///
     /// # Errors
-    /// When it is not installed or doesn't start; the message has the end of its log.
+    /// When the server is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(options: MariaDbOptions) -> Result<Self> {
         let account = Account::of_server("MariaDB", &options.folder)?;
         install(&options, account)?;
@@ -100,12 +103,12 @@ impl MariaDb {
         })
     }
 
-    /// The port, the same from start to drop.
+    /// The port, which never changes while this lives.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where it listens, as `host:port`.
+    /// The server's address, as `host:port`.
     pub fn address(&self) -> String {
         self.options.seat.port(self.port).to_string()
     }
@@ -116,12 +119,12 @@ impl MariaDb {
         format!("mysql://{USER}:{password}@{}/{database}", self.address())
     }
 
-    /// The URL of the database that is there from the start of a server for [`Purpose::Keeping`].
+    /// The URL of the database that a server for [`Purpose::Keeping`] has from the start.
     pub fn store_url(&self) -> String {
         self.url(DATABASE)
     }
 
-    /// Where its data are, and files that flags name without a folder.
+    /// The folder of the server's data. Flags that name files without a folder mean files in this one.
     pub fn data_folder(&self) -> PathBuf {
         data_folder(&self.options.folder)
     }
@@ -131,7 +134,7 @@ impl MariaDb {
         self.process.as_ref()
     }
 
-    /// Creates `database`, empty, unless it exists.
+    /// Creates the empty database `database`, unless it exists.
     ///
     /// # Errors
     /// When the server refuses the name or is stopped.
@@ -145,10 +148,10 @@ impl MariaDb {
         conn.disconnect().await.context("disconnecting")
     }
 
-    /// Stops the server in good order. Its port stays ours to come back to.
+    /// Shuts the server down cleanly. It keeps its port for [`MariaDb::start_again`].
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// When the server had to be killed.
     pub async fn stop(&mut self) -> Result<()> {
         if let Some(process) = self.process.take() {
             process.stop(STOP_LIMIT).await?;
@@ -156,15 +159,15 @@ impl MariaDb {
         Ok(())
     }
 
-    /// Kills the server, as a crash would.
+    /// Kills the server. This simulates a crash.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Stops the server in good order, and starts it on the same port and data with `flags` more.
+    /// Shuts the server down cleanly, and starts it on the same port and data with additional `flags`.
     ///
     /// # Errors
-    /// When it had to be killed, or doesn't start within the time limit.
+    /// When the server had to be killed, or doesn't start within the time limit.
     pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self.stop().await?;
@@ -174,7 +177,7 @@ impl MariaDb {
     /// Starts a stopped or killed server again, on the same port and data.
     ///
     /// # Errors
-    /// When it doesn't start within the time limit.
+    /// When the server doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
             let (options, password, flags) = (&self.options, &self.password, &self.flags);
@@ -188,7 +191,7 @@ impl MariaDb {
     }
 }
 
-/// Makes the system tables. They are made in a second folder first, so that an interrupted try leaves no half.
+/// Makes the system tables, first in a second folder, so that an interrupted attempt leaves no half-made data folder.
 fn install(options: &MariaDbOptions, account: Account) -> Result<()> {
     let data = data_folder(&options.folder);
     if data.exists() {
@@ -202,7 +205,7 @@ fn install(options: &MariaDbOptions, account: Account) -> Result<()> {
     let output = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
     let program = settings::program(options, "mariadb-install-db")?;
     let flags: &[&str] = match options.mysqld {
-        // Root has no password after this, until the first start locks it out.
+        // This leaves root without a password; the first start locks root out.
         Some(_) => &["--initialize-insecure"],
         None => &["--skip-test-db", "--skip-name-resolve"],
     };
@@ -247,7 +250,7 @@ async fn start_on(
         ))
         .arg(format!("--init-file={}", init_file.display()))
         .arg(format!("--port={port}"))
-        // Relative to the data folder: an absolute path might be longer than the 107 bytes a socket's name may have.
+        // Relative to the data folder: an absolute path may be longer than the 107 bytes of a socket's name.
         .arg("--socket=mariadbd.sock")
         .arg(format!("--bind-address={}", options.seat.address()))
         .args(["--skip-name-resolve", "--skip-log-bin"])
@@ -260,7 +263,7 @@ async fn start_on(
     let process = Process::start("MariaDB", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "MariaDB's start", async || {
         process.check_running()?;
-        // The log first: until it says so, whoever answers on this port is somebody else.
+        // The log is checked first: until it says this, another server may be answering on the port.
         let listening = process.log().contains("ready for connections");
         Ok((listening && connect(&options.seat, port, password).await.is_ok()).then_some(()))
     })
@@ -274,7 +277,8 @@ fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// Its own: a server that starts removes the temporary tables of all others in the same folder.
+/// A temporary folder for this server alone: a server that starts deletes the temporary tables of all others in the
+/// same folder.
 fn temporary_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     let folder = folder.join("tmp");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

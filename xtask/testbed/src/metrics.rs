@@ -1,4 +1,4 @@
-//! What a server says at `/metrics`, as Prometheus reads it.
+//! Reads a server's `/metrics`, as Prometheus does.
 
 /// The series of a metric: the labels between its braces, and the value.
 pub fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
@@ -12,7 +12,7 @@ pub fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str
     })
 }
 
-/// The value of a label. Values here hold no quotes.
+/// The value of a label. No value here contains quotes.
 pub fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     labels.split(',').find_map(|label| {
         let value = label.strip_prefix(name)?.strip_prefix("=\"")?;

@@ -1,10 +1,10 @@
-//! A MySQL server that somebody else runs, for tests and for nothing else.
+//! A MySQL server that somebody else runs, used for tests only.
 
 use anyhow::{Context, Result};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
-/// What databases of tests begin with there, so that nobody's own is taken for one.
+/// The prefix of test databases there, so that no other database is taken for one of them.
 const PREFIX: &str = "store_test";
 
 /// The server at one URL.
@@ -19,13 +19,13 @@ impl MysqlServer {
         Self { url }
     }
 
-    /// Makes an empty database, and gives its URL. One that an earlier run left there is gone with that.
+    /// Makes an empty database and returns its URL. Drops a database that an earlier run left.
     ///
     /// # Errors
-    /// When the server can't be reached or refuses; the message does not have its password.
+    /// When the server can't be reached or refuses; the message doesn't contain the password.
     pub(crate) async fn fresh_database(&self, name: &str) -> Result<String> {
         let name = format!("{PREFIX}_{name}");
-        // What is wrong with it may be said with its password.
+        // The error may contain the password, so it is dropped.
         let opts = Opts::from_url(&self.url).ok();
         let opts = opts.with_context(|| {
             let variable = xtask::mysql::VARIABLE;

@@ -1,4 +1,4 @@
-//! A name server whose answers a test decides, over UDP.
+//! A DNS server over UDP whose answers a test decides.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 
 use crate::polling::poll_until;
 
-/// How long a stopped server waits for its own port.
+/// How long a restarted server waits for its own port.
 const OWN_PORT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Longer than any message without EDNS.
+/// Longer than any message without EDNS, in bytes.
 const MESSAGE_BYTES: usize = 4096;
 
-/// A name server. It ends when it is dropped.
+/// A DNS server. Dropping it ends it.
 #[derive(Debug)]
 pub struct NameServer {
     address: SocketAddr,
@@ -31,18 +31,18 @@ pub struct NameServer {
 
 #[derive(Debug, Default)]
 struct Zone {
-    /// What is answered, by name and with the seconds for which it holds. Other names there are none.
+    /// The records by name, with their time to live in seconds. Other names don't exist.
     records: HashMap<Name, (u32, Vec<RData>)>,
     is_silent: bool,
-    /// Questions so far, by name.
+    /// The number of questions so far, by name.
     asked: HashMap<Name, usize>,
 }
 
 impl NameServer {
-    /// One that knows no names yet, on a free port of loopback.
+    /// Starts a server that knows no names yet, on a free port of loopback.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no free port.
     pub async fn start() -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0").await;
         let socket = socket.context("looking for a free port")?;
@@ -56,12 +56,12 @@ impl NameServer {
         })
     }
 
-    /// Where it is asked.
+    /// The server's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on, the name has these addresses.
+    /// From now on, the name has these addresses, for `seconds`.
     pub fn set(&self, name: &str, seconds: u32, addresses: &[SocketAddr]) {
         let records = addresses.iter().map(|address| match address.ip() {
             IpAddr::V4(ip) => RData::A(ip.into()),
@@ -70,7 +70,7 @@ impl NameServer {
         self.put(name, seconds, records.collect());
     }
 
-    /// From now on, the name has these services: priority, weight, port and host of each.
+    /// From now on, the name has these SRV records: priority, weight, port and host of each.
     pub fn set_services(&self, name: &str, services: &[(u16, u16, u16, &str)]) {
         let record = |(priority, weight, port, host): &(u16, u16, u16, &str)| {
             RData::SRV(SRV::new(*priority, *weight, *port, whole(host)))
@@ -78,32 +78,32 @@ impl NameServer {
         self.put(name, 0, services.iter().map(record).collect());
     }
 
-    /// From now on, there is no such name.
+    /// From now on, the name does not exist.
     pub fn remove(&self, name: &str) {
         self.zone.lock().records.remove(&whole(name));
     }
 
-    /// Whether questions get no answer.
+    /// Sets whether the server leaves questions unanswered.
     pub fn be_silent(&self, is_silent: bool) {
         self.zone.lock().is_silent = is_silent;
     }
 
-    /// Questions for a name so far.
+    /// The number of questions for a name so far.
     pub fn asked(&self, name: &str) -> usize {
         let zone = self.zone.lock();
         zone.asked.get(&whole(name)).copied().unwrap_or_default()
     }
 
-    /// Ends, as a process that died.
+    /// Stops the server, as if its process had died.
     pub async fn stop(&mut self) {
         self.task.abort();
         _ = (&mut self.task).await;
     }
 
-    /// Answers again, at the same address.
+    /// Starts a stopped server at the same address.
     ///
     /// # Errors
-    /// When its port is taken meanwhile.
+    /// When another process has taken the port.
     pub async fn start_again(&mut self) -> Result<()> {
         let address = self.address;
         let socket = poll_until(OWN_PORT_LIMIT, "taking the port again", async || {
@@ -135,7 +135,7 @@ fn whole(name: &str) -> Name {
 async fn answer_all(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
     let mut bytes = [0; MESSAGE_BYTES];
     loop {
-        // A client that has gone may be an error of the next read.
+        // The error may be about a client that has gone.
         let Ok((length, client)) = socket.recv_from(&mut bytes).await else {
             continue;
         };

@@ -1,20 +1,20 @@
-//! Waiting for something to become true, with a deadline and never by a fixed sleep.
+//! Waits until something becomes true, with a deadline and never by a fixed sleep.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-/// Short beside a server's start-up, long beside the cost of one look.
+/// Short beside a server's start, long beside the cost of one check.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Calls `attempt` until it gives a value.
+/// Calls `attempt` until it returns a value.
 ///
 /// # Errors
-/// The first error of `attempt`, or one that names `what` when `limit` has passed.
+/// The first error of `attempt`, or an error that names `what` once `limit` has passed.
 pub(crate) async fn poll_until<T, A, F>(limit: Duration, what: &str, mut attempt: A) -> Result<T>
 where
-    // Not `AsyncFnMut`: nobody could spawn a task that waits here, because its future can't be said to be `Send`.
+    // Not `AsyncFnMut`: its future can't be declared `Send`, so no spawned task could wait here.
     A: FnMut() -> F,
     F: Future<Output = Result<Option<T>>>,
 {

@@ -1,4 +1,4 @@
-//! TCP ports for servers that can't pick one by themselves.
+//! TCP ports for servers that can't pick a port themselves.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,13 +10,13 @@ use anyhow::{Context, Result};
 use crate::polling::poll_until;
 use crate::process::Process;
 
-/// How often a server is started again because another process took its port in between.
+/// How often a server is started again because another process took its port before the server could bind it.
 const PORT_TRIES: usize = 5;
 
-/// How long a stopped server waits for its own port, on which a client's outgoing connection may sit for a moment.
+/// How long a stopped server waits for its own port. A client's outgoing connection may hold the port for a moment.
 const OWN_PORT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts a server on the port it had last time, remembered in `folder`, or on a free one if that is taken.
+/// Starts a server on its last port, which is stored in `folder`, or on a free port if that is taken.
 pub(crate) async fn start_on_some_port<S, F>(folder: &Path, start: S) -> Result<(u16, Process)>
 where
     S: Fn(u16) -> F,
@@ -41,7 +41,7 @@ where
     Ok((port, process))
 }
 
-/// Starts a server again on the port its clients know.
+/// Starts a server again on its port, which its clients know.
 pub(crate) async fn start_on_own_port<S, F>(port: u16, start: S) -> Result<Process>
 where
     S: Fn(u16) -> F,
@@ -59,7 +59,8 @@ fn remembered_port(memory: &Path) -> Option<u16> {
     fs::read_to_string(memory).ok()?.trim().parse().ok()
 }
 
-/// Starts a server on ports that `start` looks for, and again if another process took one of them in between.
+/// Starts a server on free ports that `start` finds. Repeats this if another process took one of them before the server
+/// could bind it.
 pub(crate) async fn again_if_port_taken<S, F, T>(start: S) -> Result<T>
 where
     S: Fn() -> F,
@@ -74,17 +75,17 @@ where
     }
 }
 
-/// A port of 127.0.0.1 that was free a moment ago. The server that gets it may still find it taken.
+/// A port of 127.0.0.1 that was free just now. The server that gets it may still find it taken.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no free port.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     let address = listener.local_addr().context("reading the free port")?;
     Ok(address.port())
 }
 
-/// Two ports like that of [`free_port`], which are never the same.
+/// Two different free ports, as [`free_port`] finds them.
 pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
     let first = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     let second = free_port()?;
@@ -92,8 +93,8 @@ pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
     Ok((address.port(), second))
 }
 
-/// Whether a server failed to start because of its port. The error ends with the server's log, which has libc's words for it;
-/// servers written in Go write them without the capital.
+/// Whether a server failed to start because its port is taken. The error ends with the server's log, which contains the
+/// wording of libc; servers written in Go write it without the capital.
 pub fn says_port_taken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("ddress already in use")
 }

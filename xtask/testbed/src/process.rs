@@ -1,4 +1,4 @@
-//! One child process: its log file, its end, and its death when the handle is dropped.
+//! A child process: its log file, its end, and its death when the handle is dropped.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::polling::poll_until;
 use crate::spawner;
 
-/// How much of a log is shown when something failed.
+/// How many lines of a log are shown after a failure.
 const TAIL_LINES: usize = 40;
 
 /// A running child process. Dropping it kills the child at once; a test that panics prints the end of the log first.
@@ -23,14 +23,14 @@ const TAIL_LINES: usize = 40;
 pub struct Process {
     name: String,
     log: PathBuf,
-    /// Where this run's lines begin: a server that was started again appends to the same log.
+    /// Where this run's lines begin in the log: a restarted server appends to the same file.
     log_start: u64,
-    /// Touched by whoever waits for, signals or drops the process.
+    /// Locked by the code that waits for, signals or drops the process.
     child: Mutex<Child>,
 }
 
 impl Process {
-    /// Starts `command`, which `owned_command` made, with what it writes appended to `stdout` and `log`.
+    /// Starts `command`, which `owned_command` made. Appends its output to `stdout` and to `log`.
     pub(crate) fn start(
         name: &str,
         mut command: Command,
@@ -52,7 +52,7 @@ impl Process {
         })
     }
 
-    /// What the process is called in messages.
+    /// The name of the process in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -62,17 +62,17 @@ impl Process {
         self.child.lock().id()
     }
 
-    /// The file its log lines are appended to.
+    /// The file that the process's log is appended to.
     pub fn log_path(&self) -> &Path {
         &self.log
     }
 
-    /// Where in that file this run's lines begin, in bytes.
+    /// The offset of this run's lines in that file, in bytes.
     pub fn log_start(&self) -> u64 {
         self.log_start
     }
 
-    /// What it has logged since it was started.
+    /// Everything that the process has logged since its start.
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         let start = usize::try_from(self.log_start)
@@ -81,7 +81,7 @@ impl Process {
         String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
-    /// The last lines of its log, indented, for a message.
+    /// The last lines of the log, indented for a message.
     pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -95,7 +95,7 @@ impl Process {
         })
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     ///
     /// # Errors
     /// When the kernel can't say.
@@ -104,7 +104,7 @@ impl Process {
         status.with_context(|| format!("asking whether {} still runs", self.name))
     }
 
-    /// An error with the end of the log, if the process has ended.
+    /// Fails with the end of the log if the process has ended.
     pub(crate) fn check_running(&self) -> Result<()> {
         if let Some(status) = self.exit_status()? {
             bail!(
@@ -116,7 +116,7 @@ impl Process {
         Ok(())
     }
 
-    /// Sends SIGTERM. A process that has ended is left alone.
+    /// Sends SIGTERM, unless the process has ended.
     ///
     /// # Errors
     /// When the signal can't be sent.
@@ -124,13 +124,14 @@ impl Process {
         self.signal(Signal::SIGTERM)
     }
 
-    /// Sends a signal. A process that has ended is left alone.
+    /// Sends a signal, unless the process has ended.
     ///
     /// # Errors
     /// When the signal can't be sent.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let mut child = self.child.lock();
-        // Looking first reaps an ended child, so that its id, which may be another process's by now, is never signalled.
+        // The check reaps an ended child first: its id may belong to another process by now and must not get the
+        // signal.
         if child.try_wait().context("looking at a child")?.is_none() {
             let pid = i32::try_from(child.id()).context("a process id is a positive i32")?;
             kill(Pid::from_raw(pid), signal)
@@ -139,26 +140,26 @@ impl Process {
         Ok(())
     }
 
-    /// Kills it, as a crash would, and waits until it is gone.
+    /// Kills the process and waits until it is gone. This simulates a crash.
     pub fn kill(&self) {
         let mut child = self.child.lock();
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     ///
     /// # Errors
-    /// When it still runs after `limit`.
+    /// When the process still runs after `limit`.
     pub async fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         poll_until(limit, &what, async || self.exit_status()).await
     }
 
-    /// SIGTERM, then a wait of up to `limit`, then SIGKILL.
+    /// Sends SIGTERM, waits up to `limit`, then sends SIGKILL.
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// When the process had to be killed.
     pub async fn stop(&self, limit: Duration) -> Result<ExitStatus> {
         self.terminate()?;
         let status = self.wait_exit(limit).await;
@@ -183,10 +184,10 @@ impl Drop for Process {
     }
 }
 
-/// Starts any program, found on `PATH`, with all it writes appended to `log`.
+/// Starts a program from `PATH`, and appends all its output to `log`.
 ///
 /// # Errors
-/// When it can't be started.
+/// When the program can't be started.
 pub fn start_program(name: &str, program: &str, args: &[String], log: &Path) -> Result<Process> {
     let mut command = spawner::owned_command(program);
     command.args(args);

@@ -1,4 +1,4 @@
-//! What starting a host and starting a proxy have in common: each says on stdout where it listens.
+//! What starting a host and starting a proxy have in common: both print on stdout where they listen.
 
 use std::env;
 use std::fs;
@@ -11,17 +11,17 @@ use anyhow::{Context, Result};
 use crate::polling::poll_until;
 use crate::process::Process;
 
-/// One run of a program, with the file that its stdout goes to.
+/// A run of a program, with the file of its stdout.
 pub(crate) struct Run {
     process: Process,
     stdout: PathBuf,
 }
 
 impl Run {
-    /// Starts `command` as `name`, whose stdout and log go to files in `logs`.
+    /// Starts `command` under the name `name`. Its stdout and log go to files in `logs`.
     pub(crate) fn start(name: &str, command: Command, logs: &Path) -> Result<Self> {
         let stdout = logs.join(format!("{name}.out"));
-        // The lines of an earlier run would be taken for this one's.
+        // The lines of an earlier run must not be taken for this run's.
         if stdout.exists() {
             fs::remove_file(&stdout).with_context(|| format!("removing {}", stdout.display()))?;
         }
@@ -34,7 +34,7 @@ impl Run {
         fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
-    /// Waits until `read` finds on stdout what it looks for. It gets whole lines only.
+    /// Waits until `read` finds what it looks for on stdout. `read` gets complete lines only.
     pub(crate) async fn announced<T>(
         self,
         limit: Duration,
@@ -42,7 +42,7 @@ impl Run {
     ) -> Result<(Process, T)> {
         let what = format!("the start of {}", self.process.name());
         let announced = poll_until(limit, &what, async || {
-            // Before looking at the process: one that has said its lines and died is found out by its user.
+            // Read before checking the process: if it printed its lines and died, its user will notice.
             let announced = read(whole_lines(&self.said()));
             if announced.is_none() {
                 self.process.check_running()?;
@@ -53,7 +53,7 @@ impl Run {
         Ok((self.process, announced))
     }
 
-    /// Waits until the program ends by itself, and returns how, and everything that it wrote.
+    /// Waits until the program ends by itself. Returns its exit status and everything that it wrote.
     pub(crate) async fn end(self, limit: Duration) -> Result<(ExitStatus, String)> {
         let status = self.process.wait_exit(limit).await?;
         Ok((status, self.said() + &self.process.log()))
@@ -64,12 +64,12 @@ fn whole_lines(said: &str) -> &str {
     said.rfind('\n').map_or("", |end| &said[..=end])
 }
 
-/// Programs may run in another folder than we do.
+/// The absolute path of `path`, because the program may run in another folder than we do.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     path::absolute(path).with_context(|| format!("making {} absolute", path.display()))
 }
 
-/// Keeps our own environment variables that begin with one of these from `command`.
+/// Removes our own environment variables with these prefixes from the environment of `command`.
 pub(crate) fn remove_settings(command: &mut Command, prefixes: &[&str]) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();

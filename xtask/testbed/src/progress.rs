@@ -1,4 +1,4 @@
-//! How long work shows itself: bars in a terminal, plain lines elsewhere, nothing in tests.
+//! Shows the progress of long work: bars in a terminal, plain lines elsewhere, nothing in tests.
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-/// Steps shorter than this get no bar, only their line at the end.
+/// Shorter steps show no bar, only their line at the end.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Between two lines of one step.
+/// The time between two lines of one step.
 const INTERVAL: Duration = Duration::from_secs(4);
 
-/// Where progress goes.
+/// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// A moving bar, replaced by a line when its step ends.
@@ -39,7 +39,7 @@ impl Progress {
         self.step_told(title, total, INTERVAL, |line| eprintln!("{line}"))
     }
 
-    /// The same. Lines of the step under way go to `tell`.
+    /// As [`Progress::step`], with the interval between lines and the function that prints them.
     fn step_told(
         self,
         title: &str,
@@ -70,8 +70,8 @@ impl Progress {
     }
 }
 
-/// One step under way. Dropped without [`Step::finish`], it leaves no line: the error or the report that follows says
-/// how it went.
+/// A step in progress. If it is dropped without [`Step::finish`], it prints no line: the error or report that follows
+/// says what happened.
 #[derive(Debug)]
 pub struct Step {
     title: String,
@@ -79,7 +79,7 @@ pub struct Step {
     started: Instant,
     mode: Progress,
     bar: ProgressBar,
-    /// Present if the step is told of in lines.
+    /// Present if the step shows lines.
     lines: Option<Ticks>,
 }
 
@@ -99,10 +99,10 @@ impl Step {
         self.finish_with(&count);
     }
 
-    /// Ends the step with a line that gives `detail` and its duration.
+    /// Ends the step with a line of `detail` and its duration.
     pub fn finish_with(mut self, detail: &str) {
         self.bar.finish_and_clear();
-        // None comes after the last line.
+        // After this, no more lines of the step can come.
         drop(self.lines.take());
         if self.mode != Progress::Silent {
             let seconds = self.started.elapsed().as_secs_f32();
@@ -117,7 +117,7 @@ impl Drop for Step {
     }
 }
 
-/// The line of a step under way.
+/// The line of a step in progress.
 fn so_far(title: &str, done: u64, total: u64, seconds: u64) -> String {
     let count = match (done, total) {
         (0, 0) => String::new(),
@@ -127,13 +127,12 @@ fn so_far(title: &str, done: u64, total: u64, seconds: u64) -> String {
     format!("  {title:<22} {count}({seconds} s so far)")
 }
 
-/// Does something again and again until it is dropped, in a thread of its own: some steps block the one that they run
-/// in.
+/// Calls a function repeatedly until it is dropped. It has a thread of its own, because some steps block their thread.
 #[derive(Debug)]
 struct Ticks {
-    /// The thread ends when this is gone.
+    /// The thread ends when this sender is dropped.
     going_on: Option<Sender<()>>,
-    /// `None` if there could be no thread: that costs the lines, not the work.
+    /// `None` if no thread could be started: then there are no lines, but the work goes on.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -156,7 +155,7 @@ impl Drop for Ticks {
     fn drop(&mut self) {
         drop(self.going_on.take());
         if let Some(thread) = self.thread.take() {
-            // It panics if nobody reads what it says, and then it has ended as well.
+            // The thread panics if nobody reads its lines; it has ended then too.
             _ = thread.join();
         }
     }
@@ -171,7 +170,7 @@ fn visible_bar(title: &str, total: u64) -> ProgressBar {
     } else {
         (ProgressBar::new_spinner(), "{spinner} {msg:<22} {elapsed}")
     };
-    // A template that indicatif can't read costs the bar's looks, not the work.
+    // If indicatif can't parse the template, only the bar's looks suffer.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
@@ -186,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// A step of unknown length, with a millisecond between two lines of it.
+    /// A step of unknown length, with a line every millisecond.
     fn begin(mode: Progress) -> (Step, mpsc::Receiver<String>) {
         let (said, lines) = mpsc::channel();
         let step = mode.step_told("host 1", 0, Duration::from_millis(1), move |line| {
@@ -207,7 +206,7 @@ mod tests {
             }
             end(step);
             while lines.try_recv().is_ok() {}
-            // Nobody is left who could say more.
+            // The sender is gone, so no more lines can come.
             assert_eq!(lines.try_recv(), Err(TryRecvError::Disconnected));
         }
     }

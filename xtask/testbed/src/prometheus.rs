@@ -15,23 +15,23 @@ use crate::process::Process;
 use crate::proxy::Proxy;
 use crate::spawner::owned_command;
 
-/// It reads back what it had not yet written in blocks.
+/// At its start Prometheus reads back the data that it had not yet written in blocks.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What it logs when it answers queries.
+/// The log line of a Prometheus that answers queries.
 const READY: &str = "Server is ready to receive web requests";
 
 /// How to start a [`Prometheus`].
 #[derive(Clone, Debug)]
 pub struct PrometheusOptions {
-    /// For its configuration and its data.
+    /// The folder of its configuration and its data.
     pub folder: PathBuf,
     /// The file that its log is appended to.
     pub log: PathBuf,
     /// The port on 127.0.0.1; 0 picks a free one.
     pub port: u16,
-    /// Seconds between two looks at the same target, and between two looks at the rules.
+    /// The seconds between two scrapes of a target, and between two evaluations of the rules.
     pub scrape_seconds: u32,
     /// The files with recording and alert rules.
     pub rules: Vec<PathBuf>,
@@ -45,10 +45,10 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it and waits until it answers.
+    /// Starts Prometheus and waits until it answers.
     ///
     /// # Errors
-    /// When it is not installed or doesn't start; the message has the end of its log.
+    /// When Prometheus is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(
         options: &PrometheusOptions,
         hosts: &[Host],
@@ -69,7 +69,7 @@ impl Prometheus {
         }
     }
 
-    /// The URL of `path` (with its leading slash).
+    /// The URL of `path` (which begins with a slash).
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -79,7 +79,7 @@ impl Prometheus {
         &self.process
     }
 
-    /// Stops it.
+    /// Stops Prometheus.
     ///
     /// # Errors
     /// When it had to be killed.
@@ -97,7 +97,7 @@ async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Resu
             options.folder.join("data").display()
         ))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        // Without it, Prometheus throws away the traces that buckets name.
+        // Without this flag, Prometheus drops the exemplars that link buckets to traces.
         .arg("--enable-feature=exemplar-storage");
     let process = Process::start("Prometheus", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Prometheus's start", async || {
@@ -109,7 +109,7 @@ async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Resu
     Ok(process)
 }
 
-/// As `loadtest/prometheus/prometheus.yml`, for these servers. JSON's strings are YAML's too.
+/// A configuration like `loadtest/prometheus/prometheus.yml`, for these servers. JSON strings are also YAML strings.
 fn configuration(options: &PrometheusOptions, hosts: &[Host], proxies: &[Proxy]) -> Result<String> {
     let seconds = options.scrape_seconds;
     let mut rules = Vec::new();

@@ -13,38 +13,38 @@ use crate::program::{Run, absolute, remove_settings};
 use crate::seat::Seat;
 use crate::spawner::owned_command_at;
 
-/// It reads one file and compiles nothing.
+/// The proxy reads one file and compiles nothing.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// How to start a [`Proxy`].
 #[derive(Clone, Debug)]
 pub struct ProxyOptions {
-    /// What it is called in messages; its log is `<name>.log`.
+    /// The proxy's name in messages; its log is `<name>.log`.
     pub name: String,
     /// The `store-proxy` program.
     pub binary: PathBuf,
-    /// Its configuration file.
+    /// The proxy's configuration file.
     pub config: PathBuf,
-    /// The folder of its log.
+    /// The folder for the proxy's log.
     pub logs: PathBuf,
-    /// Where it runs. It listens where its configuration says.
+    /// The network location that the proxy runs in. It listens where its configuration says.
     pub seat: Seat,
     /// Further flags.
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// Whether our own `STORE_PROXY_…` reach it: a person wants that, a test does not.
+    /// Whether our own `STORE_PROXY_…` variables reach the proxy: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
 
-/// Where a proxy on free ports is to listen and keep its files; the answer is its configuration.
+/// The ports and the folder of a proxy on free ports; the caller turns them into a configuration.
 #[derive(Clone, Debug)]
 pub struct ProxyLayout {
     /// The port for clients on 127.0.0.1.
     pub port: u16,
     /// The port for metrics and status on 127.0.0.1.
     pub admin_port: u16,
-    /// A folder for its files.
+    /// A folder for the proxy's files.
     pub folder: PathBuf,
 }
 
@@ -57,7 +57,7 @@ pub struct Proxy {
 }
 
 impl ProxyOptions {
-    /// A proxy with this configuration, whose log lies beside it, and that inherits no settings.
+    /// A proxy with this configuration file. Its log lies beside the file, and it inherits no settings.
     pub fn new(binary: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
         let config = config.into();
         Self {
@@ -77,7 +77,7 @@ impl Proxy {
     /// Starts a proxy and waits until it listens.
     ///
     /// # Errors
-    /// When it ends instead; the message has the end of its log.
+    /// When the proxy ends instead; the message contains the end of its log.
     pub async fn start(options: &ProxyOptions) -> Result<Self> {
         let run = launch(options)?;
         let (process, (urls, admin_base_url)) = run.announced(START_LIMIT, announced_urls).await?;
@@ -91,7 +91,7 @@ impl Proxy {
     /// Starts a proxy on free ports, in `folder`, with the configuration that `config` writes for them.
     ///
     /// # Errors
-    /// When it doesn't come up.
+    /// When the proxy doesn't come up.
     pub async fn start_on_free_ports(
         binary: &Path,
         folder: &Path,
@@ -100,10 +100,10 @@ impl Proxy {
         Self::start_on_free_ports_with(&[], binary, folder, config).await
     }
 
-    /// The same with these environment variables.
+    /// As [`Proxy::start_on_free_ports`], with these environment variables.
     ///
     /// # Errors
-    /// When it doesn't come up.
+    /// When the proxy doesn't come up.
     pub async fn start_on_free_ports_with(
         env: &[(String, String)],
         binary: &Path,
@@ -130,7 +130,7 @@ impl Proxy {
         .await
     }
 
-    /// Starts a proxy that is expected to end by itself, and gives its end and everything it wrote.
+    /// Starts a proxy that is expected to end by itself. Returns its exit status and everything that it wrote.
     ///
     /// # Errors
     /// When it still runs after `limit`.
@@ -141,18 +141,18 @@ impl Proxy {
         launch(options)?.end(limit).await
     }
 
-    /// The URL of `path` (with its leading slash) on its first listener.
+    /// The URL of `path` (which begins with a slash) on the proxy's first listener.
     pub fn url(&self, path: &str) -> String {
         let base = self.urls.first().map(String::as_str).unwrap_or_default();
         format!("{base}{path}")
     }
 
-    /// The URLs of its listeners, without a path.
+    /// The URLs of the proxy's listeners, without a path.
     pub fn urls(&self) -> &[String] {
         &self.urls
     }
 
-    /// The URL of `path` on its admin listener.
+    /// The URL of `path` on the proxy's admin listener.
     pub fn admin_url(&self, path: &str) -> String {
         format!("{}{path}", self.admin_base_url)
     }
@@ -162,7 +162,7 @@ impl Proxy {
         &self.process
     }
 
-    /// What it has logged.
+    /// Everything that the proxy has logged.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -181,7 +181,7 @@ fn launch(options: &ProxyOptions) -> Result<Run> {
     Run::start(&options.name, command, &options.logs)
 }
 
-/// The URLs that a proxy prints when it is ready: those of its listeners, and last that of its admin listener.
+/// The URLs that a proxy prints when it is ready: first those of its listeners, last that of its admin listener.
 fn announced_urls(said: &str) -> Option<(Vec<String>, String)> {
     let after = |prefix: &'static str| {
         let lines = said.lines();

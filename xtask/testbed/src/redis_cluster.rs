@@ -1,4 +1,4 @@
-//! Six Redis servers that are one Redis Cluster: three primaries with a third of the slots each, and a replica of each.
+//! Six Redis servers that form one Redis Cluster: three primaries, each with a third of the slots and one replica.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,18 +14,19 @@ use crate::redis_server::{RedisOptions, RedisServer};
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
 
-/// How long the nodes may take to know one another.
+/// How long the nodes may take to find one another.
 const MEET_LIMIT: Duration = Duration::from_secs(30);
 
-/// A running cluster, whose nodes are killed on drop.
+/// A running cluster. Dropping it kills its nodes.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// Three that are primaries at first, then the replica of each in the same order. A killed one stays away.
+    /// First the three nodes that start as primaries, then their replicas in the same order. A killed node stays down.
     pub nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    /// Starts the nodes, with folders and logs in `folder`, and waits until all slots are served and all replicas in step.
+    /// Starts the nodes, with folders and logs in `folder`, and waits until all slots are served and all replicas are
+    /// in sync.
     ///
     /// # Errors
     /// When Redis is not installed, or the nodes don't become a cluster in time.
@@ -44,33 +45,33 @@ impl RedisCluster {
         Ok(cluster)
     }
 
-    /// The addresses of all nodes, as `--redis-cluster` has them.
+    /// The addresses of all nodes, in the form of `--redis-cluster`.
     pub fn addresses(&self) -> String {
         let addresses: Vec<_> = self.nodes.iter().map(RedisServer::address).collect();
         addresses.join(",")
     }
 
-    /// A connection to one node.
+    /// Opens a connection to one node.
     ///
     /// # Errors
-    /// When it is down.
+    /// When the node is down.
     pub async fn connect(&self, node: usize) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.nodes[node].url())?;
         let connection = client.get_multiplexed_async_connection().await;
         connection.with_context(|| format!("connecting to node {node} of the Redis Cluster"))
     }
 
-    /// What one node answers to a command.
+    /// The answer of one node to a command.
     ///
     /// # Errors
-    /// When it is down, or refuses.
+    /// When the node is down or refuses.
     pub async fn ask<T: FromRedisValue>(&self, node: usize, words: &[&str]) -> Result<T> {
         let mut connection = self.connect(node).await?;
         let answer = command(words).query_async(&mut connection).await;
         answer.with_context(|| format!("asking node {node} for {}", words.join(" ")))
     }
 
-    /// The node that answers for `key`, if one does: the primary of its slot.
+    /// The node that serves `key`, if there is one: the primary of the key's slot.
     pub async fn holder(&self, key: &str) -> Option<usize> {
         for node in 0..self.nodes.len() {
             if self.ask::<u8>(node, &["EXISTS", key]).await.is_ok() {
@@ -109,7 +110,7 @@ impl RedisCluster {
         for node in 0..PRIMARIES {
             let id: String = self.ask(node, &["CLUSTER", "MYID"]).await?;
             let words = ["CLUSTER", "REPLICATE", &id];
-            // Refused until it knows that node by its id.
+            // The node refuses this until it knows the other node's id.
             poll_until(MEET_LIMIT, "the nodes' names", async || {
                 Ok(self.ask::<()>(node + PRIMARIES, &words).await.ok())
             })
@@ -132,7 +133,7 @@ impl RedisCluster {
         Ok(())
     }
 
-    /// Waits until all nodes answer with a text that contains `part`.
+    /// Waits until every node's answer contains `part`.
     async fn wait_for(&self, what: &str, words: &[&str], part: &str) -> Result<()> {
         for node in 0..self.nodes.len() {
             poll_until(MEET_LIMIT, what, async || {

@@ -11,7 +11,7 @@ use store_domain::settings::KeyPrefix;
 
 use crate::addresses::Addresses;
 
-/// Keys that Redis looks at before it answers one `SCAN`.
+/// How many keys Redis examines for one `SCAN` answer.
 const SCAN_COUNT: usize = 1_000;
 
 /// The keys of one store, and the server that they are on.

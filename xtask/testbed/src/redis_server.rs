@@ -1,4 +1,4 @@
-//! A private Redis server. It is a cache, so it keeps nothing on disk: stopped and started again, it is empty.
+//! A private Redis server. It is a cache and keeps nothing on disk, so it is empty after each start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,19 +20,21 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How to start a [`RedisServer`].
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// The server's own folder. It holds its port, which a server started here again tries to get.
+    /// The server's own folder. It also stores the port, which a server that starts here again tries to get.
     pub folder: PathBuf,
     /// The file that the server's log is appended to.
     pub log: PathBuf,
-    /// Most memory that it takes, in MiB: beyond, it refuses writes. `None` for as much as there is.
+    /// The most memory that the server uses, in MiB; above it, the server refuses writes. `None` for no limit.
     pub max_memory_mib: Option<u32>,
-    /// Commands that it shall not know, as if it were older.
+    /// Commands that the server must not know, as if it were an older version.
     pub without: &'static [&'static str],
-    /// Where other nodes of its Redis Cluster reach it, if it is in one; it is found dead within a second.
+    /// The port for other nodes of its Redis Cluster, if it is in one. The cluster then finds a dead node within a
+    /// second.
     pub cluster_port: Option<u16>,
-    /// Whether it has a file to note whose replica it is, as a Sentinel tells it. Started again, it goes by that.
+    /// Whether the server has a file in which it notes whose replica it is, as a Sentinel decides. It reads that file
+    /// at its next start.
     pub replicated: bool,
-    /// Where it listens.
+    /// The network location that the server listens in.
     pub seat: Seat,
 }
 
@@ -56,7 +58,7 @@ impl RedisOptions {
 pub struct RedisServer {
     options: RedisOptions,
     account: Account,
-    /// `None` if it lets everyone in.
+    /// `None` if the server needs no password.
     password: Option<Secret>,
     port: u16,
     /// `None` while stopped.
@@ -67,13 +69,13 @@ impl RedisServer {
     /// Starts the server and waits until it answers.
     ///
     /// # Errors
-    /// When it is not installed or doesn't start; the message has the end of its log.
+    /// When the server is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let account = Account::of_server("Redis", &options.folder)?;
         Self::start_as(account, options, None).await
     }
 
-    /// The same for those only who know a password, which is made at the first start and kept in the folder.
+    /// As [`RedisServer::start`], but clients need a password, which is made at the first start and kept in the folder.
     ///
     /// # Errors
     /// As [`RedisServer::start`].
@@ -101,12 +103,12 @@ impl RedisServer {
         })
     }
 
-    /// The port, the same from start to drop.
+    /// The port, which never changes while this lives.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where it listens, as `host:port`.
+    /// The server's address, as `host:port`.
     pub fn address(&self) -> String {
         self.options.seat.port(self.port).to_string()
     }
@@ -121,15 +123,15 @@ impl RedisServer {
         self.process.as_ref()
     }
 
-    /// Kills the server, as a crash would.
+    /// Kills the server. This simulates a crash.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Stops the server; what it held is gone. Its port stays ours to come back to.
+    /// Stops the server, which loses its data. It keeps its port for [`RedisServer::start_again`].
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// When the server had to be killed.
     pub async fn stop(&mut self) -> Result<()> {
         if let Some(process) = self.process.take() {
             process.stop(STOP_LIMIT).await?;
@@ -140,7 +142,7 @@ impl RedisServer {
     /// Starts a stopped server again, empty, on the same port.
     ///
     /// # Errors
-    /// When it doesn't start within the time limit.
+    /// When the server doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
             let process = start_on_own_port(self.port, |port| {
@@ -162,7 +164,7 @@ async fn start_on(
     let mut command = account.command(&options.seat, require_program("redis-server")?);
     let settings = options.folder.join("password.conf");
     if let Some(password) = password {
-        // Not as a flag: everyone on the machine sees those.
+        // Not a flag, because every user of the machine can see flags.
         write_private(&settings, &format!("requirepass {}\n", password.as_str()))
             .with_context(|| format!("writing {}", settings.display()))?;
         account.take(&settings)?;
@@ -173,15 +175,15 @@ async fn start_on(
     command
         .args(["--port", &port.to_string(), "--bind"])
         .arg(options.seat.address().to_string())
-        // Who may connect is for the address to say.
+        // The listening address decides who may connect.
         .args(["--protected-mode", "no"])
         .args(["--save", "", "--appendonly", "no"])
-        // As versions before 7 call the time after which a script may be ended, in milliseconds.
+        // The time in milliseconds after which a script may be killed, under its name in versions before 7.
         .args(["--lua-time-limit", "1000"])
         .arg("--dir")
         .arg(&options.folder);
     if let Some(limit) = options.max_memory_mib {
-        // It may evict nothing: with a mark of a change gone, the value before the change would count again.
+        // The server must not evict keys: if the mark of a change were gone, the old value would count again.
         command.args(["--maxmemory", &format!("{limit}mb")]);
         command.args(["--maxmemory-policy", "noeviction"]);
     }
@@ -204,7 +206,7 @@ async fn start_on(
     Ok(process)
 }
 
-/// The server writes its settings there when they change.
+/// The file that the server writes its settings to when they change.
 fn replication_file(options: &RedisOptions, account: Account) -> Result<PathBuf> {
     let file = options.folder.join("redis.conf");
     if !file.exists() {
@@ -221,7 +223,7 @@ fn remove_if_there(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the server at `url` is the process `id`, and not another that took the port first.
+/// Whether the server at `url` is the process `id`, and not another process that took the port first.
 pub(crate) async fn answers_as(url: &str, id: u32) -> bool {
     let info = async {
         let client = redis::Client::open(url)?;

@@ -1,17 +1,17 @@
-//! Whether a program's rooms, the folders in its `src`, import only what they may.
+//! Checks that a program's rooms (the folders in its `src`) import only what they may.
 //!
-//! A room is a folder or a file beside `lib.rs`. What counts is every path in the source that begins with `crate::`,
-//! outside lines of comment; `lib.rs` and `main.rs` belong to no room and may use them all.
+//! A room is a folder, or a file beside `lib.rs`. Every path in the source that begins with `crate::` counts, except in
+//! comments. `lib.rs` and `main.rs` belong to no room and may use all rooms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room and those that it may import.
+/// A room and the rooms that it may import.
 pub type Rule<'a> = (&'a str, &'a [&'a str]);
 
-/// What in the folder `src` differs from the rules, one sentence each: an import that they don't allow, a room that they
-/// don't name, a rule without a room, and a permission that no file needs.
+/// The violations in the folder `src`, one sentence each: an import that the rules don't allow, a room without a rule,
+/// a rule without a room, and a permission that no file needs.
 pub fn check(src: &Path, rules: &[Rule]) -> Vec<String> {
     let rules: BTreeMap<&str, &[&str]> = rules.iter().copied().collect();
     let mut rooms = BTreeSet::new();
@@ -58,7 +58,7 @@ pub fn check(src: &Path, rules: &[Rule]) -> Vec<String> {
     faults
 }
 
-/// The rooms that reach one another by the rules: each set of them is a circle. None is the aim.
+/// The cycles in the rules: each set holds rooms that import one another. The goal is to have none.
 pub fn circles<'a>(rules: &[Rule<'a>]) -> BTreeSet<BTreeSet<&'a str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> = rules
         .iter()
@@ -76,7 +76,7 @@ pub fn circles<'a>(rules: &[Rule<'a>]) -> BTreeSet<BTreeSet<&'a str>> {
         .collect()
 }
 
-/// The files of `src` that name one of these crates in a path.
+/// The files of `src` that contain a path into one of these crates.
 pub fn strangers(src: &Path, crates: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     for file in sources(src) {
@@ -104,7 +104,7 @@ fn reach<'a>(from: &str, rules: &[Rule<'a>]) -> BTreeSet<&'a str> {
     reached
 }
 
-/// All Rust files of a folder, in order.
+/// All Rust files of a folder, sorted.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -124,7 +124,7 @@ fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
 }
 
-/// The folder or file beside `lib.rs` that a file belongs to.
+/// The room that a file belongs to.
 fn room(src: &Path, file: &Path) -> Option<String> {
     let first = file.strip_prefix(src).ok()?.iter().next()?.to_str()?;
     let name = first.strip_suffix(".rs").unwrap_or(first);
@@ -138,7 +138,7 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What comes after `crate::`, each name of `crate::{…}` by itself and as far as the next brace.
+/// The paths after `crate::`, up to the next brace; each name in `crate::{…}` separately.
 fn imports(text: &str) -> Vec<String> {
     paths(&code(text), "crate")
 }
@@ -148,7 +148,7 @@ fn paths(code: &str, root: &str) -> Vec<String> {
     let is_part = |char: char| char.is_alphanumeric() || char == '_';
     let mut found = Vec::new();
     for (at, _) in code.match_indices(&begin) {
-        // `$crate` and `my_crate` are others.
+        // `$crate` and `my_crate` are different crates.
         if code[..at].ends_with(|char| is_part(char) || char == '$') {
             continue;
         }
@@ -161,7 +161,7 @@ fn paths(code: &str, root: &str) -> Vec<String> {
     found
 }
 
-/// The paths in a group of imports, whose opening brace is gone.
+/// The paths in a group of imports; `group` starts after the opening brace.
 fn names(group: &str) -> Vec<String> {
     let mut depth = 0_usize;
     let mut found = Vec::new();
@@ -192,7 +192,7 @@ fn path(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A program with the files and what is in them.
+    /// A program with these files and their contents.
     fn program(files: &[(&str, &str)]) -> tempfile::TempDir {
         let src = tempfile::tempdir().unwrap();
         for (file, text) in files {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
 
-/// More test binaries than this never run at once on one checkout.
+/// The most test binaries that run at once on one checkout.
 const MAX_RUNS: usize = 64;
 
-/// The run folder of this process under each base folder that was asked for, held by its open lock file.
+/// This process's run folder under each base folder, held by its open lock file.
 static RUNS: Mutex<Vec<Run>> = Mutex::new(Vec::new());
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -18,14 +18,14 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 struct Run {
     base: PathBuf,
     folder: PathBuf,
-    /// The kernel closes it, and so unlocks it, when this process ends, however it ends.
+    /// The kernel closes, and so unlocks, this file when the process ends, however it ends.
     _lock: File,
 }
 
 /// A new empty folder `name-N` under this process's run folder in `base`.
 ///
-/// Run folders are numbered and used again, emptied first: servers that are killed with their test leave files behind,
-/// and these must not pile up.
+/// Run folders are numbered and reused, and emptied first: servers that are killed with their test leave files behind,
+/// which must not pile up.
 ///
 /// # Errors
 /// When a folder can't be made.

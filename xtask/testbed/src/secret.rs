@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// As many as a 256-bit key has.
+/// As many bytes as a 256-bit key has.
 const RANDOM_BYTES: usize = 32;
 
 /// A password or token: 64 hexadecimal digits, which need no quoting anywhere. `Debug` doesn't show it.
@@ -16,7 +16,7 @@ const RANDOM_BYTES: usize = 32;
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret in the file `path`, which is made if there is none.
+    /// The secret in the file `path`. Makes the file if it does not exist.
     ///
     /// # Errors
     /// When the file can't be read or written.
@@ -41,14 +41,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Readable by its owner alone from the start; an unfinished one is never seen under the final name.
+/// Only the owner can ever read the file, and the final name never shows an unfinished file.
 fn make(path: &Path) -> std::io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     write_private(&unfinished, &format!("{}\n", random()?))?;
     fs::rename(&unfinished, path)
 }
 
-/// Writes a new file that only its owner can read; one that is there already is replaced.
+/// Writes a new file that only its owner can read. Replaces an existing file.
 pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

@@ -1,4 +1,4 @@
-//! A Redis Sentinel, which watches a primary and its replicas and lets one of these take over.
+//! A Redis Sentinel, which watches a primary and its replicas and promotes a replica when the primary dies.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How to start a [`Sentinel`].
 #[derive(Clone, Debug)]
 pub struct SentinelOptions {
-    /// Its own folder, where it keeps what it knows, and its log.
+    /// The Sentinel's own folder, for its state and its log.
     pub folder: PathBuf,
-    /// Where it listens.
+    /// The network location that the Sentinel listens in.
     pub seat: Seat,
-    /// What the primary is called.
+    /// The name of the primary.
     pub name: String,
-    /// Where the primary is at first, as `host:port`.
+    /// The first address of the primary, as `host:port`.
     pub primary: String,
     /// How many Sentinels must find the primary dead.
     pub quorum: u32,
@@ -43,10 +43,10 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts it and waits until it answers.
+    /// Starts the Sentinel and waits until it answers.
     ///
     /// # Errors
-    /// When it is not installed or doesn't start; the message has the end of its log.
+    /// When it is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(options: SentinelOptions) -> Result<Self> {
         let account = Account::of_server("Sentinel", &options.folder)?;
         let started = start_on_some_port(&options.folder, |port| start_on(&options, account, port));
@@ -59,7 +59,7 @@ impl Sentinel {
         })
     }
 
-    /// Where it listens, as `host:port`.
+    /// The Sentinel's address, as `host:port`.
     pub fn address(&self) -> String {
         self.options.seat.port(self.port).to_string()
     }
@@ -69,12 +69,12 @@ impl Sentinel {
         self.process.as_ref()
     }
 
-    /// Kills it, as a crash would.
+    /// Kills the Sentinel. This simulates a crash.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Stops it in good order.
+    /// Shuts the Sentinel down cleanly.
     ///
     /// # Errors
     /// When it had to be killed.
@@ -85,7 +85,7 @@ impl Sentinel {
         Ok(())
     }
 
-    /// Starts it again if it doesn't run, with what it knew.
+    /// Starts the Sentinel again, with its old state, unless it runs.
     ///
     /// # Errors
     /// When it doesn't start within the time limit.
@@ -125,7 +125,7 @@ async fn start_on(options: &SentinelOptions, account: Account, port: u16) -> Res
     Ok(process)
 }
 
-/// What it begins with. It notes in the same file what it finds out.
+/// The initial settings. The Sentinel writes what it finds out to the same file.
 fn settings(options: &SentinelOptions) -> String {
     let SentinelOptions { name, quorum, .. } = options;
     let primary = options.primary.replace(':', " ");

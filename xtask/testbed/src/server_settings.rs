@@ -1,4 +1,4 @@
-//! What a database server is started with: MariaDB, or MySQL, which says some of it otherwise.
+//! The settings of a database server: MariaDB, or MySQL, which has other names for some of them.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,13 @@ use xtask::programs::require_program;
 use crate::mariadb::{MariaDbOptions, Purpose};
 use crate::secret::Secret;
 
-/// The user that everything connects as. Others have no password, and root only a socket in the data folder.
+/// The user of all connections. Other users have no password, and root only has a socket in the data folder.
 pub(crate) const USER: &str = "store";
 
-/// The database of [`Purpose::Keeping`].
+/// The database of a server for [`Purpose::Keeping`].
 pub(crate) const DATABASE: &str = "store";
 
-/// MySQL's one program, or one of MariaDB's.
+/// MySQL's only program, or the given program of MariaDB.
 pub(crate) fn program(options: &MariaDbOptions, of_mariadb: &str) -> Result<PathBuf> {
     match &options.mysqld {
         Some(mysqld) => Ok(mysqld.clone()),
@@ -22,14 +22,14 @@ pub(crate) fn program(options: &MariaDbOptions, of_mariadb: &str) -> Result<Path
     }
 }
 
-/// The flags of a server of this purpose.
+/// The flags of a server with this purpose.
 pub(crate) fn of(options: &MariaDbOptions) -> Vec<String> {
     let shared = shared(options.purpose).map(str::to_owned);
     own(options).into_iter().chain(shared).collect()
 }
 
-/// Run at each start, before the first connection is let in. The user is made anew: what it may do and the password that
-/// it has are this start's, whatever an earlier one gave it.
+/// The SQL that runs at each start, before the server accepts connections. It makes the user anew, so that the user's
+/// rights and password are always those of this start.
 pub(crate) fn init_sql(options: &MariaDbOptions, password: &Secret) -> String {
     let rights = match options.purpose {
         Purpose::Keeping => format!("GRANT ALL PRIVILEGES ON `{DATABASE}`.* TO '{USER}'@'%'"),
@@ -39,7 +39,7 @@ pub(crate) fn init_sql(options: &MariaDbOptions, password: &Secret) -> String {
     };
     let password = password.as_str();
     let user = match options.mysqld {
-        // It replaces no user, and has a root without a password.
+        // MySQL can't replace a user, and its root has no password.
         Some(_) => format!(
             "ALTER USER 'root'@'localhost' ACCOUNT LOCK;\n\
              DROP USER IF EXISTS '{USER}'@'%';\n\
@@ -50,18 +50,18 @@ pub(crate) fn init_sql(options: &MariaDbOptions, password: &Secret) -> String {
     format!("CREATE DATABASE IF NOT EXISTS `{DATABASE}`;\n{user};\n{rights};\n")
 }
 
-/// What MariaDB and MySQL call differently. SQL neither reads nor writes files.
+/// The flags that differ between MariaDB and MySQL. They also keep SQL from reading and writing files.
 fn own(options: &MariaDbOptions) -> Vec<String> {
     let size = redo_log(options.purpose);
     match options.mysqld {
         Some(_) => vec![
             "--secure-file-priv=NULL".to_owned(),
             format!("--innodb-redo-log-capacity={size}"),
-            // It would listen on a second port, which is the same for all.
+            // Otherwise every MySQL server would listen on the same second port.
             "--mysqlx=OFF".to_owned(),
         ],
         None => vec![
-            // No file has a path below this one.
+            // No file can have a path below this one.
             "--secure-file-priv=/dev/null".to_owned(),
             format!("--innodb-log-file-size={size}"),
         ],
@@ -71,10 +71,11 @@ fn own(options: &MariaDbOptions) -> Vec<String> {
 fn redo_log(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Keeping => "96M",
-        // The server allocates it whole at its first start.
+        // The server allocates the whole log at its first start.
         Purpose::Testing => "32M",
-        // Minutes of thousands of orders a second fit in. When it is nearly full, all connections may spin for minutes on
-        // one processor before the thread that would empty it gets its turn: with 16M at once, with 96M now and then.
+        // Room for minutes of thousands of orders a second. If the log is nearly full, all connections may spin on one
+        // processor for minutes before the thread that empties the log gets its turn: with 16M this happens at once,
+        // with 96M now and then.
         Purpose::Measuring => "1G",
     }
 }
@@ -114,7 +115,7 @@ mod tests {
         let mysql = options(Some("/opt/mysql/bin/mysqld".into()));
         let sql = init_sql(&mysql, &password);
         assert!(!sql.contains("OR REPLACE"), "{sql}");
-        // It reads a statement from each line.
+        // The server reads one statement from each line.
         assert!(sql.lines().all(|line| line.ends_with(';')), "{sql}");
         assert!(sql.contains("ACCOUNT LOCK"), "{sql}");
         let flags = of(&mysql).join(" ");

@@ -1,4 +1,4 @@
-//! A service manager as a server sees it: the socket that `NOTIFY_SOCKET` names (`sd_notify(3)`).
+//! A stand-in for a service manager: the socket that `NOTIFY_SOCKET` names (`sd_notify(3)`).
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// What a server sends as a sign of life.
+/// The watchdog message, which a server sends as a sign of life.
 const LIFE: &str = "WATCHDOG=1";
 
-/// Hears what one server says of itself.
+/// Receives the messages of one server.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: UnixDatagram,
@@ -17,7 +17,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Makes its socket in `folder`. It waits `patience` for each message.
+    /// Makes the socket in `folder`. Waits up to `patience` for each message.
     ///
     /// # Errors
     /// When the socket can't be made.
@@ -29,7 +29,7 @@ impl ServiceManager {
         Ok(Self { socket, path })
     }
 
-    /// The variables that a server finds it by, and by which it shows five signs of life a second or more.
+    /// The environment variables that name the socket, and make a server send at least five watchdog messages a second.
     pub fn variables(&self) -> Vec<(String, String)> {
         let path = self.path.display().to_string();
         let variables = [
@@ -40,10 +40,10 @@ impl ServiceManager {
         variables.map(owned).into()
     }
 
-    /// Waits for a message with all of these lines, and passes over signs of life.
+    /// Waits for a message with all of these lines. Skips watchdog messages.
     ///
     /// # Errors
-    /// When another message comes, or none in time.
+    /// When another message arrives, or none in time.
     pub fn hears(&self, lines: &[&str]) -> Result<()> {
         loop {
             let message = self.message()?;
@@ -57,10 +57,10 @@ impl ServiceManager {
         }
     }
 
-    /// Waits for a sign of life.
+    /// Waits for a watchdog message.
     ///
     /// # Errors
-    /// When another message comes, or none in time.
+    /// When another message arrives, or none in time.
     pub fn sees_life(&self) -> Result<()> {
         let message = self.message()?;
         ensure!(message == "WATCHDOG=1\n", "the server said {message:?}");

@@ -1,7 +1,7 @@
 //! The thread that starts every child process, so that no child outlives us.
 //!
-//! `setpriv --pdeathsig KILL` makes the kernel kill the child when the thread that started it ends. Threads of a test
-//! or of a runtime come and go; this one lives exactly as long as the process, however that ends.
+//! `setpriv --pdeathsig KILL` makes the kernel kill a child when the thread that started it ends. Threads of a test or
+//! of a runtime come and go; this thread lives exactly as long as the process.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,13 +19,13 @@ struct Request {
 
 static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
 
-/// A command for `program` that dies with us. It gets a process group of its own, so that Ctrl-C in a terminal reaches
-/// only us and we can stop our children in the right order.
+/// A command for `program` whose process dies with us. It gets a process group of its own: Ctrl-C in a terminal then
+/// reaches only us, and we can stop our children in the right order.
 pub(crate) fn owned_command(program: impl AsRef<OsStr>) -> Command {
     owned_command_at(&Seat::LOOPBACK, &[], program)
 }
 
-/// The same at a seat, with further flags of setpriv, which say as whom it runs.
+/// As [`owned_command`], at a seat, with further flags of setpriv that set the account.
 pub(crate) fn owned_command_at(
     seat: &Seat,
     flags: &[String],
@@ -35,7 +35,7 @@ pub(crate) fn owned_command_at(
 
     let mut command = match seat.namespace() {
         None => Command::new("setpriv"),
-        // First of all, as only root may enter one; each program takes the place of the one before it.
+        // This comes first, because only root may enter a namespace; each program replaces the one before it.
         Some(file) => {
             let mut command = Command::new("nsenter");
             let file = format!("--net={}", file.display());
@@ -67,7 +67,7 @@ fn start_spawner() -> Sender<Request> {
     let (requests, inbox) = mpsc::channel::<Request>();
     thread::spawn(move || {
         for mut request in inbox {
-            // An asker that has gone no longer wants the child; dropping a `Child` would leave it running.
+            // The requester is gone and no longer wants the child; dropping a `Child` would leave it running.
             if let Err(unclaimed) = request.answer.send(request.command.spawn())
                 && let Ok(mut child) = unclaimed.0
             {

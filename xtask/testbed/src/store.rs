@@ -1,4 +1,4 @@
-//! One store for one test: a schema, a Redis, and as many hosts as it asks for.
+//! A store for one test: a schema, a Redis, and as many hosts as the test starts.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,15 +20,15 @@ use crate::run_folder::new_folder;
 use crate::seed::{self, Dataset};
 use crate::verify::{self, Audit};
 
-/// The server that all tests of one binary share, each in a schema of its own. It ends with the process, unless it is not
-/// ours.
+/// The database server that all tests of one binary share; each has its own schema there. It ends with the process,
+/// unless somebody else runs it.
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 
-/// Who shares what.
+/// The kind of shared server.
 #[derive(Debug)]
 enum Shared {
     Own(Box<MariaDb>),
-    /// One that somebody else runs.
+    /// A server that somebody else runs.
     Given(MysqlServer),
 }
 
@@ -37,9 +37,9 @@ static NEXT_SCHEMA: AtomicUsize = AtomicUsize::new(0);
 /// A private store. Dropping it ends its servers, except the shared MariaDB.
 #[derive(Debug)]
 pub struct DataStore {
-    /// Its own MariaDB, to be stopped and started by the test; `None` if it uses the shared one.
+    /// The store's own MariaDB, which the test may stop and start; `None` if the store uses the shared one.
     pub mariadb: Option<MariaDb>,
-    /// Its Redis, to be stopped and started by the test.
+    /// The store's Redis, which the test may stop and start.
     pub redis_server: RedisServer,
     addresses: Addresses,
     folder: PathBuf,
@@ -47,8 +47,8 @@ pub struct DataStore {
 }
 
 impl DataStore {
-    /// A store without tables, with a schema on the MariaDB that this process's stores share, or on MySQL where tests are
-    /// told to use it. Files go to a folder under `base`, usually `env!("CARGO_TARGET_TMPDIR")`.
+    /// A store without tables. Its schema is on the MariaDB that this process's stores share, or on MySQL if tests are
+    /// told to use that. Files go to a folder under `base`, usually `env!("CARGO_TARGET_TMPDIR")`.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -62,7 +62,7 @@ impl DataStore {
         Self::on(base, &url).await
     }
 
-    /// Like [`DataStore::start`], with a MariaDB of its own, or a MySQL, that the test may stop, kill and start again.
+    /// As [`DataStore::start`], but with its own MariaDB or MySQL, which the test may stop, kill and start again.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -71,7 +71,7 @@ impl DataStore {
         Self::with_own_server(base.as_ref(), Purpose::Testing, program).await
     }
 
-    /// The same, for a test that says or reads what MariaDB says and MySQL says otherwise.
+    /// As [`DataStore::start_with_own_mariadb`], but never MySQL: for tests of behaviour that differs between the two.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -79,7 +79,7 @@ impl DataStore {
         Self::with_own_server(base.as_ref(), Purpose::Testing, None).await
     }
 
-    /// Like [`DataStore::start_with_own_mariadb`], with a MariaDB that takes minutes of load.
+    /// As [`DataStore::start_with_own_mariadb`], but a MariaDB that can take minutes of load.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -112,17 +112,17 @@ impl DataStore {
         })
     }
 
-    /// Where its MySQL and Redis are.
+    /// The addresses of the store's MySQL and Redis.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// The folder of its logs, for a test's own files too.
+    /// The folder of the store's logs; tests may put files here too.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A connection to its schema.
+    /// Opens a connection to the store's schema.
     ///
     /// # Errors
     /// When MariaDB is down.
@@ -130,7 +130,7 @@ impl DataStore {
         self.addresses.mysql().await
     }
 
-    /// A connection to its Redis.
+    /// Opens a connection to the store's Redis.
     ///
     /// # Errors
     /// When Redis is down.
@@ -138,7 +138,7 @@ impl DataStore {
         self.addresses.redis().await
     }
 
-    /// Makes its tables, with the `store-host` program `binary`.
+    /// Makes the store's tables, with the `store-host` program `binary`.
     ///
     /// # Errors
     /// When a migration fails.
@@ -146,31 +146,31 @@ impl DataStore {
         host::migrate(binary.as_ref(), self.addresses.mysql_url())
     }
 
-    /// Fills it, which must be empty, with `dataset`.
+    /// Fills the store, which must be empty, with `dataset`.
     ///
     /// # Errors
-    /// When it holds users already, or a server is down.
+    /// When the store holds users already, or a server is down.
     pub async fn seed(&self, dataset: &Dataset) -> Result<()> {
         seed::load(&self.addresses, dataset, Progress::Silent).await
     }
 
-    /// Compares everything that must be equal.
+    /// Audits the store: compares everything that must be equal.
     ///
     /// # Errors
-    /// When a server is down; differences are in the audit.
+    /// When a server is down. Differences are not errors; the audit lists them.
     pub async fn verify(&self) -> Result<Audit> {
         verify::audit(&self.addresses, Progress::Silent).await
     }
 
-    /// Starts a host in front of this store. Its name and folders are given here.
+    /// Starts a host in front of this store, which gives the host its name and folders.
     ///
     /// # Errors
-    /// When it doesn't come up.
+    /// When the host doesn't come up.
     pub async fn host(&self, options: HostOptions) -> Result<Host> {
         Host::start(&self.placed(options), &self.addresses).await
     }
 
-    /// `options` with the name and the folders that a host of this store gets, for [`Host::run_to_end`].
+    /// `options` with the name and the folders that this store gives a host, for [`Host::run_to_end`].
     pub fn placed(&self, options: HostOptions) -> HostOptions {
         let number = self.hosts.fetch_add(1, Ordering::Relaxed);
         HostOptions {
@@ -184,7 +184,7 @@ impl DataStore {
 
 impl Drop for DataStore {
     fn drop(&mut self) {
-        // Processes of this store print their own logs; the shared server is not dropped with it.
+        // The store's own processes print their logs when dropped; the shared server is not dropped here.
         if thread::panicking()
             && self.mariadb.is_none()
             && let Some(Shared::Own(server)) = SHARED.get()
@@ -195,7 +195,7 @@ impl Drop for DataStore {
     }
 }
 
-/// The server of this process's stores, as the environment says.
+/// The server that this process's stores share, as the environment says.
 async fn shared_server(base: &Path) -> Result<Shared> {
     if let Some(TestMysql::Server(url)) = TestMysql::chosen()? {
         return Ok(Shared::Given(MysqlServer::new(url)));
@@ -204,11 +204,11 @@ async fn shared_server(base: &Path) -> Result<Shared> {
     started.map(|server| Shared::Own(Box::new(server)))
 }
 
-/// The `mysqld` that tests start in the place of MariaDB, if they are told of one.
+/// The `mysqld` that tests start instead of MariaDB, if the environment names one.
 fn chosen_program() -> Result<Option<PathBuf>> {
     Ok(match TestMysql::chosen()? {
         Some(TestMysql::Program(program)) => Some(program),
-        // It is not ours to stop and kill.
+        // Tests must not stop or kill this server.
         Some(TestMysql::Server(_)) | None => None,
     })
 }

@@ -1,4 +1,4 @@
-//! `store-native`, the twin of the components without WebAssembly, which they are measured against.
+//! `store-native`: the components' logic compiled natively, without WebAssembly, as a baseline for measurements.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use crate::store::DataStore;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// What it says before its URL.
+/// The text before the URL in its output.
 const LISTENING: &str = "listening on ";
 
 /// A running `store-native`, killed on drop.
 #[derive(Debug)]
 pub struct Twin {
-    /// Its process.
+    /// The process of `store-native`.
     pub process: Process,
-    /// Where it answers, without a path.
+    /// The base URL, without a path.
     pub url: String,
 }
 
 impl Twin {
-    /// Starts `program` as `name` in front of a store's servers, with further `flags`. If `cpus` are named, as `taskset`
-    /// lists them, it keeps to those.
+    /// Starts `program` under the name `name` in front of a store's servers, with further `flags`. With `cpus`, in the
+    /// form of `taskset`, it runs only on those processors.
     ///
     /// # Errors
-    /// When it doesn't start; the message has the end of its log.
+    /// When it doesn't start; the message contains the end of its log.
     pub async fn start(
         store: &DataStore,
         name: &str,

@@ -1,4 +1,4 @@
-//! Calls of the script of orders and stock: what is done to many keys travels together.
+//! Calls of the Lua script of orders and stock. Operations on many keys are sent together.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use store_domain::cache::CacheScript;
 use crate::redis::Argument::Text;
 use crate::redis::{Redis, RedisError, milliseconds};
 
-/// Most keys of one call. Each takes the server some 6 µs, and nobody else is served meanwhile.
+/// The most keys in one call. Each key takes the server about 6 µs, and Redis serves no other client during a call.
 const KEYS_AT_ONCE: usize = 64;
 
-/// What is to be done to keys, in the order in which it was added.
+/// Operations on keys, in the order in which they were added.
 #[derive(Default)]
 pub(super) struct Calls(Vec<Call>);
 
-/// The same for some keys.
+/// One operation on several keys.
 struct Call {
     what: &'static str,
     lifetime: Duration,
     keys: Vec<String>,
-    /// As many for each key.
+    /// The arguments of all keys, one key after the other; each key has the same number.
     arguments: Vec<String>,
 }
 
 impl Calls {
-    /// Adds a key: to the last call if that does the same to others and has room.
+    /// Adds an operation on a key. It joins the last call if that call has the same operation and has room.
     pub(super) fn add(
         &mut self,
         what: &'static str,
@@ -47,10 +47,10 @@ impl Calls {
         });
     }
 
-    /// Sends all at once, in one round trip. Says whether it was done for every key.
+    /// Sends all calls at once, in one round trip. Returns whether the operation was done for every key.
     ///
     /// # Errors
-    /// If one fails, after all were tried.
+    /// If a call fails; all others are sent too.
     pub(super) async fn send(
         &self,
         redis: &Redis,

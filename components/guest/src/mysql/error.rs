@@ -1,44 +1,45 @@
-//! MySQL's errors, which cross `spin:mysql` as text.
+//! MySQL's errors, which `spin:mysql` passes as text.
 
 use spin_sdk::mysql::{Error, MysqlError as WitError};
 use store_domain::StoreError;
 
 use super::known::{ErrorRow, Status};
 
-/// A value is already there under a unique key.
+/// A unique key already has the value (ER_DUP_ENTRY).
 const DUPLICATE: u16 = 1062;
-/// A row is still referred to.
+/// Another row still refers to the row (ER_ROW_IS_REFERENCED_2).
 const REFERRED_TO: u16 = 1451;
-/// A row refers to one that is not there.
+/// The row refers to a row that does not exist (ER_NO_REFERENCED_ROW_2).
 const REFERS_TO_NOTHING: u16 = 1452;
-/// Another transaction holds the row: lock wait timeout, which MariaDB also answers to NOWAIT, and MySQL's NOWAIT.
+/// Another transaction holds the row's lock: 1205 is the lock wait timeout, which MariaDB also answers to NOWAIT; 3572
+/// is MySQL's answer to NOWAIT.
 const LOCKED: [u16; 2] = [1205, 3572];
-/// The server has no room: for anything, for a file, or in a table.
+/// No room left: on the disk, for a file, or in a table.
 const FULL: [u16; 3] = [1021, 1026, 1114];
 
-/// What a client is told of a conflict that has no text of its own.
+/// The client's message for a conflict without a text of its own.
 const CONFLICT: &str = "this collides with what is stored";
-/// What a client is told of a reference to nothing that has no text of its own.
+/// The client's message for a dangling reference without a text of its own.
 const DANGLING: &str = "this refers to something that does not exist";
 
-/// Why MySQL did not do what was asked.
+/// Why MySQL did not do what the component asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MysqlError {
-    /// No connection was to be had: the server is down, or the host's pool stayed empty for too long.
+    /// The component got no connection: the server is down, or the host's pool stayed empty for too long.
     #[error("no connection to MySQL: {0}")]
     Connect(String),
     /// The server answered with an error.
     #[error("MySQL error {code}: {text}")]
     Server {
-        /// The server's own number for it.
+        /// The server's error number.
         code: u16,
-        /// What the host says about it.
+        /// The error's text, as the host passes it.
         text: String,
     },
-    /// The connection was lost, or the host gives no reason: under Spin, `query` hides the server's error.
+    /// The connection was lost, or the host gave no reason: under Spin, `query` hides the server's error.
     #[error("MySQL connection lost: {0}")]
     Lost(String),
-    /// The commit was sent and its answer never came, so the transaction may have happened or not.
+    /// The commit was sent, but no answer came. The transaction may or may not have happened.
     #[error("MySQL commit without an answer: {0}")]
     CommitUnknown(String),
     /// A bug: a statement, parameter or column of the wrong kind.
@@ -47,7 +48,7 @@ pub enum MysqlError {
 }
 
 impl MysqlError {
-    /// What the server says when a unique key has the value already.
+    /// The error of a unique key that already has the value.
     pub(crate) fn duplicate(text: &str) -> Self {
         Self::Server {
             code: DUPLICATE,
@@ -55,28 +56,28 @@ impl MysqlError {
         }
     }
 
-    /// Whether a unique key has the value already.
+    /// Whether a unique key already has the value.
     pub fn is_duplicate(&self) -> bool {
         self.code() == Some(DUPLICATE)
     }
 
-    /// Whether the row to delete is still referred to.
+    /// Whether other rows still refer to the row that was to be deleted.
     pub fn is_referred_to(&self) -> bool {
         self.code() == Some(REFERRED_TO)
     }
 
-    /// Whether the row to write refers to one that is not there.
+    /// Whether the row that was to be written refers to a row that does not exist.
     pub fn refers_to_nothing(&self) -> bool {
         self.code() == Some(REFERS_TO_NOTHING)
     }
 
-    /// Whether another transaction holds the row.
+    /// Whether another transaction holds the row's lock.
     pub fn is_locked(&self) -> bool {
         self.code().is_some_and(|code| LOCKED.contains(&code))
     }
 
-    /// Whether any other transaction would now fail with this too: it says something about the server, and nothing about
-    /// what it was asked.
+    /// Whether every other transaction would now fail with this error too, because it is about the server and not about
+    /// the statement.
     pub fn concerns_all(&self) -> bool {
         match self {
             Self::Connect(_) | Self::CommitUnknown(_) => true,
@@ -88,7 +89,7 @@ impl MysqlError {
         }
     }
 
-    /// Whether a transaction that failed with this, before its commit was sent, may be tried again as a whole.
+    /// Whether a transaction that failed with this error before its commit was sent may be retried as a whole.
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Server { code, .. } => {
@@ -99,13 +100,13 @@ impl MysqlError {
         }
     }
 
-    /// Whether this answer to a commit says, for certain, that nothing was committed.
+    /// Whether this error, as the answer to a commit, says for certain that nothing was committed.
     pub(super) fn undoes_a_commit(&self) -> bool {
         let known = self.code().and_then(ErrorRow::of);
         known.is_some_and(|known| known.undoes_a_commit)
     }
 
-    /// What a refused `open` means.
+    /// The error of an `open` that was refused.
     pub(super) fn from_open(error: Error) -> Self {
         match error {
             Error::MysqlError(WitError::ConnectionFailed(text) | WitError::Other(text)) => {
@@ -161,7 +162,7 @@ impl From<WitError> for MysqlError {
     }
 }
 
-/// What the store makes of an error that has no meaning of its own where it happened.
+/// The store's error for a MySQL error that the caller did not treat specially.
 impl From<MysqlError> for StoreError {
     fn from(error: MysqlError) -> Self {
         let text = error.to_string();
@@ -185,14 +186,14 @@ impl From<MysqlError> for crate::Problem {
     }
 }
 
-/// The number in `Server(ServerError { code: 1213, message: …`, as Spin and our host write a server's error.
+/// The number in `Server(ServerError { code: 1213, message: …`, which is how Spin and our host write a server's error.
 fn server_code(text: &str) -> Option<u16> {
     let (_, after) = text.split_once("ServerError { code: ")?;
     let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
-/// The text with every `://user:password@` blotted out: Spin's refusal of an address repeats it whole.
+/// The text with every `://user:password@` masked: when Spin refuses an address, its message repeats the whole address.
 fn without_credentials(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();

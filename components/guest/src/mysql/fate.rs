@@ -1,4 +1,4 @@
-//! Whether a transaction happened whose commit was sent and never answered.
+//! Finds out whether a transaction happened whose commit was sent but never answered.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 
 use super::{Connection, MysqlError, ids};
 
-/// How often it is looked up before the outcome is said to be open. With the waits in between this lasts for three
-/// seconds: long enough for a server that restarts, short enough for a client that waits.
+/// How often the outcome is looked up before it counts as unknown. With the waits in between, this takes three seconds:
+/// long enough for a server that restarts, short enough for a client that waits.
 const LOOKS: u32 = 6;
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionFate {
-    /// It happened.
+    /// The transaction was committed.
     Committed,
-    /// It did not happen, and never will.
+    /// The transaction was not committed, and never will be.
     RolledBack,
-    /// The rows look as they could in both cases.
+    /// The rows can't tell which.
     Unknown,
 }
 
-/// A number that a transaction writes into the row it makes, and by which it finds that row again. The row's id does not
-/// do: a server that crashes may forget that it gave the id out, and give it to somebody else's row.
+/// A random number that a transaction writes into its new row, so that it can recognize the row later. The row's id is
+/// not enough: a server that crashes may forget that it assigned the id, and assign it to another request's row.
 pub fn write_token() -> i64 {
     get_random_u64().cast_signed()
 }
 
 impl TransactionFate {
-    /// Of a transaction that wrote a row with its `token`. The `statement` selects the token of the row `id` by a locking
-    /// read, which waits until whatever the lost connection left behind has ended.
+    /// The fate of a transaction that inserted a row with its `token`. `statement` selects the token of the row `id` by
+    /// a locking read, which waits until the lost connection's session has ended.
     ///
     /// # Errors
     /// If the row can't be read.
@@ -45,10 +45,10 @@ impl TransactionFate {
         Ok(Self::committed_if(found == Some((Some(token),))))
     }
 
-    /// Of a transaction that deleted the row `id`, which the `statement` selects by a locking read.
+    /// The fate of a transaction that deleted the row `id`. `statement` selects that row by a locking read.
     ///
     /// # Errors
-    /// If the row can't be looked for.
+    /// If the row can't be read.
     pub async fn of_delete(
         connection: &Connection,
         statement: &str,
@@ -69,7 +69,7 @@ impl TransactionFate {
     }
 }
 
-/// Looks until it can be told, on fresh connections.
+/// Looks the outcome up, on a fresh connection each time, until it is known or [`LOOKS`] is reached.
 pub(super) async fn look_up(
     url: &str,
     fate: impl AsyncFn(&Connection) -> Result<TransactionFate, MysqlError>,

@@ -1,21 +1,21 @@
-//! What is known of MySQL's errors: the components' side of `wit/mysql-errors.csv`, which the host reads too.
+//! The components' view of `wit/mysql-errors.csv`, the table of known MySQL errors. The host reads the same table.
 
-/// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
+/// The table. `docs/MYSQL_ERRORS.md` explains its columns.
 const TABLE: &str = include_str!("../../../../wit/mysql-errors.csv");
 
-/// One row of the table, as far as a component needs it.
+/// The columns of one row that components need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ErrorRow {
-    /// The transaction may be tried again as a whole.
+    /// The transaction may be retried as a whole.
     pub(super) is_worth_a_retry: bool,
-    /// When this answers a commit, nothing was committed.
+    /// If the answer to a commit is this error, nothing was committed.
     pub(super) undoes_a_commit: bool,
-    /// Nothing was done, and the session is of no more use: the server refuses whatever would come in it.
+    /// Nothing was done and the session is unusable: the server refuses every further statement in it.
     pub(super) refuses_the_session: bool,
     pub(super) status: Status,
 }
 
-/// What the client is told if nothing else was made of the error where it happened.
+/// The status that the client gets if the component did not treat the error specially.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     /// 409.
@@ -27,7 +27,7 @@ pub(super) enum Status {
 }
 
 impl ErrorRow {
-    /// What is known of an error, if it is known.
+    /// The row of an error, or `None` if the table does not have it.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
         TABLE
@@ -38,7 +38,7 @@ impl ErrorRow {
             .and_then(|(_, rest)| Self::parse(rest))
     }
 
-    /// Reads what follows the code.
+    /// Parses the part of a line after the code.
     fn parse(rest: &str) -> Option<Self> {
         let columns: Vec<&str> = rest.split(',').collect();
         let [_symbol, _meaning, again, session, commit, status] = columns[..] else {

@@ -1,11 +1,12 @@
 //! Typed MySQL over `spin:mysql`.
 //!
-//! Spin prepares every statement, and each holds to these rules: parameters for every value, columns that Spin can
-//! carry (integers and text; money as whole cents by `CAST`), and no `START TRANSACTION`, which MySQL refuses to prepare.
+//! Spin prepares every statement, so each follows these rules: a parameter for every value; only columns that Spin can
+//! carry (integers and text; money as whole cents by `CAST`); and no `START TRANSACTION`, which MySQL refuses to
+//! prepare.
 //!
-//! `transaction` runs a transaction and tries it again, and `fate` finds out what became of one whose commit was not
-//! answered; `row` and `records` read rows, and `error` says what an error means, by the table in `known`. Nothing here
-//! has a statement that writes to a table: those are the components'.
+//! `transaction` runs a transaction and retries it, and `fate` finds out what became of a transaction whose commit was
+//! not answered. `row` and `records` read rows. `error` says what an error means, by the table in `known`. No statement
+//! here writes to a table: the components have those statements.
 
 mod error;
 mod fate;
@@ -28,17 +29,18 @@ pub use transaction::{
     ATTEMPTS, Abort, BEGIN, COMMIT, Ending, exists, transaction, transaction_of,
 };
 
-/// How many rows are taken from the host at once: each crossing costs more than each row.
+/// How many rows are read from the host at once: a call to the host costs more than a row.
 const ROWS_AT_ONCE: usize = 128;
 
-/// A server connection of one request. Dropping it rolls back an open transaction and gives it back to the host.
+/// A server connection of one request. Dropping it rolls back an open transaction and returns the connection to the
+/// host.
 pub struct Connection(spin_sdk::mysql::Connection);
 
 impl Connection {
     /// Opens a connection; under our host, takes one from the pool.
     ///
     /// # Errors
-    /// [`MysqlError::Connect`] if none is to be had.
+    /// [`MysqlError::Connect`] if no connection is available.
     pub async fn open(url: &str) -> Result<Self, MysqlError> {
         let connection = spin_sdk::mysql::Connection::open(url)
             .await
@@ -46,10 +48,11 @@ impl Connection {
         Ok(Self(connection))
     }
 
-    /// Runs a statement that returns no rows, or whose rows don't matter. Reports an error's code on every host.
+    /// Runs a statement that returns no rows, or whose rows don't matter. An error has the server's code under every
+    /// host.
     ///
     /// # Errors
-    /// What the server or the connection failed with.
+    /// The error of the server or of the connection.
     pub async fn execute(
         &self,
         statement: &str,
@@ -64,7 +67,7 @@ impl Connection {
     /// Runs a query and reads all of its rows.
     ///
     /// # Errors
-    /// What the server or the connection failed with, before the first row or after the last, or a row that is no `T`.
+    /// The error of the server or of the connection, at any row, or a row that can't be decoded as `T`.
     pub async fn query<T: FromRow>(
         &self,
         statement: &str,
@@ -91,7 +94,7 @@ impl Connection {
         Ok(rows.into_iter().next())
     }
 
-    /// The id that the last INSERT on this connection gave out.
+    /// The id that the last INSERT on this connection got (`LAST_INSERT_ID()`).
     ///
     /// # Errors
     /// Those of [`Connection::query`].
@@ -102,11 +105,11 @@ impl Connection {
             .ok_or_else(|| MysqlError::Unexpected("LAST_INSERT_ID() gave no row".into()))
     }
 
-    /// Runs a query whose rows are read as they arrive. Until they are read to their end, another statement on this
+    /// Runs a query whose rows are read as they arrive. Read them to the end: until then, every other statement on this
     /// connection waits for ever.
     ///
     /// # Errors
-    /// What the server or the connection failed with before the first row.
+    /// The error of the server or of the connection before the first row.
     pub async fn rows<T: FromRow>(
         &self,
         statement: &str,
@@ -120,7 +123,7 @@ impl Connection {
     }
 }
 
-/// The rows of one query, as they arrive.
+/// The rows of one query, read as they arrive.
 pub struct Rows<T> {
     /// `None` once the end is reached.
     result: Option<QueryResult>,
@@ -128,10 +131,10 @@ pub struct Rows<T> {
 }
 
 impl<T: FromRow> Rows<T> {
-    /// The next few rows, one at least, or `None` after the last.
+    /// The next rows, at least one, or `None` after the last.
     ///
     /// # Errors
-    /// What the query failed with after its first row, or a row that is no `T`.
+    /// The error of the query after its first row, or a row that can't be decoded as `T`.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>, MysqlError> {
         let Some(mut result) = self.result.take() else {
             return Ok(None);
@@ -141,7 +144,7 @@ impl<T: FromRow> Rows<T> {
             let status;
             (status, values) = result.rows().read(values).await;
             if status == StreamResult::Dropped {
-                // Only this says whether the rows ended or broke off.
+                // Only this result says whether the rows are complete or the query failed.
                 result.result().await?;
                 return Ok(None);
             }
@@ -152,18 +155,18 @@ impl<T: FromRow> Rows<T> {
     }
 }
 
-/// `?, ?, ?` for `count` values.
+/// `?, ?, ?`, with one `?` for each of `count` values.
 pub fn placeholders(count: usize) -> String {
     vec!["?"; count].join(", ")
 }
 
-/// `(?, 1), (?, 1)` for `count` rows of the form `row`.
+/// `(?, 1), (?, 1)`: the text `row`, repeated for `count` rows.
 pub fn row_placeholders(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
 }
 
-/// How many rows stand for `count` where more of them do nothing: up to four as many, then 6, 8, 12, 16, 24 and so on.
-/// Lists come in many lengths, and each length is a statement that the server has to prepare.
+/// How many rows a statement for `count` rows has, if repeated rows do no harm: the same number up to four, then 6, 8,
+/// 12, 16, 24 and so on. Lists come in many lengths, and the server has to prepare a statement for each length.
 pub fn rung(count: usize) -> usize {
     if count <= 4 {
         return count;
@@ -173,8 +176,8 @@ pub fn rung(count: usize) -> usize {
     if count <= between { between } else { power }
 }
 
-/// How many ids stand for `count` in a list that something is looked up by: the next power of two. One that comes twice
-/// costs less than a row does, and some statements have two lists.
+/// How many ids a list of `count` ids to look up has: the next power of two. An id that occurs twice costs less than a
+/// row does, and some statements have two lists.
 pub fn list_length(count: usize) -> usize {
     match count {
         0 => 0,
@@ -182,7 +185,7 @@ pub fn list_length(count: usize) -> usize {
     }
 }
 
-/// A list with its last value repeated up to its [length](list_length).
+/// Fills the list up to its [length](list_length) by repeating its last value.
 pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     if let Some(last) = list.last().cloned() {
         list.resize(list_length(list.len()), last);
@@ -190,10 +193,10 @@ pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// Most rows that are inserted as many as they are.
+/// Up to this many rows are inserted by one statement of exactly that length.
 const ROWS_AS_THEY_ARE: usize = 16;
 
-/// Divides rows that can't be repeated: into pieces of few lengths, one piece as a rule or two.
+/// Divides rows that must not be repeated into pieces of few different lengths: usually one or two pieces.
 pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let (piece, rest) = rows.split_at(piece_of(rows.len()));
@@ -202,7 +205,7 @@ pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// How many of `count` rows are in the first of their pieces: the largest rung among them.
+/// How many of `count` rows go into the first piece: the largest rung up to `count`.
 fn piece_of(count: usize) -> usize {
     if count <= ROWS_AS_THEY_ARE {
         return count;
@@ -213,10 +216,10 @@ fn piece_of(count: usize) -> usize {
     piece.min(MOST_ROWS)
 }
 
-/// Most rows in one piece.
+/// The most rows in one piece.
 const MOST_ROWS: usize = 512;
 
-/// Ids as parameters.
+/// Converts ids to parameters.
 pub fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<ParameterValue> {
     ids.into_iter().map(ParameterValue::from).collect()
 }

@@ -1,4 +1,4 @@
-//! The store's own records from rows. Each says which columns, in which order, a query has to select.
+//! Decodes the store's own records from rows. Each record says which columns a query has to select, in which order.
 
 use spin_sdk::mysql::DbValue;
 use store_domain::Cents;
@@ -7,7 +7,7 @@ use store_domain::stock::{StockLevel, StockedProduct};
 
 use super::{FromRow, MysqlError, placeholders};
 
-/// Product and quantity.
+/// Columns: product, quantity.
 impl FromRow for Line {
     fn from_row(row: Vec<DbValue>) -> Result<Self, MysqlError> {
         let (product_id, quantity) = FromRow::from_row(row)?;
@@ -18,11 +18,11 @@ impl FromRow for Line {
     }
 }
 
-/// What a query of an [`OrderRow`] selects, from orders `o` joined with their items `i`.
+/// The columns of an [`OrderRow`], from orders `o` joined with their items `i`.
 pub const ORDER_COLUMNS: &str = "o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), \
      i.product_id, i.quantity, CAST(i.unit_price * 100 AS SIGNED)";
 
-/// Queries so many orders by their ids, for [`OrderRow`]s that are in order.
+/// Queries `orders` orders by their ids. The [`OrderRow`]s are sorted by order.
 pub fn orders_by_id(orders: usize) -> String {
     format!(
         "SELECT {ORDER_COLUMNS} FROM orders o LEFT JOIN order_items i ON i.order_id = o.id \
@@ -31,7 +31,7 @@ pub fn orders_by_id(orders: usize) -> String {
     )
 }
 
-/// Order, user, total; then product, quantity and price of one item, which are NULL together.
+/// Columns: order, user, total; then product, quantity and price of one item, which are NULL together.
 impl FromRow for OrderRow {
     fn from_row(row: Vec<DbValue>) -> Result<Self, MysqlError> {
         type Item = (Option<i64>, Option<i64>, Option<Cents>);
@@ -53,7 +53,7 @@ impl FromRow for OrderRow {
     }
 }
 
-/// Product, quantity, version.
+/// Columns: product, quantity, version.
 impl FromRow for StockLevel {
     fn from_row(row: Vec<DbValue>) -> Result<Self, MysqlError> {
         let (product_id, quantity, version) = FromRow::from_row(row)?;
@@ -65,7 +65,7 @@ impl FromRow for StockLevel {
     }
 }
 
-/// Product, quantity, version; then name, code and price.
+/// Columns: product, quantity, version; then name, code and price.
 impl FromRow for StockedProduct {
     fn from_row(row: Vec<DbValue>) -> Result<Self, MysqlError> {
         let mut level = row;

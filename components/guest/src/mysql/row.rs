@@ -1,4 +1,4 @@
-//! From a row's values to Rust, by position.
+//! Decodes a row's values by position.
 
 use spin_sdk::mysql::DbValue;
 use store_domain::Cents;
@@ -7,7 +7,7 @@ use super::MysqlError;
 
 /// A value that one column can hold.
 pub trait Column: Sized {
-    /// The value, or `None` if the column holds something else.
+    /// The decoded value, or `None` if the column holds another type.
     fn decode(value: DbValue) -> Option<Self>;
 }
 
@@ -28,7 +28,7 @@ impl Column for i64 {
     }
 }
 
-/// What SQL calls true is any number but zero.
+/// In SQL, any number but zero is true.
 impl Column for bool {
     fn decode(value: DbValue) -> Option<Self> {
         match value {
@@ -38,7 +38,7 @@ impl Column for bool {
     }
 }
 
-/// Money, which every query casts to whole cents.
+/// Money in whole cents; every query casts it so.
 impl Column for Cents {
     fn decode(value: DbValue) -> Option<Self> {
         i64::decode(value).map(Self::new)
@@ -63,12 +63,12 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// What one row becomes.
+/// A type that one row can be decoded to.
 pub trait FromRow: Sized {
     /// Decodes the columns in the order of the query.
     ///
     /// # Errors
-    /// [`MysqlError::Unexpected`], naming the column by its position, if query and type don't fit.
+    /// [`MysqlError::Unexpected`], naming the column's position, if the query and the type don't match.
     fn from_row(row: Vec<DbValue>) -> Result<Self, MysqlError>;
 }
 

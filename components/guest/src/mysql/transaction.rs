@@ -1,4 +1,4 @@
-//! A transaction, tried again as a whole when it collides with another.
+//! Runs a transaction, and retries it as a whole if it collides with another.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use store_domain::StoreError;
 use super::{Connection, MysqlError, TransactionFate, fate, ids};
 use crate::{Problem, trust};
 
-/// How often a transaction is tried before its request is told to come back.
+/// How often a transaction is tried before the client is told to try again later.
 pub const ATTEMPTS: u32 = 5;
 
-/// What every transaction starts with. MySQL refuses to prepare `START TRANSACTION`.
+/// Begins every transaction. MySQL refuses to prepare `START TRANSACTION`.
 pub const BEGIN: &str = "SET autocommit = 0";
 
-/// Commits, since MySQL and MariaDB end an open transaction when autocommit comes back on, and leaves the session as it
-/// was found: one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
+/// Commits: MySQL and MariaDB commit an open transaction when autocommit is switched on. This also leaves the session
+/// as it was found, and takes one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
 pub const COMMIT: &str = "SET autocommit = 1";
 
-/// Why a transaction did not happen, or is not known to have happened.
+/// Why a transaction did not happen, or may not have happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Abort {
-    /// The store refuses what was asked. Everything was rolled back.
+    /// The store refuses the request. Everything was rolled back.
     #[error(transparent)]
     Rejected(#[from] StoreError),
-    /// The database failed, again and again if it was worth a try.
+    /// The database failed, in every attempt if the error was worth a retry.
     #[error(transparent)]
     Database(#[from] MysqlError),
-    /// What it changes could not be marked in Redis, in this epoch of the cache. Everything was rolled back.
+    /// The changes could not be marked in Redis, in this epoch of the cache. Everything was rolled back.
     #[error("changes not marked in epoch {0} of the cache")]
     NotMarked(i64),
 }
@@ -48,13 +48,14 @@ impl From<Abort> for Problem {
     }
 }
 
-/// Does `work` in one transaction. All of it is done again, on a new connection, if it collides with another
-/// transaction or loses its connection; so `work` must do nothing that can't be rolled back. If the connection is lost
-/// while it commits, `fate` looks on another one whether that happened, given what `work` made.
+/// Does `work` in one transaction. If the transaction collides with another or loses its connection, all of `work` is
+/// done again on a new connection; so `work` must do nothing that can't be rolled back. If the connection is lost
+/// during the commit, `fate` gets what `work` returned, and finds out on another connection whether the commit
+/// happened.
 ///
 /// # Errors
-/// What `work` rejected, or what the database failed with in the last attempt. [`MysqlError::CommitUnknown`] if the
-/// commit may have happened or not, and nobody can tell.
+/// The refusal of `work`, or the database's error in the last attempt. [`MysqlError::CommitUnknown`] if it can't be
+/// found out whether the commit happened.
 pub async fn transaction<T>(
     url: &str,
     work: impl AsyncFn(&Connection) -> Result<T, Abort>,
@@ -64,15 +65,16 @@ pub async fn transaction<T>(
     transaction_of(url, |_| ATTEMPTS, work, fate).await
 }
 
-/// How a transaction is to end, with what it made.
+/// How a transaction is to end, with its result.
 pub enum Ending<T> {
-    /// It happens.
+    /// The transaction commits.
     Commit(T),
-    /// There is nothing to commit.
+    /// There is nothing to commit, so the transaction is rolled back.
     RollBack(T),
 }
 
-/// As [`transaction`], by `work` that says how it is to end. Of what it fails with, `attempts` says how often it may be tried.
+/// As [`transaction`], but `work` says whether to commit or to roll back, and `attempts` says how often an error may be
+/// tried.
 ///
 /// # Errors
 /// Those of [`transaction`].
@@ -99,17 +101,17 @@ pub async fn transaction_of<T>(
     }
 }
 
-/// Whether there is a row `id`, by a `statement` that locks nothing. For whoever would lock the row next.
+/// Whether the row `id` exists, by a `statement` that takes no lock. Callers use it before they lock the row.
 ///
 /// # Errors
-/// If it can't be looked for.
+/// If the row can't be looked up.
 pub async fn exists(url: &str, statement: &str, id: i64) -> Result<bool, MysqlError> {
     let connection = Connection::open(url).await?;
     let found = connection.first::<(i64,)>(statement, ids([id])).await?;
     Ok(found.is_some())
 }
 
-/// Rolls back by dropping the connection, wherever it returns early.
+/// Tries the transaction once. Every early return drops the connection, which rolls back.
 async fn attempt_once<T>(
     url: &str,
     work: &impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
@@ -131,14 +133,15 @@ async fn attempt_once<T>(
     }
     match fate::look_up(url, async |connection| fate(connection, &done).await).await {
         TransactionFate::Committed => Ok(done),
-        // Known to have left nothing, whatever the server meant: the whole may be done again.
+        // The transaction certainly left nothing behind, whatever the server's error means, so all of it may be done
+        // again.
         TransactionFate::RolledBack => Err(MysqlError::Lost(error.to_string()).into()),
         TransactionFate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
     }
 }
 
-/// Wait before the next try after try `attempt`, counted from 0: up to 20 ms doubled each time, at random so that two
-/// that collided don't meet again.
+/// The wait after failed attempt `attempt`, counted from 0: random, up to 20 ms doubled with each attempt, so that two
+/// transactions that collided don't collide again.
 fn retry_delay(attempt: u32, random: u64) -> Duration {
     let most_us = 20_000_u64 << attempt.min(6);
     Duration::from_micros(random % most_us)

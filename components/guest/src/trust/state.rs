@@ -1,4 +1,4 @@
-//! What MySQL and Redis say of the cache, and whether they agree.
+//! The cache's state in MySQL and in Redis, and whether they agree.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use store_domain::cache::STATE;
 use crate::mysql::{Connection, MysqlError};
 use crate::redis::{Redis, RedisError};
 
-/// The one row of `cache_state`, the last beat, and for how long the epoch has been doubted, in milliseconds.
+/// The one row of `cache_state`, the last beat, and for how long the epoch has been doubted, in milliseconds (NULL if
+/// it is not).
 pub(crate) const STATE_COLUMNS: &str = "s.epoch, s.server, \
      COALESCE((SELECT b.beat FROM cache_beat b WHERE b.id = 1), 0), \
      (SELECT TIMESTAMPDIFF(MICROSECOND, d.doubted_at, UTC_TIMESTAMP(3)) DIV 1000 FROM cache_doubts d WHERE d.epoch = s.epoch)";
 
-/// What MySQL says of the cache.
+/// The cache's state in MySQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) epoch: i64,
@@ -21,7 +22,7 @@ pub(crate) struct State {
     pub(crate) doubted_for: Option<Duration>,
 }
 
-/// Columns of [`STATE_COLUMNS`].
+/// The columns of [`STATE_COLUMNS`].
 pub(crate) type StateRow = (i64, String, i64, Option<i64>);
 
 impl From<StateRow> for State {
@@ -38,7 +39,7 @@ impl From<StateRow> for State {
 }
 
 impl State {
-    /// The state before there was any epoch.
+    /// The state before the first epoch.
     fn none() -> Self {
         (0, String::new(), 0, None).into()
     }
@@ -50,7 +51,7 @@ impl State {
     }
 }
 
-/// What Redis says of itself.
+/// The cache's state in Redis.
 pub(super) struct RedisState {
     pub(super) run_id: String,
     pub(super) epoch: i64,
@@ -68,8 +69,8 @@ impl RedisState {
         })
     }
 
-    /// Whether this is the server and the epoch that MySQL names. A MySQL that is behind Redis was restored to an earlier
-    /// state, and Redis holds what never happened.
+    /// Whether this is the server and the epoch that MySQL names. If the beat of MySQL is behind, MySQL was restored to
+    /// an earlier state, and Redis holds changes that MySQL does not have.
     pub(super) fn agrees(&self, state: &State) -> bool {
         self.run_id == state.server && self.epoch == state.epoch && self.beat <= state.beat
     }

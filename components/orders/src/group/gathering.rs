@@ -1,26 +1,27 @@
-//! Who waits for a group, and when the next one goes: as soon as one comes and none is on its way, or when one has
-//! committed. No timer adds delay.
+//! The orders that wait for a group, and when the next group starts: when an order arrives and no group is under way,
+//! or when a group has committed. No timer adds delay.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 
 use super::Placement;
 
-/// How many groups of one instance are on their way at once. With two, each is half as large: docs/adr/0015.
+/// How many groups of one instance may be under way at once. With two, each group would be half as large:
+/// docs/adr/0015.
 const GROUPS_AT_ONCE: usize = 1;
 
-/// What one group may have.
+/// The limits of one group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) orders: usize,
-    /// Lines of all orders.
+    /// The lines of all orders.
     pub(super) items: usize,
-    /// Bytes of all bodies.
+    /// The bytes of all request bodies.
     pub(super) bytes: usize,
 }
 
 impl Bounds {
-    /// Whether a group may have the order in it.
+    /// Whether the order alone is within the limits.
     pub(super) fn fit(&self, order: &Placement) -> bool {
         let (_, items, bytes) = order.size();
         items <= self.items && bytes <= self.bytes
@@ -29,10 +30,10 @@ impl Bounds {
 
 /// An order that can be gathered into a group.
 pub(super) trait Candidate {
-    /// Orders, lines and bytes.
+    /// The number of orders (1), of lines and of bytes.
     fn size(&self) -> (usize, usize, usize);
 
-    /// Its `Idempotency-Key`, hashed.
+    /// The SHA-256 of the order's `Idempotency-Key`.
     fn key(&self) -> Option<&str>;
 }
 
@@ -46,19 +47,19 @@ impl Candidate for Placement {
     }
 }
 
-/// Those who wait, in the order in which they came.
+/// The orders that wait for a group, in order of arrival.
 pub(super) struct Gathering<M> {
     waiting: VecDeque<M>,
-    /// Groups that were called and have not committed yet.
+    /// The number of groups that were started and have not committed yet.
     under_way: usize,
 }
 
-/// A group that takes no more orders.
+/// A group that accepts no more orders.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SealedGroup<M> {
-    /// Its members, in the order in which they came.
+    /// The members of the group, in order of arrival.
     pub(super) members: Vec<M>,
-    /// Those whose key a member has, each with the place of that one.
+    /// Orders whose idempotency key a member has too, each with that member's index in `members`.
     pub(super) echoes: Vec<(usize, M)>,
 }
 
@@ -70,19 +71,20 @@ impl<M> Gathering<M> {
         }
     }
 
-    /// One comes. Says whether a group has to go, which then is under way.
+    /// Adds an order. Returns whether a group has to start; that group then counts as under way.
     #[must_use]
     pub(super) fn enter(&mut self, member: M) -> bool {
         self.waiting.push_back(member);
         self.call().is_some()
     }
 
-    /// One leaves before its group was sealed, if it is still there.
+    /// Removes an order that leaves before its group was sealed, if it still waits.
     pub(super) fn leave(&mut self, is_it: impl Fn(&M) -> bool) {
         self.waiting.retain(|member| !is_it(member));
     }
 
-    /// A group has committed or given up. If another has to go, which then is under way, gives its first member.
+    /// Notes that a group has committed or given up. If another group has to start, counts it as under way and returns
+    /// its first member.
     #[must_use]
     pub(super) fn finish(&mut self) -> Option<&M> {
         self.under_way = self.under_way.saturating_sub(1);
@@ -100,7 +102,7 @@ impl<M> Gathering<M> {
 }
 
 impl<M: Deref<Target: Candidate>> Gathering<M> {
-    /// Those who go now: as many as the bounds allow, and nobody before one who came earlier.
+    /// Takes the orders of the next group: as many as the limits allow, strictly in order of arrival.
     pub(super) fn seal(&mut self, bounds: Bounds) -> SealedGroup<M> {
         let mut keys = HashMap::new();
         let mut sealed = SealedGroup {

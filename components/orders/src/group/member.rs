@@ -1,4 +1,4 @@
-//! One order's way through a group, from its own request's point of view.
+//! One order in a group, as its own request sees it.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -14,28 +14,28 @@ use super::gathering::{Candidate, Gathering};
 use super::{Placement, Terms, run};
 
 thread_local! {
-    /// The orders of this instance that wait. They are the one thing of requests that a static holds: each takes its own
-    /// out when it ends, however that comes.
+    /// The orders of this instance that wait for a group. This is the only static that holds something of a request:
+    /// each request removes its order when it ends, however it ends.
     static GATHERING: RefCell<Gathering<Rc<Member>>> = const { RefCell::new(Gathering::new()) };
 }
 
-/// An order in the gathering or in a group.
+/// An order that waits or is in a group.
 pub(super) struct Member {
     order: Placement,
     state: RefCell<State>,
-    /// Others of its group that have its key. They are told when it is.
+    /// Other orders of the group that have the same idempotency key. They get their outcome when this one does.
     echoes: RefCell<Vec<Rc<Member>>>,
-    /// Its request sleeps until this ends. A task can't wake another by a waker, only by what the host knows of: so a
-    /// request waits for the end of a stream that nothing is ever written to.
+    /// The order's request sleeps until this stream ends. A waker can't wake another request's task, only an event that
+    /// the host knows; so the request waits for the end of a stream to which nothing is ever written.
     sleep: RefCell<Option<StreamWriter<u8>>>,
 }
 
 enum State {
-    /// It waits.
+    /// The order waits.
     Waiting,
-    /// Its request has to start a group.
+    /// The order's request has to start a group.
     Called,
-    /// What became of it.
+    /// The outcome.
     Done(Result<i64, Abort>),
 }
 
@@ -58,7 +58,7 @@ impl Candidate for Member {
 }
 
 impl Member {
-    /// Tells its request, and those of its echoes, what became of it, which is told once.
+    /// Gives the outcome to the order's request and to its echoes. Only the first call counts.
     pub(super) fn done(&self, outcome: Result<i64, Abort>) {
         if self.is_done() {
             return;
@@ -79,7 +79,8 @@ impl Member {
     }
 }
 
-/// What an order's echo is told: the same, if it asked for the same. Otherwise it has to look what the key stands for now.
+/// The outcome of an echo: the same as the order's if both are the same request. Otherwise the echo has to look up what
+/// its key was used for.
 fn heard(
     order: &Option<Claim>,
     echo: &Option<Claim>,
@@ -92,20 +93,20 @@ fn heard(
     }
 }
 
-/// A request's hold on its order. Without it, nobody waits for the outcome.
+/// The request's hold on its order. When it is dropped, nobody waits for the outcome any more.
 struct Seat(Rc<Member>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
         GATHERING.with_borrow_mut(|gathering| gathering.leave(|other| Rc::ptr_eq(other, &self.0)));
         if matches!(&*self.0.state.borrow(), State::Called) {
-            // It was to start a group and does not come to it.
+            // The request was to start a group and ends before it could.
             drop(GroupTurn);
         }
     }
 }
 
-/// What a request does next.
+/// What a request has to do next.
 enum Step {
     Return(Result<i64, Abort>),
     Lead,
@@ -133,7 +134,7 @@ impl Seat {
 /// Places an order in a group.
 ///
 /// # Errors
-/// What the order would fail with if it were alone.
+/// The error that the order would get alone.
 pub(super) async fn join(terms: &Terms, order: Placement) -> Result<i64, Abort> {
     let member = Rc::new(Member {
         order,
@@ -148,18 +149,19 @@ pub(super) async fn join(terms: &Terms, order: Placement) -> Result<i64, Abort> 
     loop {
         match seat.step() {
             Step::Return(outcome) => return outcome,
-            // Goes on when this request has its answer: a part of its group may take longer.
+            // The group runs in a task of its own, because it may outlive this request: other parts of the group may
+            // take longer.
             Step::Lead => spawn(run::group(terms.clone(), GroupTurn)),
             Step::Wait(mut end) => _ = end.read(Vec::with_capacity(1)).await,
         }
     }
 }
 
-/// The turn of one group. When this is dropped, the next group goes.
+/// The turn of one group. Dropping it starts the next group.
 pub(super) struct GroupTurn;
 
 impl GroupTurn {
-    /// Who belongs to the group: those who wait now.
+    /// Seals the group: the orders that wait now are its members.
     pub(super) fn seal(terms: &Terms) -> Group {
         let sealed = GATHERING.with_borrow_mut(|gathering| gathering.seal(terms.bounds));
         for (at, echo) in sealed.echoes {
@@ -178,7 +180,7 @@ impl Drop for GroupTurn {
     }
 }
 
-/// The members of a group. Whoever of them was told nothing until it is dropped is told that nobody knows.
+/// The members of a group. When the group is dropped, each member without an outcome gets "outcome unknown".
 pub(super) struct Group(Vec<Rc<Member>>);
 
 impl Group {

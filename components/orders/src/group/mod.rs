@@ -1,11 +1,11 @@
-//! Orders that wait at the same time go into one transaction: ADR 15.
+//! Orders that wait at the same time share one transaction: ADR 15.
 //!
-//! - `gathering.rs` is who waits, and who goes next; no I/O.
-//! - `member.rs` is one order's way through it, from its own request's point of view.
-//! - `run.rs` takes a group through its transactions: together, and if that fails in parts.
-//! - `placing.rs` is what one transaction does.
+//! - `gathering.rs`: which orders wait, and which go next; no I/O.
+//! - `member.rs`: one order in a group, as its own request sees it.
+//! - `run.rs`: takes a group through its transactions, first as a whole and, if that fails, in parts.
+//! - `placing.rs`: what one transaction does.
 //!
-//! Nothing here reads a request or writes an answer: `write.rs` does both.
+//! Nothing here reads a request or writes an answer; `write.rs` does both.
 
 mod gathering;
 mod member;
@@ -23,7 +23,7 @@ use store_guest::variables;
 
 use self::gathering::Bounds;
 
-/// How orders are placed: the variables of the instance.
+/// How orders are placed, as the instance's variables say.
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) mysql_url: String,
@@ -52,13 +52,13 @@ impl Terms {
     }
 }
 
-/// An order that is to be placed.
+/// An order that has to be placed.
 pub(crate) struct Placement {
     basket: Basket,
     claim: Option<Claim>,
-    /// By which its row is found again.
+    /// A random number in the order's row, by which the row is recognized after a lost commit.
     token: i64,
-    /// The length of its body.
+    /// The length of the request's body in bytes.
     bytes: usize,
 }
 
@@ -73,10 +73,10 @@ impl Placement {
     }
 }
 
-/// Places an order, together with others that wait at the same time, and brings the cache in line. Gives its id.
+/// Places an order, together with others that wait at the same time, and updates the cache. Returns the order's id.
 ///
 /// # Errors
-/// What the order would fail with if it were alone.
+/// The error that the order would get alone.
 pub(crate) async fn place(terms: &Terms, order: Placement) -> Result<i64, Abort> {
     if terms.commit == OrderCommit::Grouped && terms.bounds.fit(&order) {
         return member::join(terms, order).await;

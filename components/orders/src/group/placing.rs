@@ -1,5 +1,5 @@
-//! What one transaction does for some orders. Each keeps its own fate: one that is refused leaves nothing behind, and the
-//! others go on.
+//! What one transaction does for several orders. Each order succeeds or is refused on its own: a refused order leaves
+//! nothing behind, and the others go on.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
@@ -19,36 +19,37 @@ use super::{Placement, Terms};
 use crate::ledger::ROWS_AT_ONCE;
 use crate::{ledger, sql};
 
-/// How long a group's keys may be held up by another transaction's: its other orders wait meanwhile.
+/// How long the insert of a group's keys may wait for another transaction's lock. Short, because the group's other
+/// orders wait meanwhile.
 const PATIENCE_OF_GROUP: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// How far ids lie apart that one INSERT gives out, once this instance has asked. The same for all requests, and
-    /// found out where it changes.
+    /// The distance between the ids that one INSERT of several rows gets (`auto_increment_increment`), once this
+    /// instance has asked for it. Shared by all requests. Cleared when ids turn out to have another distance.
     static ID_INCREMENT: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// Orders that were placed or refused.
+/// The result of a transaction: orders that were placed or refused.
 pub(super) struct PlacedOrders {
-    /// An id, or why there is none, of each, in the order in which they were given.
+    /// For each given order, in the same order: its id, or why it was refused.
     pub(super) outcomes: Vec<Result<i64, StoreError>>,
-    /// With which turn the cache is told after the commit, and what. Nothing, if all were refused.
+    /// The turn to end after the commit, and the cache writes to end it with. `None` if all orders were refused.
     pub(super) after_commit: Option<(Turn, Vec<Write>)>,
-    /// Id and token of each that was written.
+    /// The id and token of each order that was written.
     pub(super) witnesses: Vec<WriteProof>,
 }
 
-/// An order's id, and the token that its row carries: where the row is there, so is all that was written with it.
+/// An order's id and the token in its row. If the row is there, everything else of the same transaction is too.
 pub(super) type WriteProof = (i64, i64);
 
-/// An order under way, with its place among those that were given.
+/// An order in the transaction, with its index among the given orders.
 type Indexed<T> = (usize, T);
 
-/// Does everything that an order is for each of them, in the order in which every transaction locks: products, users,
+/// Does all steps of placing for each order, in the order in which every transaction takes its locks: products, users,
 /// orders, stock, totals.
 ///
 /// # Errors
-/// What fails for all of them.
+/// An error that concerns all orders.
 pub(super) async fn place_in(
     connection: &Connection,
     terms: &Terms,
@@ -69,7 +70,7 @@ pub(super) async fn place_in(
     }
     record_keys(connection, given, &orders).await?;
     if let Err(error) = insert_items(connection, &orders).await {
-        // An order that isn't there, or somebody else's: ids may no longer lie as far apart as they did.
+        // An order was missing or belonged to another transaction: the distance between ids may have changed.
         ID_INCREMENT.set(None);
         return Err(error.into());
     }
@@ -147,7 +148,7 @@ async fn prices(
     Ok(prices)
 }
 
-/// Writes the orders of users that there are, and gives them with their ids.
+/// Inserts the orders whose users exist, and returns them with their ids. Orders of unknown users go to `refused`.
 async fn insert_orders(
     connection: &Connection,
     given: &[&Placement],
@@ -224,7 +225,7 @@ async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
     }
     let variable = connection.first::<(String, String)>(sql::ID_INCREMENT, vec![]);
     let increment = match variable.await {
-        // What is usual, where it can't be told: a wrong one is found out.
+        // If the server does not tell, assume the usual distance; `check_ids` detects a wrong one.
         Ok(None) | Err(MysqlError::Server { .. }) => 1,
         Ok(Some((_, value))) => value.parse().unwrap_or(1),
         Err(error) => return Err(error),
@@ -233,7 +234,7 @@ async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
     Ok(increment)
 }
 
-/// What there is of the orders and of the stock that they moved.
+/// Reads back the orders and the stock that they moved.
 async fn look(
     connection: &Connection,
     orders: &[Indexed<Order>],
@@ -243,8 +244,8 @@ async fn look(
     ChangeSet::look(connection, &changed(&order_ids, &sale.lines)).await
 }
 
-/// Where ids don't lie as far apart as this instance believes, others' orders may have some of them. Then nothing of
-/// this may be committed.
+/// Checks that each id belongs to an order of this transaction. If the ids have another distance than assumed, some may
+/// belong to other transactions' orders; then nothing may be committed.
 fn check_ids(
     outcome: &ChangeSet,
     given: &[&Placement],
@@ -298,7 +299,7 @@ async fn insert_items(
     Ok(())
 }
 
-/// Takes the orders that the stock is too short for out of `orders`.
+/// Removes the orders that the stock is too short for from `orders`, and returns them.
 fn take_short(
     orders: &mut Vec<Indexed<Order>>,
     levels: &[StockLevel],
@@ -319,8 +320,8 @@ fn take_short(
     short
 }
 
-/// Takes back what the transaction wrote of some orders, and gives the products whose stock that ends: it was added by
-/// what is taken back.
+/// Deletes what the transaction wrote for some orders. Returns the products whose stock row is deleted too, because
+/// those orders had added it.
 async fn take_back(
     connection: &Connection,
     given: &[&Placement],
@@ -350,5 +351,6 @@ async fn take_back(
     Ok(added)
 }
 
-/// The version of a stock row that was just added. It holds nothing, so nobody takes any of it.
+/// The version of a stock row that was just added. Such a row starts without pieces, so no order that stays took any
+/// from it.
 const FIRST_VERSION: i64 = 1;

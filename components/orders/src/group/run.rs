@@ -1,4 +1,4 @@
-//! A group's way through its transactions: all of it in one, and where that fails in parts, down to each order alone.
+//! Takes a group through its transactions: all orders in one, and if that fails in parts, down to single orders.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
@@ -19,22 +19,23 @@ use super::placing::{self, PlacedOrders, WriteProof};
 use super::{Placement, Terms};
 use crate::sql;
 
-/// How often a group is tried before it is divided.
+/// How often a group is tried as a whole before it is divided.
 const GROUP_ATTEMPTS: u32 = 2;
 
-/// How many parts of a group are placed at once, where they are: a quarter of what a host's pool has. Their own parts go one
-/// after the other.
+/// How many parts of a group are placed at once: a quarter of the connections in a host's pool. The parts of a part are
+/// placed one after the other.
 const PARTS_AT_ONCE: usize = 4;
 
-/// How long a group may take up to its commit. What holds it up is the lock of somebody else, as a rule on what one of
-/// its orders wants; from then on each waits for itself, and the next group goes.
+/// How long a group may take until its commit. A group that takes longer usually waits for another transaction's lock
+/// on something that one of its orders needs. It is then divided, so that each part waits for itself, and the next
+/// group starts.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a group may keep the next one waiting in all. It is longer than what a lock costs, so that this is about a
-/// commit, or the look-up of its fate, that gets no answer.
+/// How long the next group may have to wait for this one. Longer than [`PATIENCE`], which limits waits for locks: so
+/// this limit is for a commit, or the look-up of its outcome, that gets no answer.
 const PATIENCE_OF_OTHERS: Duration = Duration::from_secs(2);
 
-/// Runs one group, until all of its members know what became of them.
+/// Runs one group until each of its members has an outcome.
 pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     let sealed = OnceCell::new();
     let sealed_at = Cell::new(None);
@@ -42,10 +43,10 @@ pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
         sealed_at.set(Some(Instant::now()));
         GroupTurn::seal(&terms)
     };
-    // Who comes while the transaction begins still belongs to it.
+    // The group is sealed as late as possible: orders that arrive while the transaction begins still belong to it.
     let orders = || placements(sealed.get_or_init(seal).members());
     let under_way = Cell::new(Some(under_way));
-    // The next group need not wait for the cache, nor for those of this one that are held up.
+    // The next group need not wait for this group's cache writes, nor for its orders that are held up.
     let let_others_go = || drop(under_way.take());
     let outcome = {
         let attempt = pin!(attempt(&terms, orders, let_others_go));
@@ -62,14 +63,15 @@ pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     settle(&terms, group.members(), outcome, SettlementScope::Whole).await;
 }
 
-/// What settles.
+/// Whether a whole group or a part of one is settled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SettlementScope {
     Whole,
     Part,
 }
 
-/// Ends when a group has kept others waiting for too long. Before it is sealed, nobody waits for it: they join it.
+/// Completes when the group has kept others waiting for too long. Until the group is sealed nobody waits for it,
+/// because orders that arrive join it.
 async fn overdue(sealed_at: &Cell<Option<Instant>>) {
     loop {
         let waited = sealed_at.get().map_or(Duration::ZERO, |at| at.elapsed());
@@ -83,7 +85,7 @@ async fn overdue(sealed_at: &Cell<Option<Instant>>) {
 /// Places an order without a group.
 ///
 /// # Errors
-/// What it fails with.
+/// The order's error.
 pub(super) async fn alone(terms: &Terms, order: &Placement) -> Result<i64, Abort> {
     let placed = attempt(terms, || vec![order], || {}).await;
     let placed = placed.map_err(|failure| failure.abort)?;
@@ -98,7 +100,7 @@ async fn tell_cache(after_commit: Option<(Turn, Vec<Write>)>) {
     }
 }
 
-/// What is said of an order whose group ended without a word, as it would if the host ended its task.
+/// The outcome of an order whose group ended without giving it one, for example because the host ended the task.
 pub(super) fn broken_off() -> Abort {
     MysqlError::CommitUnknown("its group was broken off".into()).into()
 }
@@ -117,16 +119,16 @@ struct Failure {
     cause: Cause,
 }
 
-/// What to do about it.
+/// What a failure means for the group's orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// It would be the same for each order.
+    /// Each order alone would fail in the same way.
     Common,
-    /// Somebody else has one of the keys.
+    /// Another request has one of the idempotency keys.
     Keys,
-    /// It took too long.
+    /// The transaction took too long.
     Stuck,
-    /// Any other, for which one of the orders may be to blame.
+    /// Any other failure; one of the orders may have caused it.
     Unknown,
 }
 
@@ -135,7 +137,7 @@ impl Cause {
         match abort {
             _ if is_stuck => Self::Stuck,
             Abort::Database(error) if error.concerns_all() => Self::Common,
-            // What is changed can't be marked in Redis, or MySQL or Redis can't be reached for that.
+            // The changes can't be marked in Redis, or MySQL or Redis can't be reached to do so.
             Abort::NotMarked(_) | Abort::Rejected(StoreError::Unavailable(_)) => Self::Common,
             Abort::Database(error) if error.is_duplicate() => Self::Keys,
             Abort::Rejected(StoreError::Conflict(_)) => Self::Keys,
@@ -144,8 +146,8 @@ impl Cause {
     }
 }
 
-/// One transaction for some orders, tried again where that may help. Where something holds up a single one, that goes on
-/// and `on_delay` is called.
+/// Runs one transaction for several orders, and retries it where that may help. If a single order is held up, its
+/// transaction goes on and `on_delay` is called.
 async fn attempt<'a>(
     terms: &Terms,
     orders: impl Fn() -> Vec<&'a Placement>,
@@ -155,7 +157,7 @@ async fn attempt<'a>(
     let is_group = Cell::new(false);
     let placed = transaction_of(
         &terms.mysql_url,
-        // What is the same for all won't be tried in parts.
+        // A failure that is the same for all orders is not tried again in parts, so it gets all attempts here.
         |abort| match Cause::of(abort, false) {
             Cause::Common => ATTEMPTS,
             _ if is_group.get() => GROUP_ATTEMPTS,
@@ -186,7 +188,7 @@ async fn attempt<'a>(
     })
 }
 
-/// Whether what wrote the witnesses was committed.
+/// Whether the transaction that wrote the witnesses was committed.
 async fn fate(
     connection: &Connection,
     witnesses: &[WriteProof],
@@ -200,7 +202,8 @@ async fn fate(
     Ok(fate_by(witnesses, &found))
 }
 
-/// All were written together, so one tells of all. It takes any: somebody may have deleted others since.
+/// All witnesses were written by one transaction, so any of them proves its commit. One is enough: other orders may
+/// have been deleted since.
 fn fate_by(witnesses: &[WriteProof], found: &[WriteProof]) -> TransactionFate {
     if witnesses.iter().any(|witness| found.contains(witness)) {
         TransactionFate::Committed
@@ -209,7 +212,8 @@ fn fate_by(witnesses: &[WriteProof], found: &[WriteProof]) -> TransactionFate {
     }
 }
 
-/// Brings the cache in line and tells the members what became of them, once that is known of each.
+/// Updates the cache and gives each member its outcome; divides the group if its transaction failed for unclear
+/// reasons.
 async fn settle(
     terms: &Terms,
     members: &[Rc<Member>],
@@ -238,9 +242,10 @@ async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause, scope: Se
             let parts = members.chunks(members.len().div_ceil(PARTS_AT_ONCE));
             let parts = parts.map(|members| part(terms, members));
             match scope {
-                // At once, or those after the one that waits would wait too.
+                // All parts at once: one after the other, the parts behind a part that is held up would wait too.
                 SettlementScope::Whole => drop(join_all(parts).await),
-                // Not each alone at once: it may be the database that is slow.
+                // One after the other: the database itself may be slow, and many single transactions at once would make
+                // it slower.
                 SettlementScope::Part => in_turn(parts.collect()).await,
             }
         }
@@ -253,17 +258,17 @@ async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause, scope: Se
             in_turn(parts).await;
         }
         _ => {
-            // Who came first is served first.
+            // Orders that arrived first are placed first.
             let (first, second) = members.split_at(members.len() / 2);
             in_turn([part(terms, first), part(terms, second)].into()).await;
         }
     }
 }
 
-/// The way of a part of a group.
+/// The future that places a part of a group.
 type Part<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Places parts one after the other. Those after one that is held up do not wait for it.
+/// Places parts one after the other. If a part is held up, the parts after it go on without waiting for it.
 fn in_turn(mut parts: VecDeque<Part<'_>>) -> Part<'_> {
     Box::pin(async move {
         while let Some(next) = parts.pop_front() {
@@ -276,13 +281,13 @@ fn in_turn(mut parts: VecDeque<Part<'_>>) -> Part<'_> {
     })
 }
 
-/// Orders of a group, each alone and all at once.
+/// Places orders of a group at once, each in a transaction of its own.
 fn each_alone<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
     let alone = members.chunks(1).map(|member| part(terms, member));
     Box::pin(join_all(alone).map(drop))
 }
 
-/// A part of a group.
+/// Places a part of a group in one transaction.
 fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
     Box::pin(async move {
         if !members.is_empty() {
@@ -312,7 +317,7 @@ mod tests {
     fn one_order_that_is_left_tells_that_all_were_committed() {
         let witnesses = [(1, 11), (2, 22)];
         assert_eq!(fate_by(&witnesses, &[(2, 22)]), TransactionFate::Committed);
-        // The ids were given to others meanwhile, or to rows of an older version.
+        // Other transactions got these ids meanwhile, or the rows are from an older version of the store.
         let others = [(1, 99), (2, 0)];
         assert_eq!(fate_by(&witnesses, &others), TransactionFate::RolledBack);
         assert_eq!(fate_by(&witnesses, &[]), TransactionFate::RolledBack);

@@ -8,38 +8,38 @@ use store_domain::StoreError;
 
 use super::{cost, refusal, skipped, text};
 
-/// Most bytes, values and nesting of the variables: each may be copied wherever the query uses it.
+/// The most bytes, values and nesting levels of the variables: each value may be copied wherever the query uses it.
 const MAX_VARIABLES_BYTES: usize = 64 * 1024;
 const MAX_VARIABLE_VALUES: usize = 1000;
 const MAX_VARIABLE_NESTING: usize = 32;
 
-/// The body, as GraphQL over HTTP has it.
+/// The body, in the form of GraphQL over HTTP.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     query: String,
-    /// Kept as text until it is known to be small: as values they take forty times the memory.
+    /// Kept as text until it is known to be small: parsed values take forty times the memory.
     #[serde(default)]
     variables: Option<Box<RawValue>>,
     #[serde(default, rename = "operationName")]
     operation_name: Option<String>,
-    /// Clients send it unasked. The store has no extensions.
+    /// Clients send this field unasked; the store has no extensions.
     #[serde(default, rename = "extensions")]
     _extensions: Option<serde::de::IgnoredAny>,
 }
 
-/// A query that may be executed.
+/// A query that has passed the checks.
 pub(super) struct CheckedQuery {
     pub(super) request: Request,
-    /// Whether the answer has fields that [`skipped`] added.
+    /// Whether the answer will contain fields that [`skipped`] added.
     pub(super) has_kept_objects: bool,
 }
 
 /// Why a query is not executed.
 pub(super) enum Refusal {
-    /// The body is no GraphQL request.
+    /// The body is not a GraphQL request.
     Body(StoreError),
-    /// The query is wrong or costs too much, which GraphQL answers in its own way.
+    /// The query is wrong or costs too much. GraphQL answers this in its own format.
     Query(ServerError),
 }
 
@@ -59,7 +59,7 @@ impl Body {
     /// Parses the query and refuses one that costs too much.
     ///
     /// # Errors
-    /// What is wrong with variables, query or `operationName`.
+    /// What is wrong with the variables, the query or the `operationName`.
     pub(super) fn prepare(self) -> Result<CheckedQuery, Refusal> {
         text::check(&self.query)?;
         let variables = match &self.variables {
@@ -70,7 +70,7 @@ impl Body {
         cost::check(&document)?;
         let has_kept_objects = skipped::keep_objects(&mut document);
         let mut request = Request::new(self.query).variables(variables);
-        // Some clients send an empty name for none.
+        // Some clients send an empty name instead of none.
         if let Some(name) = self.operation_name.filter(|name| !name.is_empty()) {
             if name.len() > text::MAX_NAME_BYTES {
                 return Err(refusal("operationName is longer than a name can be".into()).into());
@@ -85,7 +85,7 @@ impl Body {
     }
 }
 
-/// The variables, if they are few enough to be read at all.
+/// Parses the variables, unless they are too large.
 fn read_variables(raw: &RawValue) -> Result<Variables, Refusal> {
     let text = raw.get();
     if text.len() > MAX_VARIABLES_BYTES || !is_small(text) {
@@ -101,7 +101,7 @@ fn read_variables(raw: &RawValue) -> Result<Variables, Refusal> {
     })
 }
 
-/// Whether a JSON value has few values in it, and nests little.
+/// Whether a JSON value contains few values and nests little.
 fn is_small(json: &str) -> bool {
     let (mut values, mut nesting) = (1, 0_usize);
     let (mut in_string, mut escaped) = (false, false);

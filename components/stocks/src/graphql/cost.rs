@@ -1,5 +1,5 @@
-//! What a query may cost, counted before anything is validated or executed: the GraphQL library's own limits come after
-//! it has followed every fragment, and none knows that a list multiplies what is below it.
+//! Limits what a query may cost, before anything is validated or executed. The GraphQL library's own limits apply only
+//! after it has followed every fragment, and none of them knows that a list multiplies the cost of what is below it.
 
 use async_graphql::parser::types::{
     BaseType, Directive, ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet,
@@ -10,33 +10,33 @@ use async_graphql_value::Value;
 
 use super::refusal;
 
-/// Deepest nesting of fields and fragments, once every fragment is in its place.
+/// The deepest nesting of fields and fragments, with every fragment expanded.
 const MAX_DEPTH: usize = 32;
 
-/// Most fields and fragments selected, once every fragment is in its place. The full introspection query has about three
-/// hundred. With [`MAX_DETAILS`] it bounds the time of the validation, and the number of its errors.
+/// The most selected fields and fragments, with every fragment expanded. The full introspection query has about three
+/// hundred. Together with [`MAX_DETAILS`] this bounds the time of the validation and the number of its errors.
 const MAX_SELECTIONS: usize = 1000;
 
-/// Most arguments, values within them, variables and directives, once every fragment is in its place.
+/// The most arguments, values within them, variables and directives, with every fragment expanded.
 const MAX_DETAILS: usize = 1000;
 
-/// Longest answer, by an estimate that is hardly ever too low and nearly twice what the longest has. The full introspection
-/// is estimated at three quarters of it, and has some 40 kB. As many such answers as an instance gives at once by default,
-/// which is 64, fit into its memory.
+/// The longest answer, by an estimate that is hardly ever too low, and nearly twice the length of the longest real
+/// answer. The full introspection is estimated at three quarters of this limit, and has about 40 kB. An instance
+/// handles 64 requests at once by default; 64 answers of this length fit into its memory.
 const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 
-/// At least as many bytes as any name or number has in the answer to an introspection. A product's name may have 1,020, but
-/// no list multiplies it: all that a query can select under other names have a megabyte.
+/// An upper bound for the bytes of any name or number in an introspection's answer. A product's name may have 1,020
+/// bytes, but no list multiplies it: all names that one query can select under aliases have a megabyte.
 const VALUE_BYTES: usize = 32;
 
-/// At least as many bytes as any description in the schema has.
+/// An upper bound for the bytes of any description in the schema.
 const TEXT_BYTES: usize = 640;
 
-/// What a variable can be. The schema has no other input types, and the GraphQL library must not be asked for a type
-/// that is not there: it panics where a list of them has a default value.
+/// The types that a variable may have. The schema has no other input types. The GraphQL library must never see an
+/// unknown type: it panics if a list of an unknown type has a default value.
 const INPUT_TYPES: [&str; 5] = ["Boolean", "Float", "ID", "Int", "String"];
 
-/// Most members of a field's value: what introspection lists of this schema, rounded up.
+/// An upper bound for the number of members in a field's value: what introspection lists for this schema, rounded up.
 pub(super) fn members(field: &str) -> usize {
     match field {
         "types" => 16,
@@ -48,7 +48,7 @@ pub(super) fn members(field: &str) -> usize {
     }
 }
 
-/// At least as many bytes as a value of the field takes, unless it is an object.
+/// An upper bound for the bytes of the field's value, if the value is not an object.
 pub(super) fn value_bytes(field: &str) -> usize {
     match field {
         "description" => TEXT_BYTES,
@@ -56,16 +56,17 @@ pub(super) fn value_bytes(field: &str) -> usize {
     }
 }
 
-/// Counts what the query selects and how long its answer can be, following fragments as the execution will.
+/// Counts what the query selects and estimates the length of its answer, expanding fragments as the execution will.
 ///
 /// # Errors
-/// If it is too much, a fragment leads back to itself, or a variable has a type that there is not.
+/// If a limit is exceeded, if a fragment contains itself, or if a variable has an unknown type.
 pub(super) fn check(document: &ExecutableDocument) -> Result<(), ServerError> {
     let mut budget = Budget::of(document);
     for (_, operation) in document.operations.iter() {
         budget.spend_operation(&operation.node)?;
     }
-    // Those that no operation leads to are validated too. They have a budget of their own, as they answer nothing.
+    // Fragments that no operation uses are validated too. They have a budget of their own, because they produce no
+    // answer.
     let mut budget = Budget::of(document);
     for fragment in document.fragments.values() {
         budget.spend_directives(&fragment.node.directives)?;
@@ -74,7 +75,7 @@ pub(super) fn check(document: &ExecutableDocument) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// What is left to spend.
+/// What the query may still spend.
 struct Budget<'a> {
     document: &'a ExecutableDocument,
     selections: usize,
@@ -100,7 +101,7 @@ impl<'a> Budget<'a> {
         self.spend_set(&operation.selection_set.node, MAX_DEPTH, 1)
     }
 
-    /// Counts a selection set that is answered for each of `objects`.
+    /// Counts a selection set that is answered once for each of `objects` objects.
     fn spend_set(
         &mut self,
         set: &SelectionSet,
@@ -189,7 +190,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// The type without its lists and exclamation marks.
+/// The named type inside lists and exclamation marks.
 fn innermost(written: &Type) -> &Name {
     match &written.base {
         BaseType::Named(name) => name,

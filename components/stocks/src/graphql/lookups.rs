@@ -1,7 +1,7 @@
-//! How the fields of one query read the store: what they ask for at the same time is read together.
+//! Lets the fields of one query read the store. Lookups that fields make at the same time are read together.
 //!
-//! The GraphQL library wants resolvers that could move between threads, and what a component does with its host can't.
-//! So resolvers only send their wishes, and the request itself grants them.
+//! The GraphQL library requires resolvers that can move between threads, but calls from a component to its host can't.
+//! So resolvers only send their lookups over a channel, and the request's own task serves them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,18 +11,18 @@ use store_domain::StoreError;
 
 use crate::read::ProductRecord;
 
-/// Most products read together. The query's own limits allow no more fields than that.
+/// The most products in one read. The query's limits allow no more fields than that.
 const MOST_AT_ONCE: usize = 1000;
 
-/// Where resolvers ask.
+/// The resolvers' end of the channel.
 pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
 
-/// What resolvers ask for. It ends when the query has been answered and its [`Lookups`] dropped.
+/// The lookups of the resolvers. The queue ends when the query has been answered and its [`Lookups`] dropped.
 pub(super) struct LookupQueue(mpsc::UnboundedReceiver<Lookup>);
 
 struct Lookup {
-    /// `None` where the client wrote what is no id. It is asked for all the same, because the library puts fields into
-    /// its answer as they finish, and those of one batch finish in the order of the query.
+    /// `None` if the client's text is not an id. Such a lookup is queued all the same: the library puts fields into its
+    /// answer as they finish, and fields of one batch finish in the order of the query.
     product_id: Option<i64>,
     answer: oneshot::Sender<Option<ProductRecord>>,
 }
@@ -33,10 +33,10 @@ impl Lookups {
         (Self(ask), LookupQueue(asked))
     }
 
-    /// The product, if it exists.
+    /// Looks up a product; `None` if it does not exist.
     ///
     /// # Errors
-    /// If the store can't be read; whoever serves the lookups has the reason.
+    /// If the store can't be read. [`LookupQueue::serve`] returns the reason.
     pub(super) async fn find(
         &self,
         product_id: Option<i64>,
@@ -48,10 +48,10 @@ impl Lookups {
 }
 
 impl LookupQueue {
-    /// Grants every wish by `find`, which gives those of the products that exist.
+    /// Serves every lookup by `find`, which returns those of the products that exist.
     ///
     /// # Errors
-    /// What `find` failed with, after which no resolver gets an answer.
+    /// The error of `find`; after it, no resolver gets an answer.
     pub(super) async fn serve(
         self,
         find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
@@ -68,7 +68,7 @@ impl LookupQueue {
                 .map(|found| (found.product.id, found))
                 .collect();
             for Lookup { product_id, answer } in lookups {
-                // A resolver that no longer listens was given up together with its query.
+                // If the resolver no longer listens, its query was given up.
                 let _ = answer.send(product_id.and_then(|id| found.get(&id).cloned()));
             }
         }

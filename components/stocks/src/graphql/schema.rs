@@ -8,7 +8,7 @@ use crate::read::ProductRecord;
 
 pub(super) struct Query;
 
-/// A whole number as GraphQL's `Int` holds it, 32 bits, or the field's error.
+/// A whole number that fits GraphQL's `Int`, which has 32 bits; otherwise the field's error.
 type Int = Result<i32>;
 
 fn int(number: i64) -> Int {
@@ -26,7 +26,8 @@ impl Query {
     ) -> Result<Option<Result<ProductView>>> {
         let asks_for_id = context.look_ahead().field("id").exists();
         let view = |found: ProductRecord| {
-            // A product without its `id: Int!` is none, so the error is the product's.
+            // A product without its `id: Int!` is not a valid product, so this error belongs to the product, not to the
+            // field.
             if asks_for_id {
                 int(found.product.id)?;
             }
@@ -72,10 +73,10 @@ impl From<ProductRecord> for ProductView {
     }
 }
 
-/// The product with this id, which GraphQL passes as text. A text that is no id names nothing.
+/// Finds the product with this id, which GraphQL passes as text. A text that is not an id matches no product.
 async fn find(context: &Context<'_>, text: String) -> Result<Option<ProductRecord>> {
     let id = parse_id(&text).ok();
-    // Hundreds of fields wait at once, and each has a copy of what may be a long text.
+    // Dropped early: hundreds of fields wait at once, and each has a copy of a text that may be long.
     drop(text);
     context.data::<Lookups>()?.find(id).await
 }

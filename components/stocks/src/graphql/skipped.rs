@@ -1,15 +1,16 @@
-//! Objects whose every field is skipped. GraphQL answers `{}`, but the library takes an object without fields for null.
-//! So a field that no client can name keeps the object alive, and is taken out of the answer.
+//! Keeps objects whose fields are all skipped. GraphQL answers `{}` for such an object, but the library turns an object
+//! without fields into null. So each object gets a field that no client can name, and the field is removed from the
+//! answer.
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, Field, Selection, SelectionSet,
 };
 use async_graphql::{Name, Positioned, Value};
 
-/// What the field is answered as: no client can write an empty name.
+/// The field's name in the answer: no client can write an empty name.
 const KEPT: &str = "";
 
-/// Adds the field wherever selections may be skipped, and says whether there is such a place.
+/// Adds the field to every selection set with a field that may be skipped. Returns whether there was such a set.
 pub(super) fn keep_objects(document: &mut ExecutableDocument) -> bool {
     let mut added = false;
     for fragment in document.fragments.values_mut() {
@@ -58,7 +59,7 @@ fn keep_object(set: &mut SelectionSet) -> bool {
     true
 }
 
-/// Takes the field out of an answer.
+/// Removes the field from an answer.
 pub(super) fn forget(answer: &mut Value) {
     match answer {
         Value::Object(fields) => {

@@ -1,27 +1,27 @@
-//! What the text of a query may be. Checked before the GraphQL library sees it: its parser recurses as deep as the text
-//! nests, and its errors repeat names.
+//! Checks the text of a query before the GraphQL library parses it: the parser recurses as deeply as the text nests,
+//! and its errors repeat names.
 
 use async_graphql::ServerError;
 
 use super::refusal;
 
-/// Longest query, in bytes. The full introspection query has two thousand.
+/// The longest query, in bytes. The full introspection query has two thousand.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Most names, values and signs. The full introspection query has three hundred. The parser takes some microseconds for
-/// each, and a query that is refused after it has cost its neighbours as much as one that is answered.
+/// The most names, values and signs. The full introspection query has three hundred. The parser takes some microseconds
+/// for each, so a query that is refused only after parsing costs other requests as much as one that is answered.
 const MAX_TOKENS: usize = 4000;
 
-/// Deepest nesting of brackets. The full introspection query has thirteen.
+/// The deepest nesting of brackets. The full introspection query has thirteen levels.
 const MAX_NESTING: usize = 32;
 
-/// Longest name. An error has a few of them, and a query may have as many errors as fields.
+/// The longest name, in bytes. An error contains a few names, and a query may have as many errors as fields.
 pub(super) const MAX_NAME_BYTES: usize = 128;
 
 /// Checks the query's text.
 ///
 /// # Errors
-/// If it is too long, has too many parts, nests too deeply or has too long a name.
+/// If the query is too long, has too many tokens, nests too deeply or has too long a name.
 pub(super) fn check(query: &str) -> Result<(), ServerError> {
     if query.len() > MAX_BYTES {
         return Err(refusal(format!(
@@ -60,8 +60,8 @@ pub(super) fn check(query: &str) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Length of what the text begins with: a comment, a string, a name, or one byte of something else. Brackets within
-/// comments and strings don't count; if they did, a deep query could be made to look flat.
+/// The length of the token at the start of the text: a comment, a string, a name, or one other byte. Brackets in
+/// comments and strings must not count; otherwise a deep query could be made to look flat.
 fn token_length(text: &[u8]) -> usize {
     match text {
         [b'#', ..] => length_while(text, |byte| !matches!(byte, b'\n' | b'\r')),
@@ -72,7 +72,7 @@ fn token_length(text: &[u8]) -> usize {
     }
 }
 
-/// Length of the string that the text begins with, or `None` if it does not end on its line.
+/// The length of the string at the start of the text, or `None` if it does not end on its line.
 fn string_length(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -85,7 +85,7 @@ fn string_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the block string that the text begins with, or `None` if it does not end.
+/// The length of the block string at the start of the text, or `None` if it does not end.
 fn block_string_length(text: &[u8]) -> Option<usize> {
     let mut at = 3;
     loop {
@@ -100,7 +100,7 @@ fn block_string_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether what begins with this byte only separates other parts: white space, a comma, or a comment.
+/// Whether the token that starts with this byte only separates others: white space, a comma, or a comment.
 fn is_ignored(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b'#')
 }

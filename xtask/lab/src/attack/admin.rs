@@ -1,4 +1,4 @@
-//! The listeners of operators, asked by those who are none.
+//! Attacks on the admin listeners, by clients that are not operators.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use tokio::io::AsyncWriteExt;
 use super::scene::Scene;
 use super::{AttackTarget, http1};
 
-/// S16: a web page whose name leads to this machine.
+/// S16: DNS rebinding, a web page whose host name resolves to this machine.
 pub(super) async fn rebound(scene: Arc<Scene>) {
     const SENT: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
     scene.crowd(8, async |scene| ask(&scene, SENT).await).await;
 }
 
-/// S16: changes without the token.
+/// S16: changes without the admin token.
 pub(super) async fn without_token(scene: Arc<Scene>) {
     scene.crowd(8, async |scene| {
         let path = match scene.way {

@@ -1,4 +1,4 @@
-//! A component that asks MySQL and Redis for what others would feel: the tests' own, which does what it is told.
+//! A component that would disturb others through MySQL and Redis: the tests' own component, which does what it is told.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use reqwest::Method;
 use super::rig::BACKENDS;
 use super::scene::Scene;
 
-/// S5: commands that wait, switch, subscribe or listen.
+/// S5: commands that wait, switch the connection, subscribe or listen.
 pub(super) async fn commands(scene: Arc<Scene>) {
     let script = format!(
         "redis {}\ncommand BLPOP k 99999\ncommand SUBSCRIBE c\ncommand MULTI\ncommand SELECT 1\n\
@@ -17,7 +17,7 @@ pub(super) async fn commands(scene: Arc<Scene>) {
     tell(scene, 8, script).await;
 }
 
-/// S6: a gigabyte of rows.
+/// S6: a query that returns a gigabyte of rows.
 pub(super) async fn rows(scene: Arc<Scene>) {
     const FOUR: &str = "(SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3)";
     let script = format!(
@@ -27,7 +27,7 @@ pub(super) async fn rows(scene: Arc<Scene>) {
     tell(scene, 2, script).await;
 }
 
-/// A script in Redis that does not end: until Redis lets it be killed, it answers nobody.
+/// A Redis script that does not end: until Redis lets it be killed, Redis answers nobody.
 pub(super) async fn script(scene: Arc<Scene>) {
     let script = format!(
         "redis {}\ncommand EVAL while\ttrue\tdo\tend 0",
@@ -37,7 +37,7 @@ pub(super) async fn script(scene: Arc<Scene>) {
 }
 
 async fn tell(scene: Arc<Scene>, attackers: usize, script: String) {
-    // Leaked once for each attack, so that every attacker has it.
+    // Leaked once per attack, so that all attackers can share it.
     let script: &'static str = script.leak();
     scene
         .crowd(attackers, move |scene| ask(scene, script))

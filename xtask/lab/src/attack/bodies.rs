@@ -1,4 +1,4 @@
-//! Requests whose bodies do not come, or come for ever.
+//! Requests whose bodies never come, or never end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use tokio::time::sleep;
 use super::scene::Scene;
 use super::{http1, http2};
 
-/// Streams of one connection at once.
+/// The concurrent streams of one connection.
 const STREAMS: u32 = 100;
 
-/// Time between two bytes of a body without end.
+/// The time between two bytes of an endless body.
 const DRIP: Duration = Duration::from_millis(200);
 
-/// S2: heads of orders on HTTP/2, without their bodies.
+/// S2: heads of orders over HTTP/2, without their bodies.
 pub(super) async fn absent(scene: Arc<Scene>) {
     scene
         .crowd(13, async |scene| orders(&scene, false).await)
         .await;
 }
 
-/// The same on HTTP/1.1, where each needs a connection.
+/// As [`absent`], over HTTP/1.1, where each order needs a connection.
 pub(super) async fn absent_http1(scene: Arc<Scene>) {
     const HEAD: &[u8] =
         b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\n\r\n";
@@ -33,7 +33,7 @@ pub(super) async fn absent_http1(scene: Arc<Scene>) {
         .await;
 }
 
-/// The same with a promise to send the body when told to.
+/// As [`absent_http1`], with `Expect: 100-continue`.
 pub(super) async fn expected(scene: Arc<Scene>) {
     const HEAD: &[u8] = b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\nexpect: 100-continue\r\n\r\n";
     scene
@@ -41,14 +41,14 @@ pub(super) async fn expected(scene: Arc<Scene>) {
         .await;
 }
 
-/// Thousands of small bodies, a byte now and then.
+/// Thousands of small bodies that arrive one byte at a time.
 pub(super) async fn endless(scene: Arc<Scene>) {
     scene
         .crowd(20, async |scene| orders(&scene, true).await)
         .await;
 }
 
-/// Whoever is told to go on does not.
+/// Waits for `100 Continue`, and then sends nothing.
 async fn told_to_go_on(scene: &Scene, head: &[u8]) {
     let attempt = scene.attempt();
     let Ok(mut stream) = scene.connect().await else {
@@ -62,7 +62,7 @@ async fn told_to_go_on(scene: &Scene, head: &[u8]) {
     attempt.told(&said);
 }
 
-/// One connection full of orders whose bodies have a byte now and then, or none.
+/// Fills one connection with orders whose bodies arrive one byte at a time, or never.
 async fn orders(scene: &Scene, drips: bool) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");

@@ -1,4 +1,4 @@
-//! Queries and variables that cost far more than they weigh.
+//! GraphQL queries and variables that are small but expensive.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::scene::Scene;
 
-/// A quarter of what one instance takes at once.
+/// A quarter of the requests that one instance handles at once.
 const ATTACKERS: usize = 16;
 
 const PATH: &str = "/stocks/graphql-query";
 
-/// S1: an introspection that multiplies, list in list.
+/// S1: an introspection whose nested lists multiply.
 pub(super) async fn nested(scene: Arc<Scene>) {
     static BODY: LazyLock<String> = LazyLock::new(|| {
         let aliases: String = (0..900).map(|n| format!("a{n}:description ")).collect();
@@ -23,7 +23,7 @@ pub(super) async fn nested(scene: Arc<Scene>) {
     scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
 }
 
-/// The dearest that is let in.
+/// The most expensive query that is accepted.
 pub(super) async fn dearest(scene: Arc<Scene>) {
     static BODY: LazyLock<String> = LazyLock::new(|| {
         let alias = |n| format!("{}{n}", "a".repeat(124 - format!("{n}").len()));
@@ -33,10 +33,10 @@ pub(super) async fn dearest(scene: Arc<Scene>) {
     scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
 }
 
-/// Many products in one query: the dearest for MySQL.
+/// Many products in one query: the most expensive query for MySQL.
 pub(super) async fn products(scene: Arc<Scene>) {
     static BODY: LazyLock<String> = LazyLock::new(|| {
-        // Three selections each, of a thousand.
+        // Three selections each, of a thousand that are allowed.
         let products: String = (1..=330)
             .map(|n| format!("a{n}:product(id:\"{n}\"){{name quantity}} "))
             .collect();
@@ -45,7 +45,7 @@ pub(super) async fn products(scene: Arc<Scene>) {
     scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
 }
 
-/// Ten thousand levels.
+/// Ten thousand nesting levels.
 pub(super) async fn deep(scene: Arc<Scene>) {
     static BODY: LazyLock<String> = LazyLock::new(|| query(&"{ a ".repeat(10_000)));
     scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;

@@ -1,4 +1,4 @@
-//! Heads that come slowly or not at all, and connections for their own sake.
+//! Heads that arrive slowly or never, and connections without requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::time::sleep;
 use super::scene::Scene;
 use super::{http1, http2};
 
-/// Time between two bytes.
+/// The time between two bytes.
 const DRIP: Duration = Duration::from_millis(200);
 
-/// S9: empty lines before a request that does not come.
+/// S9: empty lines before a request that never comes.
 pub(super) async fn empty_lines(scene: Arc<Scene>) {
     let dribble = async |scene: Arc<Scene>| http1::dribble(&scene, b"\r\n", b"\r\n", DRIP).await;
     scene.crowd(200, dribble).await;
 }
 
-/// A head of a byte now and then.
+/// A head that arrives one byte at a time.
 pub(super) async fn slow(scene: Arc<Scene>) {
     const BEGIN: &[u8] = b"GET /health-check HTTP/1.1\r\nhost: shop.example\r\nx-slow: ";
     scene
@@ -30,20 +30,20 @@ pub(super) async fn slow(scene: Arc<Scene>) {
         .await;
 }
 
-/// The same on HTTP/2: a head in pieces of a byte.
+/// As [`slow`], over HTTP/2: a head in frames of one byte.
 pub(super) async fn slow_http2(scene: Arc<Scene>) {
     scene
         .crowd(100, async |scene| in_pieces(&scene).await)
         .await;
 }
 
-/// Many connections, on which nothing is sent.
+/// Many connections on which nothing is sent.
 pub(super) async fn connections(scene: Arc<Scene>) {
     let silent = async |scene: Arc<Scene>| http1::dribble(&scene, b"", b"", LONG).await;
     scene.crowd(1_500, silent).await;
 }
 
-/// Longer than any attack: nothing more is sent.
+/// Longer than any attack, so that nothing more is sent.
 const LONG: Duration = Duration::from_secs(3600);
 
 async fn in_pieces(scene: &Scene) {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as an attacker writes it.
+//! HTTP/1.1 as raw bytes, so that attackers can send what no library would.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::scene::Scene;
 
-/// Sends `bytes` on a connection of its own, and hears the answer.
+/// Sends `bytes` on a new connection, and notes the answer.
 pub(super) async fn ask(scene: &Scene, bytes: &[u8]) {
     let attempt = scene.attempt();
     let Ok(mut stream) = scene.connect().await else {
@@ -20,7 +20,7 @@ pub(super) async fn ask(scene: &Scene, bytes: &[u8]) {
     attempt.told(&status(&mut stream).await);
 }
 
-/// Sends `begin`, and then `drop` again and again until an answer comes, or the end of the connection.
+/// Sends `begin`, and then `drop` again and again until an answer or the end of the connection comes.
 pub(super) async fn dribble(scene: &Scene, begin: &[u8], drop: &[u8], every: Duration) {
     let attempt = scene.attempt();
     let Ok(stream) = scene.connect().await else {
@@ -41,9 +41,9 @@ pub(super) async fn dribble(scene: &Scene, begin: &[u8], drop: &[u8], every: Dur
     attempt.told(&heard);
 }
 
-/// The status of the next answer, or that there is none. Nothing after it is read.
+/// The status of the next answer, or that there is none. Reads nothing after the status.
 pub(super) async fn status(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    // As in `HTTP/1.1 200`.
+    // The length of `HTTP/1.1 200`.
     let mut line = [0; 12];
     match stream.read_exact(&mut line).await {
         Ok(_) => String::from_utf8_lossy(&line[9..]).into_owned(),
@@ -60,5 +60,5 @@ pub(super) async fn after_continue(stream: &mut TcpStream) -> String {
     }
 }
 
-/// What follows the status of `HTTP/1.1 100 Continue`, which has no fields.
+/// The bytes after the status of `HTTP/1.1 100 Continue`, which has no fields.
 const REST_OF_CONTINUE: [u8; 13] = *b" Continue\r\n\r\n";

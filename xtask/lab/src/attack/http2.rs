@@ -1,4 +1,4 @@
-//! HTTP/2 as an attacker writes it: frames of any kind.
+//! HTTP/2 as raw frames, so that attackers can send any of them.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::scene::{Attempt, Scene};
 
-/// Room for answers that are not read by a library, which would make it again.
+/// The connection's window for answers. Large, because no library reads the answers and enlarges the window again.
 const ROOM: u32 = 1 << 30;
 
-/// An answer's `:status` that stands in the static table (RFC 7541, appendix A), from index 8 on.
+/// The values of `:status` in the static table (RFC 7541, appendix A), from index 8 on.
 const STATUSES: [&str; 7] = ["200", "204", "206", "304", "400", "404", "500"];
 
-/// A connection on which no frame of a request was sent yet.
+/// Opens a connection on which no request has been sent yet.
 pub(super) async fn connect(
     scene: &Scene,
     values: &[(u16, u32)],
@@ -29,7 +29,7 @@ pub(super) async fn connect(
     Ok((reader, writer))
 }
 
-/// Fields of a request to the store; `more` stand behind the usual ones.
+/// The fields of a request to the store: the usual ones, then `more`.
 pub(super) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<Field> {
     let usual = [
         (":method", method),
@@ -40,7 +40,7 @@ pub(super) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<Fi
     fields(&[&usual, more].concat())
 }
 
-/// A head whose body is still to come, in one frame.
+/// A head in one frame, whose body is still to come.
 pub(super) fn head(stream: u32, fields: &[Field]) -> Vec<u8> {
     frame(kind::HEADERS, END_HEADERS, stream, &block(fields))
 }
@@ -55,7 +55,7 @@ pub(super) fn whole(stream: u32, fields: &[Field]) -> Vec<u8> {
     )
 }
 
-/// Reads until each of these streams has an end, or all have one with their connection.
+/// Reads until each of these streams has ended, or the connection has.
 pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, Attempt<'_>>) {
     let mut received = Vec::new();
     let mut answers = HashMap::new();
@@ -84,22 +84,22 @@ pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, A
     }
 }
 
-/// What came of an answer.
+/// The answer on one stream, as far as it has arrived.
 #[derive(Default)]
 struct Answer {
-    /// The first head, as HPACK wrote it.
+    /// The first head, HPACK-encoded.
     head: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl Answer {
-    /// The status in the body of a problem, or else in the head before it.
+    /// The status in the body of a problem, or else the status in the head.
     fn status(&self) -> String {
         let problem = serde_json::from_slice::<Value>(&self.body).ok();
         if let Some(status) = problem.and_then(|problem| problem["status"].as_u64()) {
             return status.to_string();
         }
-        // Changes of the table's size may stand before it.
+        // Changes of the table's size may come before the status.
         let first = self.head.iter().find(|byte| **byte >> 5 != 1);
         let index = first.and_then(|byte| byte.checked_sub(0x88));
         let known = index.and_then(|index| STATUSES.get(usize::from(index)));
@@ -107,7 +107,7 @@ impl Answer {
     }
 }
 
-/// What this frame ends its stream with, if it does.
+/// The outcome of the frame's stream, if the frame ends that stream.
 fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Answer>) -> Option<String> {
     match frame.kind {
         kind::RST_STREAM => return Some("reset".to_owned()),
@@ -129,7 +129,7 @@ fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Answer>) -> Opti
     Some(answers.remove(&frame.stream)?.status())
 }
 
-/// The code of an error; none where the end is no error.
+/// The error code, or `None` if the code means no error.
 fn error(code: &[u8]) -> Option<u32> {
     let code = u32::from_be_bytes(code.try_into().ok()?);
     (code != 0).then_some(code)
@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(status(b"\x88", b"ok"), "200");
         assert_eq!(status(b"\x20\x8d", b""), "404");
-        // A head may have any byte in it, a brace for one.
+        // A head may contain any byte, for example a brace.
         assert_eq!(status(b"\x48\x82\x7b", b"{\"status\":429}"), "429");
         assert_eq!(status(b"\x48\x82", b""), "another status");
     }

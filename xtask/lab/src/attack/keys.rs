@@ -1,4 +1,4 @@
-//! The same order of things, again and again.
+//! Many requests with the same idempotency key.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::scene::Scene;
 
-/// S12: one product under one key, from many at once.
+/// S12: creates one product under one key, from many clients at once.
 pub(super) async fn one_key(scene: Arc<Scene>) {
     scene
         .crowd(16, async |scene| {

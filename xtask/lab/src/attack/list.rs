@@ -1,4 +1,4 @@
-//! All attacks, by the numbers of the faults that they showed once, and variants of them.
+//! All attacks, named by the number of the fault that each once showed, and variants of them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use super::{admin, backends, bodies, graphql, heads, keys, messages, readers, st
 
 /// One attack.
 pub(super) struct Attack {
-    /// What it is called; a fault's number, alone or before a dot, calls all of that fault.
+    /// The attack's name. A fault's number, alone or before a dot, selects all attacks of that fault.
     pub(super) name: &'static str,
-    /// What its sender may be told, after [`Scene`]. Whoever was told nothing was still held off when time was over; where
-    /// that is listed, all may be: slow clients that keep on moving are waited for.
+    /// The documented answers, as [`Scene`] counts them; at least one attempt must get one of them. Attempts that are
+    /// still unanswered when the time is over count as [`NOTHING`], which is always allowed. Where [`NOTHING`] is
+    /// listed, all attempts may end so: the servers wait for slow clients that keep sending.
     pub(super) told: &'static [&'static str],
     pub(super) run: fn(Arc<Scene>) -> AttackFuture,
 }
@@ -19,7 +20,7 @@ pub(super) struct Attack {
 type AttackFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Attack {
-    /// Whether it is meant by `name`, whatever the case of its letters.
+    /// Whether `name` selects the attack; upper and lower case don't matter.
     pub(super) fn is_called(&self, name: &str) -> bool {
         let fault = self.name.split('.').next().unwrap_or_default();
         [self.name, fault]
@@ -28,7 +29,7 @@ impl Attack {
     }
 }
 
-/// A name, what may be told, and what is done.
+/// Each line: a name, the answers that are allowed, and the function that attacks.
 macro_rules! attacks {
     ($($name:literal $told:tt $run:path,)*) => {
         &[$(Attack { name: $name, told: &$told, run: |scene| Box::pin($run(scene)) },)*]

@@ -1,4 +1,4 @@
-//! Requests that another server might read differently, or that lie about who sends them.
+//! Requests that servers may parse differently, or that give a false sender.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 use super::scene::Scene;
 use super::{http1, http2};
 
-/// Enough to be noticed, and no load by their number.
+/// Enough to be noticed; their number alone is no load.
 const ATTACKERS: usize = 8;
 
-/// S10: HTTP/1.0 to the host of its target. It is that host's, and the store answers for all.
+/// S10: HTTP/1.0 with an absolute target. The request is for the target's host, and the store answers for every host.
 pub(super) async fn without_host(scene: Arc<Scene>) {
     const SENT: &[u8] = b"GET http://b.example/products/0 HTTP/1.0\r\n\r\n";
     scene
@@ -20,7 +20,7 @@ pub(super) async fn without_host(scene: Arc<Scene>) {
         .await;
 }
 
-/// S13: a host that would make a second element of `Forwarded`.
+/// S13: a host name that would add a second element to `Forwarded`.
 pub(super) async fn forged_host(scene: Arc<Scene>) {
     scene
         .crowd(ATTACKERS, async |scene| {
@@ -35,7 +35,7 @@ pub(super) async fn forged_host(scene: Arc<Scene>) {
         .await;
 }
 
-/// S13: an expectation that nobody can meet, on HTTP/2.
+/// S13: an expectation that no server can meet, over HTTP/2.
 pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
     scene
         .crowd(ATTACKERS, async |scene| {
@@ -45,7 +45,7 @@ pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
         .await;
 }
 
-/// S13: `GET *`, on HTTP/2.
+/// S13: `GET *`, over HTTP/2.
 pub(super) async fn asterisk(scene: Arc<Scene>) {
     scene
         .crowd(ATTACKERS, async |scene| {
@@ -54,7 +54,7 @@ pub(super) async fn asterisk(scene: Arc<Scene>) {
         .await;
 }
 
-/// S14: a path that prefixes of routes might not match.
+/// S14: a path with two slashes, which route prefixes might not match.
 pub(super) async fn double_slash(scene: Arc<Scene>) {
     const SENT: &[u8] =
         b"GET //orders/7 HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
@@ -72,7 +72,7 @@ pub(super) async fn quoted(scene: Arc<Scene>) {
         .await;
 }
 
-/// A request of these fields on a connection of its own.
+/// Sends a request with these fields on a new connection.
 async fn one_stream(scene: &Scene, fields: &[Field]) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");

@@ -1,8 +1,10 @@
-//! `cargo xtask attack`: one client attacks, and its neighbours are measured before, meanwhile and afterwards.
+//! `cargo xtask attack`: one client attacks, and other clients (its neighbours) are measured before, during and after
+//! the attack.
 //!
-//! `list` has the attacks; there is a file for each kind of thing that they aim at. A `scene` is what an attacker knows
-//! and is told; with `http1` and `http2` it can send what no library would. `neighbours` are the clients that must
-//! notice nothing, `rig` the servers, `round` one attack with what was measured around it, `report` the table.
+//! `list` contains the attacks; each kind of target has a file. A `scene` is an attacker's view: the addresses that it
+//! knows and the answers that it gets. With `http1` and `http2` an attacker can send what no library would.
+//! `neighbours` are the clients that must notice nothing, `rig` starts the servers, `round` runs one attack with the
+//! measurements around it, `report` makes the table.
 
 mod admin;
 mod backends;
@@ -40,13 +42,13 @@ use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::{build, paths};
 
-/// How long neighbours ask before anything is measured.
+/// How long neighbours send requests before the first measurement.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Attack the store from one client address, and measure the clients at other addresses before, meanwhile and afterwards
+/// Attack the store from one client address, and measure clients at other addresses before, during and after the attack
 ///
-/// Exits with 1 if a request of theirs failed, or if the attacker was told something else than what is documented. How
-/// much slower they became is shown. docs/CONFORMANCE.md explains the table.
+/// Exits with 1 if a request of the other clients failed, or if the attacker got an answer that is not documented. The
+/// table also shows how much slower the other clients' requests became; docs/CONFORMANCE.md explains it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Only these attacks, by their names in the table [default: all]
@@ -55,22 +57,22 @@ pub(crate) struct Options {
     /// Seconds that each attack lasts; as many are measured before it, and half as many afterwards
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Where both attackers and neighbours connect to
+    /// The servers that attackers and other clients connect to
     #[arg(long, value_enum, default_value_t = AttackRoute::Both)]
     through: AttackRoute,
-    /// Requests a second of all neighbours together; two in ten are orders
+    /// Requests per second of all other clients together; two in ten are orders
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
     /// Products of the store: an overview of 100000 has 11 MB
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     products: u32,
-    /// Priority of the attacker's threads, as of nice(1); low by default, as real attackers have machines of their own
+    /// Nice value of the attacker's threads; high by default, because real attackers have machines of their own
     #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(0..=19))]
     nice: i32,
     /// Measure during the attacks only
     #[arg(long)]
     quick: bool,
-    /// Write all that was measured to this file, as JSON
+    /// Write all measurements to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Attack this `store-host` instead of the one of `cargo xtask build`
@@ -81,7 +83,7 @@ pub(crate) struct Options {
     proxy: Option<PathBuf>,
 }
 
-/// What stands between clients and the store.
+/// Which servers the clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum AttackRoute {
     Host,
@@ -89,7 +91,7 @@ enum AttackRoute {
     Both,
 }
 
-/// What is connected to.
+/// One server that clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum AttackTarget {
@@ -108,7 +110,7 @@ impl AttackRoute {
 }
 
 impl Options {
-    /// The attacks that were asked for.
+    /// The attacks that the user selected.
     fn attacks(&self) -> Result<Vec<&'static Attack>> {
         for name in &self.only {
             if !list::ATTACKS.iter().any(|attack| attack.is_called(name)) {
@@ -164,7 +166,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Ok(xtask::verdict(report.is_good()))
 }
 
-/// Connections are opened, instances made and pages faulted in before anything is measured.
+/// Before the first measurement, connections are opened, instances made and pages faulted in.
 async fn warm_up(rig: &Rig, ways: &[AttackTarget], plan: &round::Plan) -> Result<()> {
     for way in ways {
         let clients = neighbours::start(&rig.url(*way), plan.rate, &rig.size)?;

@@ -1,4 +1,4 @@
-//! The clients that must notice nothing: two reads of each kind for one order, from addresses of their own.
+//! The clients that must notice nothing: for each order they make two reads of each kind, from addresses of their own.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,20 +7,20 @@ use testbed::seed::Size;
 
 use crate::measure::{Basket, Clients, Orders, Request, reads};
 
-/// Of so many requests, one is an order.
+/// One request of this many is an order.
 const ORDERS_OF: usize = 5;
 
-/// Where they are. An attacker is elsewhere.
+/// The neighbours' addresses. The attacker has another one.
 const ADDRESSES: [IpAddr; 4] = [address(2), address(3), address(4), address(5)];
 
-/// The seed behind what they ask for.
+/// The seed of the neighbours' random requests.
 const RNG_SEED: u64 = 7;
 
 const fn address(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
-/// Lets them ask the server at `url`, so many times a second.
+/// Starts the neighbours, who send the server at `url` `rate` requests a second in total.
 pub(super) fn start(url: &str, rate: u32, size: &Size) -> Result<Clients> {
     Clients::start(url, &ADDRESSES, rate, requests(size))
 }

@@ -1,4 +1,4 @@
-//! Clients that ask for much and read little of it.
+//! Clients that request large answers and read little of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use super::scene::Scene;
 
 const OVERVIEW: &str = "/stocks/reports/overview-stocks";
 
-/// What a slow reader reads, and how often.
+/// How many bytes a slow reader reads at a time, and how often.
 const GULP: usize = 16 * 1024;
 const EVERY: Duration = Duration::from_millis(100);
 
 /// The largest window of a stream (RFC 9113, section 6.9.1).
 const MOST: u32 = (1 << 31) - 1;
 
-/// S8: twenty who read the overview slowly.
+/// S8: twenty clients that read the overview slowly.
 pub(super) async fn twenty(scene: Arc<Scene>) {
     scene
         .crowd(20, async |scene| read_slowly(&scene).await)
         .await;
 }
 
-/// The same with two hundred.
+/// As [`twenty`], with two hundred clients.
 pub(super) async fn two_hundred(scene: Arc<Scene>) {
     scene
         .crowd(200, async |scene| read_slowly(&scene).await)
         .await;
 }
 
-/// HTTP/2 with all the room that there can be, on connections that are not read.
+/// HTTP/2 with the largest windows, on connections that are never read.
 pub(super) async fn windows(scene: Arc<Scene>) {
     scene
         .crowd(20, async |scene| read_nothing(&scene).await)
@@ -77,7 +77,7 @@ async fn read_nothing(scene: &Scene) {
         .collect();
     _ = writer.write_all(&heads).await;
     let attempts: HashMap<u32, _> = streams().map(|stream| (stream, scene.attempt())).collect();
-    // Whoever is cut off finds out when it writes.
+    // Writing shows when the server has closed the connection.
     let ping = testbed::http2::frame(testbed::http2::kind::PING, 0, 0, &[0; 8]);
     while writer.write_all(&ping).await.is_ok() {
         sleep(EVERY).await;

@@ -1,4 +1,4 @@
-//! What attacks did to neighbours: a table for people, and JSON.
+//! The effect of attacks on neighbours: a table for people, and JSON.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use super::round::Round;
 use super::scene::NOTHING;
 use crate::measure::{Column, StreamResult, TextTable};
 
-/// How much slower the slowest hundredth should become at most.
+/// The most by which the neighbours' 99th percentile should rise.
 const P99_RATIO: f64 = 1.5;
 
-/// Of the table.
+/// The columns of the table.
 const COLUMNS: [Column; 9] = [
     Column::Left(14),
     Column::Left(7),
@@ -24,7 +24,7 @@ const COLUMNS: [Column; 9] = [
     Column::Left(1),
 ];
 
-/// All that was measured.
+/// All measurements of a run.
 #[derive(Default)]
 pub(super) struct Report {
     rounds: Vec<Round>,
@@ -35,12 +35,12 @@ impl Report {
         self.rounds.push(round);
     }
 
-    /// Whether no neighbour failed, and no attacker was told what is not documented.
+    /// Whether no neighbour failed, and every answer to an attacker is documented.
     pub(super) fn is_good(&self) -> bool {
         self.rounds.iter().all(|round| round.failures().is_empty())
     }
 
-    /// All of it, for programs.
+    /// The whole report, for programs.
     pub(super) fn json(&self) -> Value {
         let failures: Vec<String> = self.rounds.iter().flat_map(Round::failures).collect();
         json!({"failures": failures, "rounds": self.rounds})
@@ -113,7 +113,7 @@ impl Round {
         format!("{} through the {:?}", self.attack, self.through).to_lowercase()
     }
 
-    /// How many times slower the slowest hundredth of the neighbours' requests became.
+    /// The factor by which the neighbours' 99th percentile rose.
     fn ratio(&self) -> Option<f64> {
         Some(self.during.p99_ms / self.before.as_ref()?.p99_ms)
     }
@@ -134,7 +134,7 @@ impl Round {
             .sum()
     }
 
-    /// What the attacker heard, the most frequent first.
+    /// The answers that the attacker got, most frequent first.
     fn said(&self) -> String {
         let mut said: Vec<(&str, u64)> = self
             .told
@@ -149,7 +149,7 @@ impl Round {
         said.join(", ")
     }
 
-    /// What is not as it must be, one line each.
+    /// Everything that is not as it must be, one line each.
     fn failures(&self) -> Vec<String> {
         let name = self.name();
         let mut failures = Vec::new();

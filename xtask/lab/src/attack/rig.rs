@@ -11,23 +11,23 @@ use testbed::{DataStore, Host, HostOptions, Proxy, ProxyLayout};
 use super::AttackTarget;
 use xtask::paths;
 
-/// The seed behind the data.
+/// The seed of the random data.
 const RNG_SEED: u64 = 42;
 
-/// What neighbours order from and read. The products are counted by an option.
+/// The users and orders that neighbours work with. An option sets the number of products.
 const USERS: usize = 1_000;
 const ORDERS: usize = 5_000;
 
-/// Neighbours on a machine that is busy are not to be taken for slow clients.
+/// The shortest time limit for slow clients: on a busy machine, neighbours must not count as slow.
 const LEAST_LIMIT: Duration = Duration::from_millis(700);
 
-/// The attacker does not know it.
+/// The admin token, which the attacker does not know.
 const TOKEN: &str = "a-token-that-no-attacker-knows";
 
-/// The path of the component that does to MySQL and Redis whatever it is told.
+/// The path of the component that does to MySQL and Redis what it is told.
 pub(super) const BACKENDS: &str = "/backends";
 
-/// A store, a host in front of it, and a proxy before that.
+/// A store, a host in front of it, and a proxy in front of the host.
 pub(super) struct Rig {
     pub(super) store: DataStore,
     pub(super) size: Size,
@@ -36,7 +36,8 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Starts all of it. What a client may take its time for is cut to half of `length`, so that it is seen to end.
+    /// Starts all servers. Their time limits for slow clients are cut to half of `length`, so that they expire during
+    /// an attack.
     pub(super) async fn start(
         host: &Path,
         proxy: &Path,
@@ -74,7 +75,7 @@ impl Rig {
         })
     }
 
-    /// Where clients connect to.
+    /// The URL that clients connect to.
     pub(super) fn url(&self, way: AttackTarget) -> String {
         match way {
             AttackTarget::Host => self.host.url(""),
@@ -82,7 +83,7 @@ impl Rig {
         }
     }
 
-    /// Where operators do.
+    /// The URL that operators connect to.
     pub(super) fn admin_url(&self, way: AttackTarget) -> String {
         match way {
             AttackTarget::Host => self.host.admin_url(""),
@@ -91,7 +92,7 @@ impl Rig {
     }
 }
 
-/// The app with one more component, the tests' own.
+/// The app with one more component, which belongs to the tests.
 fn app(store: &DataStore) -> Result<PathBuf> {
     let app = fs::read_to_string(paths::app()).context("reading spin.toml")?;
     let target = paths::target().join("wasm32-wasip2").display().to_string();

@@ -1,4 +1,4 @@
-//! One attack, and its neighbours before, meanwhile and afterwards.
+//! One attack, with its neighbours before, during and after it.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use super::scene::{AnswerCounts, Scene};
 use super::{AttackTarget, neighbours};
 use crate::measure::StreamResult;
 
-/// How long attackers may take to let go.
+/// How long attackers may take to end.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
-/// How an attack is measured.
+/// The parameters of a measurement.
 pub(super) struct Plan {
     pub(super) length: Duration,
-    /// Requests of all neighbours a second.
+    /// The requests per second of all neighbours together.
     pub(super) rate: u32,
-    /// Of the attackers' threads.
+    /// The nice value of the attackers' threads.
     pub(super) nice: i32,
-    /// Measures neither before nor after.
+    /// Whether to skip the measurements before and after.
     pub(super) is_quick: bool,
 }
 
-/// What was measured, and what the attacker was told.
+/// The measurements, and the answers that the attacker got.
 #[derive(Debug, Serialize)]
 pub(super) struct Round {
     pub(super) attack: &'static str,
@@ -37,14 +37,14 @@ pub(super) struct Round {
     pub(super) during: StreamResult,
     pub(super) after: Option<StreamResult>,
     pub(super) told: AnswerCounts,
-    /// What the attacker may be told.
+    /// The answers that are allowed.
     pub(super) documented: &'static [&'static str],
 }
 
 /// Runs an attack.
 ///
 /// # Errors
-/// If it can't be begun or measured: what a server does is no error, but is in the round.
+/// If the attack can't be started or measured. What a server does is not an error; the round records it.
 pub(super) async fn run(
     rig: &Rig,
     attack: &'static Attack,
@@ -83,13 +83,14 @@ pub(super) async fn run(
     })
 }
 
-/// Threads of the attackers' own: those who attack a store have other machines, and would not take the processor from it.
+/// A runtime with threads for the attackers only. Real attackers have their own machines and would not use the server's
+/// processor, so these threads get a lower priority.
 fn attackers(nice: i32) -> Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .on_thread_start(move || {
-            // Everybody may lower a priority. It counts for the thread that asks.
+            // Every user may lower a priority. It applies to the calling thread.
             _ = setpriority_process(None, nice);
         })
         .build()

@@ -1,4 +1,4 @@
-//! What an attacker knows, and what it is told.
+//! An attacker's view: the addresses that it knows, and the answers that it gets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,24 +16,24 @@ use tokio::time::sleep;
 use super::AttackTarget;
 use super::rig::Rig;
 
-/// Where attackers are.
+/// The attackers' address.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
-/// What an attacker waits after an attempt that ends at once: more often would be a test of the attacker.
+/// The wait after an attempt that ends at once: shorter waits would only test how fast the attacker is.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What those are told whose attempt had no end yet.
+/// The answer noted for an attempt that has not ended.
 pub(super) const NOTHING: &str = "nothing yet";
 
-/// How often each thing was said.
+/// How often each answer came.
 pub(super) type AnswerCounts = BTreeMap<String, u64>;
 
-/// One attack's place and time.
+/// The target of one attack, and the answers so far.
 pub(super) struct Scene {
     pub(super) way: AttackTarget,
-    /// The server that is attacked.
+    /// The server under attack.
     pub(super) victim: SocketAddr,
-    /// Where its operators ask.
+    /// The server's admin listener.
     pub(super) admin: SocketAddr,
     pub(super) mysql_url: String,
     pub(super) redis_url: String,
@@ -41,7 +41,7 @@ pub(super) struct Scene {
     told: Mutex<AnswerCounts>,
 }
 
-/// One attempt. Dropped without an end, it counts as one that was told nothing.
+/// One attempt. If it is dropped before it has ended, it counts as [`NOTHING`].
 pub(super) struct Attempt<'a> {
     scene: &'a Scene,
     is_over: bool,
@@ -66,7 +66,7 @@ impl Scene {
         }))
     }
 
-    /// A connection of the attacker's own to the server.
+    /// Opens a new connection to the server.
     pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
         self.connect_to(self.victim).await
     }
@@ -79,13 +79,14 @@ impl Scene {
         Ok(stream)
     }
 
-    /// A request that any library would send.
+    /// An ordinary request, by an HTTP library.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}{path}", self.victim);
         self.client.request(method, url)
     }
 
-    /// Sends such a request and hears what comes of it: the status, and whether an answer of 200 says that it refuses.
+    /// Sends an ordinary request and notes the answer: its status, and for a 200 also whether its body contains a
+    /// refusal.
     pub(super) async fn ask(&self, request: RequestBuilder) {
         let attempt = self.attempt();
         let answer = async {
@@ -107,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// So many attackers each make one attempt after the other, without end.
+    /// Runs `count` attackers, each of which makes one attempt after the other, without end.
     pub(super) async fn crowd<F>(
         self: Arc<Self>,
         count: usize,
@@ -125,18 +126,18 @@ impl Scene {
                 }
             });
         }
-        // None ends by itself.
+        // No attacker ends by itself.
         while crowd.join_next().await.is_some() {}
     }
 
-    /// What was said so far.
+    /// The answers so far.
     pub(super) fn told(&self) -> AnswerCounts {
         self.told.lock().clone()
     }
 }
 
 impl Attempt<'_> {
-    /// It ended so.
+    /// Ends the attempt with this answer.
     pub(super) fn told(mut self, what: &str) {
         self.count(what);
         self.is_over = true;
@@ -156,7 +157,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// What an answer of 200 amounts to: GraphQL's errors stand in its body, and so do those of a component that was refused
+/// The meaning of an answer of 200: its body may contain GraphQL errors, or the errors of a component that was refused
 /// something.
 fn meaning(text: &str) -> &'static str {
     let has_errors = serde_json::from_str(text).is_ok_and(|body: Value| body["errors"].is_array());

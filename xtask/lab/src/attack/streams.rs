@@ -1,4 +1,4 @@
-//! Streams of HTTP/2 that are begun for the sake of ending them.
+//! HTTP/2 streams that are opened only to be reset.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 use super::http2;
 use super::scene::Scene;
 
-/// Requests that are written at once.
+/// The number of requests in one write.
 const BURST: u32 = 100;
 
-/// Requests that are taken back at once, as many as go.
+/// Requests that are reset at once, as fast as possible.
 pub(super) async fn rapid_reset(scene: Arc<Scene>) {
     scene.crowd(8, async |scene| flood(&scene).await).await;
 }
@@ -36,7 +36,7 @@ async fn flood(scene: &Scene) {
             }
         }
     };
-    // No stream has this number: what is heard is the connection's end.
+    // No stream has this number, so only the end of the connection is noted.
     let attempts = HashMap::from([(0, scene.attempt())]);
     tokio::select! {
         () = http2::hear(reader, attempts) => {}

@@ -1,33 +1,36 @@
-//! What the host must reach of its native twin, and of itself with each order on its own, and what it does.
+//! The goals of the host compared with its native twin, and with itself when each order commits alone, and whether they
+//! are met.
 
 use super::report::{Report, Sample};
 use super::routes::Route;
 use super::sides::{HOST, HOST_SINGLE, NATIVE};
 use crate::measure::TextTable;
 
-/// Connections at which requests/s are compared.
+/// The number of connections at which requests/s are compared.
 const CONNECTIONS: u32 = 32;
 
-/// The same for orders, which commit together: the more come at once, the more that gains.
+/// As [`CONNECTIONS`], for orders. Orders commit together, so the gain grows with the number of connections.
 const CONNECTIONS_OF_ORDERS: u32 = 64;
 
-/// Highest p99 of the host at 70 % of saturation, as a multiple of the twin's.
+/// The host's highest p99 at 70 % of saturation, as a multiple of the twin's.
 const MOST_P99: f64 = 2.0;
 
-/// Highest p99 of orders that commit together, as a multiple of that of orders that commit alone, at 70 % of what the host
-/// does that commits each alone.
+/// The highest p99 of orders that commit together, as a multiple of the p99 of orders that commit alone. The rate is 70
+/// % of the saturation of the host that commits each order alone.
 const MOST_P99_OF_SINGLE: f64 = 1.0;
 
-/// Highest p50 of an order at 1 connection, as a multiple of that of one that commits alone: nobody waits for company.
+/// The highest p50 of an order at 1 connection, as a multiple of the p50 of an order that commits alone: an order must
+/// not wait for others.
 const MOST_P50_OF_SINGLE: f64 = 1.1;
 
-/// Most of MariaDB's processor time for an order, as a share of what the twin's costs that commits each alone.
+/// The most MariaDB processor time per order, as a share of the time with the twin that commits each order alone.
 const MOST_MARIADB_CPU: f64 = 1.0 / 3.0;
 
-/// Least requests/s of a cached report, as a share of the empty handler's: the component itself adds little.
+/// The least requests/s of a cached report, as a share of the empty handler's, because the component itself should add
+/// little.
 const REPORT_OF_EMPTY: f64 = 0.9;
 
-/// Least requests/s of the host, as a share of the twin's.
+/// The least requests/s of the host, as a share of the twin's.
 fn share_of_native(route: Route) -> f64 {
     match route {
         Route::Empty => 0.4,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench growth`: does ten times the data cost more, and what do connections cost?
+//! `cargo xtask bench growth`: whether ten times the data costs more, and what connections cost.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,18 +22,18 @@ use crate::measure::{
     Loaders, Target, TextTable, commit, cpu_seconds, median, memory_kib, processor, write_json,
 };
 
-/// How much more data the second store has.
+/// How many times more data the second store has.
 const TIMES: usize = 10;
 
 const CONNECTIONS: u32 = 32;
 
-/// Clients that order at once; the host's pool has 16 connections.
+/// The clients that order at once; the host's pool has 16 connections.
 const CROWD: u32 = 1000;
 
-/// Keep-alive connections that do nothing.
+/// Keep-alive connections that are idle.
 const IDLE_CONNECTIONS: usize = 10_000;
 
-/// How long a host rests before its memory is looked at: longer than an instance lives without work (10 s).
+/// How long a host is idle before its memory is read: longer than an idle instance lives (10 s).
 const REST: Duration = Duration::from_secs(15);
 
 /// Costs at 80,000 and 800,000 orders; memory at rest and for idle connections; 1,000 orders at once through one pool
@@ -49,12 +49,12 @@ pub(crate) struct Options {
 /// A store of one size, with its host.
 struct SizedStore {
     orders: usize,
-    // Dropped before the store, whose servers it needs.
+    // Dropped before the store, because it uses the store's servers.
     host: Host,
     store: DataStore,
 }
 
-/// What something costs at one size.
+/// The samples of one store.
 #[derive(Default)]
 struct Costs {
     report_cpu: Vec<f64>,
@@ -63,7 +63,7 @@ struct Costs {
     refresh_ms: Vec<f64>,
 }
 
-/// What is measured once only, on the smaller store.
+/// The figures that are measured once, on the smaller store.
 struct FixedCosts {
     crowd_requests: f64,
     idle_kib: u64,
@@ -107,7 +107,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line of the table: what it is, where its samples are, and the most that ten times the data may multiply it by.
+/// A line of the table: its name, its samples, and the largest allowed factor for ten times the data.
 type Row = (&'static str, fn(&Costs) -> &Vec<f64>, f64);
 
 const ROWS: [Row; 4] = [
@@ -210,7 +210,7 @@ impl SizedStore {
         Ok(())
     }
 
-    /// What a connection costs that had one request and does nothing.
+    /// The memory of a connection that had one request and is now idle.
     async fn idle_connection_kib(&self) -> Result<f64> {
         let url = self.host.url("");
         let address: SocketAddr = url

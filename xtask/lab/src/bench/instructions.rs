@@ -1,5 +1,5 @@
-//! `cargo xtask bench --instructions`: what a request costs the host outside the kernel, as the difference of two runs that
-//! differ in nothing but the number of requests.
+//! `cargo xtask bench --instructions`: the instructions that a request costs the host outside the kernel: the
+//! difference of two runs that differ only in the number of requests.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::measure::instructions::Counts;
 use crate::measure::{Loaders, TextTable, commit, write_json};
 use xtask::setup::{self, COUNTING};
 
-/// What is counted unless other routes are named.
+/// The routes that are measured unless the user names others.
 const ROUTES: [Route; 5] = [
     Route::Empty,
     Route::Report,
@@ -25,13 +25,13 @@ const ROUTES: [Route; 5] = [
     Route::Place,
 ];
 
-/// Requests at once: the host shares work among those that wait together.
+/// The concurrent requests: the host shares work among requests that wait together.
 const AT_ONCE: u32 = 16;
 
-/// Requests for each of them, in the shorter run and in the longer one.
+/// The requests per connection, in the shorter run and in the longer run.
 const TIMES: [u32; 2] = [10, 60];
 
-/// Valgrind writes its figures when the host has ended.
+/// Valgrind writes its figures after the host has ended.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(options: &Options) -> Result<ExitCode> {
@@ -65,7 +65,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All instructions of one run of a host.
+/// The instructions of one whole run of a host.
 async fn count(
     programs: &Programs,
     cpus: &Cpus,
@@ -80,7 +80,7 @@ async fn count(
         wrapper: counts.wrapper().into(),
         ..host_options(&programs.host, cpus)
     };
-    // What is compiled for the processor that valgrind plays is no use to others.
+    // Code that is compiled for the processor that valgrind emulates must not be used by other hosts.
     let options = options.arg(format!("--compile-cache={}", cache.display()));
     let host = store.host(options).await?;
     let target = route.target(&host.url(""), store.folder())?;

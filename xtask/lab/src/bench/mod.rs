@@ -30,11 +30,11 @@ use crate::measure::{Loaders, write_json};
 use xtask::build;
 use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
 
-/// Compare store-host with a native twin of it: requests/s, latency at a fixed rate, CPU per request, memory, round trips
+/// Compare store-host with its native twin: requests/s, latency at a fixed rate, CPU per request, memory, round trips
 ///
-/// Builds both as they are shipped (minutes the first time), starts MariaDB and Redis and fills them with
-/// the lab's data. Each row is measured in rounds that visit all servers in alternating order. docs/performance.md says what the
-/// figures mean.
+/// Builds both as they are shipped (minutes the first time), starts MariaDB and Redis and fills them with the lab's
+/// data. Each row is measured in rounds that visit all servers in alternating order. docs/performance.md explains the
+/// figures.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
@@ -49,22 +49,22 @@ pub(crate) struct Options {
     /// Connections of the latency measurement
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     latency_connections: u32,
-    /// Requests per second at which latency is measured [default: 70 % of what the slower of host and twin did; for orders,
-    /// 70 % of what the host did with `order_commit = single`; for a peer, no more than 70 % of what it did]
+    /// Requests per second at which latency is measured [default: 70 % of what the slower of host and twin did; for
+    /// orders, 70 % of what the host did with `order_commit = single`; for a peer, no more than 70 % of what it did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Instead, count with valgrind the instructions of a request outside the kernel: takes minutes; other work on the
+    /// Only count the instructions of a request outside the kernel, with valgrind: takes minutes; other work on the
     /// machine does no harm
     #[arg(long, conflicts_with_all = ["connections", "rate", "quick", "peers", "latency_connections"])]
     instructions: bool,
-    /// One short round at 32 connections: does it work at all?
+    /// One short round at 32 connections, to see whether everything works
     #[arg(long)]
     quick: bool,
-    /// Compare the host with itself instead: without traces, with 1 % of them sent, and with all
+    /// Only compare the host with itself: without traces, with 1 % of them sent, and with all of them sent
     #[arg(long)]
     tracing: bool,
-    /// Another server to measure in the same run: one that serves the same store's routes, by its URL, or, for the route
-    /// `empty` alone, `wasmtime=PROGRAM` (started as `wasmtime serve`) or `wash=PROGRAM` (as `wash dev`)
+    /// Another server to measure in the same run: one that serves the same store's routes, by its URL, or, for the
+    /// route `empty` alone, `wasmtime=PROGRAM` (started as `wasmtime serve`) or `wash=PROGRAM` (as `wash dev`)
     #[arg(long = "peer", value_name = "NAME=URL", value_parser = Competitor::parse)]
     peers: Vec<Competitor>,
     #[command(flatten)]
@@ -88,7 +88,8 @@ struct CommonOptions {
     /// Seconds of one measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json, bench-growth.json or bench-scale.json]
+    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json,
+    /// bench-growth.json or bench-scale.json]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Measure this `store-host` instead of building one
@@ -105,13 +106,13 @@ struct Programs {
     native: PathBuf,
 }
 
-/// Which processors do what, as taskset names them.
+/// The processors for each task, in the form of taskset.
 struct Cpus {
-    /// One, for the server that is measured; the others are idle meanwhile.
+    /// One processor for the measured server; the other servers are idle meanwhile.
     server: String,
     load: String,
-    /// MariaDB and Redis. With only two processors they share the load generator's: so the measured server has its own, and
-    /// what it uses per request shows whether it was the bottleneck.
+    /// MariaDB and Redis. With only two processors they share the load generator's, so the measured server still has
+    /// its own; its processor time per request shows whether it was the bottleneck.
     stores: String,
 }
 
@@ -160,7 +161,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             break;
         }
     }
-    // What was measured before a failure is shown too.
+    // Prints also what was measured before a failure.
     println!("{report}");
     let output = options.common.output("bench");
     write_json(&output, &report.json())?;
@@ -168,7 +169,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 impl CommonOptions {
-    /// Installs and builds what is needed.
+    /// Installs and builds what the measurements need.
     async fn programs(&self) -> Result<Programs> {
         let host = self.host().await?;
         let native = match &self.native {
@@ -178,7 +179,7 @@ impl CommonOptions {
         Ok(Programs { host, native })
     }
 
-    /// Installs and builds what is needed without the native twin.
+    /// As [`Self::programs`], without the native twin.
     async fn host(&self) -> Result<PathBuf> {
         install().await?;
         build::components().await?;

@@ -1,4 +1,4 @@
-//! Other servers in the same run: by their URL, or hosts of WebAssembly that are started here, if their program is given.
+//! Other servers that are measured in the same run: servers at a URL, or WebAssembly hosts that are started here.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,21 +13,22 @@ use super::Cpus;
 use super::startup::{LIMIT, PAUSE, answers};
 use xtask::paths;
 
-/// What is measured beside host and twin.
+/// A server that is measured beside the host and its twin.
 #[derive(Clone, Debug)]
 pub(super) struct Competitor {
     pub(super) name: String,
     pub(super) place: CompetitorAddress,
 }
 
-/// Where a peer is.
+/// How to reach a competitor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CompetitorAddress {
-    /// It runs, and serves the store's routes.
+    /// It already runs, and serves the store's routes.
     Url(String),
-    /// `wasmtime serve`. It has none of what the store imports but WASI, so it serves a component that does nothing.
+    /// The program `wasmtime serve`. It offers only WASI and none of the store's other imports, so it serves an empty
+    /// component.
     Wasmtime(PathBuf),
-    /// wasmCloud's `wash dev`, with the same component.
+    /// wasmCloud's program `wash dev`, with the same empty component.
     Wash(PathBuf),
 }
 
@@ -51,10 +52,10 @@ impl Competitor {
         })
     }
 
-    /// Starts it, if it is not to run already, on the processors of who is measured. Says its URL.
+    /// Starts the competitor on the measured server's processors, unless it already runs. Returns its URL.
     ///
     /// # Errors
-    /// It does not answer.
+    /// If it does not answer.
     pub(super) async fn start(
         &self,
         folder: &Path,
@@ -101,7 +102,7 @@ impl Competitor {
         Ok((format!("http://{address}"), Some(process)))
     }
 
-    /// Whether it serves a component that does nothing, and no store.
+    /// Whether it serves the empty component instead of a store.
     pub(super) fn is_empty(&self) -> bool {
         !matches!(self.place, CompetitorAddress::Url(_))
     }
@@ -112,7 +113,7 @@ fn absolute(program: &Path) -> Result<String> {
     Ok(program.display().to_string())
 }
 
-/// A project of wash whose component is built already.
+/// A wash project whose component is already built.
 fn wash_project(folder: &Path, component: &str, address: &str) -> Result<String> {
     let project = folder.join("wash");
     let settings = project.join(".wash");

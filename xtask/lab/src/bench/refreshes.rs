@@ -1,4 +1,4 @@
-//! How long a refresh of the reports takes, as the host itself counts it.
+//! Measures how long a refresh of the reports takes, from the host's own metrics.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,11 @@ use tokio::time::sleep;
 
 use crate::measure::{mean, series};
 
-/// Longest wait for a refresh; one is due each second.
+/// The longest wait for a refresh; one is due each second.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a refresh costs that finds one new order: the mean of a few, in milliseconds. The host refreshes once a second.
+/// The mean duration of a few refreshes that each find one new order, in milliseconds. The host refreshes once a
+/// second.
 pub(super) async fn refresh_ms(host: &Host) -> Result<f64> {
     let mut refreshes = [0.0; 3];
     for refresh in &mut refreshes {
@@ -20,7 +21,7 @@ pub(super) async fn refresh_ms(host: &Host) -> Result<f64> {
     mean(refreshes).context("no refreshes")
 }
 
-/// Places an order and waits for the refresh that it causes.
+/// Places an order and waits for the next refresh. Returns that refresh's duration.
 async fn next(host: &Host) -> Result<f64> {
     let before = counted(host).await?;
     let body = r#"{"user_id":1,"items":[{"product_id":1,"quantity":1}]}"#;
@@ -40,7 +41,7 @@ async fn next(host: &Host) -> Result<f64> {
     }
 }
 
-/// How many refreshes there were, and their seconds.
+/// The number of refreshes so far, and their total seconds.
 async fn counted(host: &Host) -> Result<(f64, f64)> {
     let text = reqwest::get(host.admin_url("/metrics")).await?;
     let text = text.text().await.context("reading the metrics")?;

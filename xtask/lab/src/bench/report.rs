@@ -1,4 +1,4 @@
-//! The samples of a run, and their JSON for programs; `table` shows them to people.
+//! The samples of a run, and their JSON for programs; `table` prints them for people.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -8,18 +8,18 @@ use super::{Cpus, Options};
 use crate::measure::{Counters, StreamResult, commit, median, processor};
 use xtask::programs::output_of;
 
-/// How much of what a server can do is asked for when latency is measured.
+/// The rate of a latency measurement, as a share of the saturation.
 const SHARE_OF_SATURATION: f64 = 0.7;
 
-/// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
+/// If a smaller share of the requested rate was answered, the latency shows only how far behind the load generator was.
 const KEPT: f64 = 0.97;
 
-/// One server in one round, with as many requests as it can answer.
+/// A sample of one server in one round under full load.
 pub(super) struct Sample {
     pub(super) requests: f64,
     pub(super) requests_per_second: f64,
     pub(super) p50_ms: f64,
-    /// `None` for a server that is not ours.
+    /// `None` for a server that we did not start.
     pub(super) cpu_seconds: Option<f64>,
     pub(super) cpu_busy: Option<f64>,
     pub(super) mariadb_cpu_seconds: Option<f64>,
@@ -46,13 +46,13 @@ impl Sample {
     }
 }
 
-/// One server in one round, at a fixed rate.
+/// A sample of one server in one round at a fixed rate.
 #[derive(Serialize)]
 pub(super) struct LatencySample {
     #[serde(serialize_with = "label")]
     pub(super) route: Route,
     pub(super) rate: u32,
-    /// From 1 on.
+    /// The number of the round, from 1.
     pub(super) round: u32,
     pub(super) side: String,
     #[serde(flatten)]
@@ -75,7 +75,7 @@ struct Row {
 pub(super) struct Report {
     rows: Vec<Row>,
     pub(super) latencies: Vec<LatencySample>,
-    /// The machine, the commit and the settings.
+    /// The machine, the commit and the options.
     pub(super) about: Value,
 }
 
@@ -131,7 +131,7 @@ impl Report {
         median(rows.map(|sample| sample.requests_per_second))
     }
 
-    /// The median of what a side's samples say, of those that say it.
+    /// The median over the samples of a side that have this figure.
     pub(super) fn median_of(
         &self,
         route: Route,
@@ -142,8 +142,8 @@ impl Report {
         median(self.of(route, connections, side).filter_map(value))
     }
 
-    /// 70 % of the most requests/s that each of some sides did, at whatever number of connections: as many as all of
-    /// them can be asked.
+    /// 70 % of the saturation of the slowest of these sides, each at its best number of connections: a rate that all of
+    /// them can serve.
     pub(super) fn rate_of_saturation(&self, route: Route, sides: &[&str]) -> Option<u32> {
         let most = |side: &&str| {
             self.cases()
@@ -170,7 +170,7 @@ impl Report {
             .is_some_and(|(asked, answered)| answered >= KEPT * f64::from(asked))
     }
 
-    /// At which requests/s a side's latency was measured.
+    /// The rate at which a side's latency was measured.
     pub(super) fn rate_of_latency(&self, route: Route, side: &str) -> Option<u32> {
         let mut samples = self.latencies.iter();
         let sample = samples.find(|sample| sample.route == route && sample.side == side)?;
@@ -205,7 +205,7 @@ impl Report {
         median(samples.map(|sample| value(&sample.latency)))
     }
 
-    /// What was measured, in order.
+    /// The measured combinations of route and connections, in order.
     pub(super) fn cases(&self) -> Vec<(Route, u32)> {
         let mut cases: Vec<_> = self
             .rows

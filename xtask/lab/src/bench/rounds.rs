@@ -1,4 +1,4 @@
-//! All rounds of one route.
+//! Runs all rounds of one route.
 
 use anyhow::{Context, Result};
 use testbed::Process;
@@ -9,7 +9,7 @@ use super::routes::Route;
 use super::sides::{Bench, HOST, HOST_SINGLE, NATIVE, Side};
 use crate::measure::{Counters, Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
-/// A side and the requests that it is sent.
+/// A side, with the requests that are sent to it.
 type SideTarget<'a> = (&'a Side, Target);
 
 pub(super) async fn measure(
@@ -23,7 +23,7 @@ pub(super) async fn measure(
     for side in bench.sides.iter().filter(|side| side.serves(route)) {
         asked.push((side, route.target(&side.url, bench.store.folder())?));
     }
-    // Pools are full, caches warm and pages touched before the clock starts.
+    // Before the measurement, pools are filled, caches warmed and pages touched.
     for (_, target) in &asked {
         loaders.flood(target, 32, 1).await?;
     }
@@ -73,7 +73,8 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// The sides in this round's order, which changes so that whatever else the machine does hits them alike.
+/// The order of the sides in this round. It changes from round to round, so that other load on the machine affects all
+/// alike.
 fn in_turn<'a, 'b>(asked: &'b [SideTarget<'a>], round: u32) -> Vec<&'b SideTarget<'a>> {
     let mut order: Vec<_> = asked.iter().collect();
     if round % 2 == 1 {
@@ -82,11 +83,12 @@ fn in_turn<'a, 'b>(asked: &'b [SideTarget<'a>], round: u32) -> Vec<&'b SideTarge
     order
 }
 
-/// At which requests/s a side's latency is measured: the same for those that are compared, and no more than any other side
-/// can do.
+/// The rate at which a side's latency is measured: the same for sides that are compared, and no more than any other
+/// side can serve.
 fn rate(options: &Options, report: &Report, route: Route, side: &str) -> Option<u32> {
     let slowest_of = match route.places_orders() {
-        // Orders that commit alone are what the host's are compared with, and the host's own limit is far above theirs.
+        // The host's orders are compared with orders that commit alone, and the host's own saturation is far above
+        // theirs.
         true if side == HOST => vec![HOST_SINGLE],
         true => vec![HOST_SINGLE, side],
         false => vec![HOST, NATIVE, side],
@@ -129,7 +131,7 @@ async fn sample(
     })
 }
 
-/// What MariaDB and Redis have used so far, each if it is a process of ours.
+/// The processor time of MariaDB and Redis so far, for each that we started.
 fn stores_cpu_seconds(bench: &Bench) -> Result<[Option<f64>; 2]> {
     let mariadb = bench.store.mariadb.as_ref();
     let mariadb = mariadb.and_then(|server| server.process());
@@ -137,7 +139,7 @@ fn stores_cpu_seconds(bench: &Bench) -> Result<[Option<f64>; 2]> {
     Ok([used(mariadb)?, used(bench.store.redis_server.process())?])
 }
 
-/// Sends a flood, and measures the time and the memory that it cost the side's process.
+/// Sends a flood, and measures the processor time and memory of the side's process.
 pub(super) async fn flood(
     loaders: &Loaders,
     side: &Side,

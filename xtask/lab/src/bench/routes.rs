@@ -1,4 +1,4 @@
-//! The requests that servers are sent: each route with ids and bodies that vary.
+//! The requests for servers: each route with varying ids and bodies.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use testbed::seed::LAB;
 
 use crate::measure::{Basket, Numbers, Orders, Target};
 
-/// Different requests of a route; they are sent in turn by wrk, at random by oha.
+/// The number of different requests of a route. wrk sends them in turn, oha at random.
 const CHOICES: usize = 1000;
 
-/// Routes that are measured.
+/// The routes that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Route {
     /// GET /health-check: a handler that does nothing
@@ -54,7 +54,7 @@ impl Route {
         }
     }
 
-    /// The requests, for a server at `base`; what the load generators read goes to `folder`.
+    /// The requests for a server at `base`. Files for the load generators go to `folder`.
     pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
         match self {
             Self::Empty => Ok(Target::get(&format!("{base}/health-check"))),
@@ -67,7 +67,7 @@ impl Route {
     }
 }
 
-/// Paths of things with ids from 1 to `most`.
+/// Paths with ids from 1 to `most`.
 fn paths(route: &str, most: usize) -> Vec<String> {
     let mut numbers = Numbers(0);
     let path = |_| format!("{route}/{}", numbers.up_to(most as u64));

@@ -1,4 +1,4 @@
-//! `cargo xtask bench scale`: what a store carries and needs that has grown for years.
+//! `cargo xtask bench scale`: the costs of a store that has grown for years.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,22 +24,22 @@ use crate::measure::{
 /// A user with many orders, who is deleted.
 const USER: i64 = 1;
 
-/// Orders of that user. The others have the same number each, as far as chance goes.
+/// The number of that user's orders. Every other user has about as many, at random.
 const ORDERS_OF_USER: u32 = 100_000;
 
-/// Orders that are read one by one, first from MySQL and then from Redis.
+/// The orders that are read one by one, first from MySQL and then from Redis.
 const READ_ORDERS: usize = 10_000;
 
 const CONNECTIONS: u32 = 64;
 
-/// How long reports are watched after Redis was emptied.
+/// How long the reports are watched after Redis was emptied.
 const WATCHED: Duration = Duration::from_secs(5);
 
-/// Most time for the deletion of one user.
+/// The time limit for the deletion of one user.
 const DELETION_LIMIT: Duration = Duration::from_secs(1800);
 
-/// A store with millions of orders: what orders, reads, refreshes, an empty Redis, an audit and a deletion cost, and the room
-/// that an order takes
+/// A store with millions of orders: the costs of orders, reads, refreshes, an empty Redis, an audit and a deletion, and
+/// the disk space of an order
 ///
 /// Fills the store first, which took 16 s for 200,000 orders where it was tried.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub(crate) struct Options {
     common: CommonOptions,
 }
 
-/// The store and its host, which ends first.
+/// The store and its host, which is dropped first.
 struct GrownStore {
     host: Host,
     store: DataStore,
@@ -59,7 +59,7 @@ struct GrownStore {
     client: Client,
 }
 
-/// What was measured, with its unit and its figure.
+/// A measured figure: its name with the unit, and its value.
 type Figure = (&'static str, f64);
 
 pub(super) async fn run(options: Options) -> Result<ExitCode> {
@@ -117,7 +117,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 impl GrownStore {
-    /// By MySQL's own count of its pages.
+    /// The disk space per table, as MySQL counts its pages.
     async fn room_in_mysql(&self) -> Result<Vec<Figure>> {
         let mut mysql = self.store.mysql().await?;
         let mut figures = Vec::new();
@@ -138,7 +138,7 @@ impl GrownStore {
         Ok(figures)
     }
 
-    /// Orders from all over the store, one after the other.
+    /// Reads random orders of the whole store, one after the other.
     async fn reads_one_by_one(&self) -> Result<Vec<Figure>> {
         let mut numbers = Numbers(0);
         let ids: Vec<u64> = (0..READ_ORDERS)
@@ -192,7 +192,7 @@ impl GrownStore {
             .context("Redis says no used_memory")
     }
 
-    /// As many requests as the host can answer.
+    /// Sends the host as many requests as it can answer.
     async fn load(&self, loaders: &Loaders, common: &CommonOptions) -> Result<Vec<Figure>> {
         let mariadb = self
             .store
@@ -220,7 +220,7 @@ impl GrownStore {
         ])
     }
 
-    /// Reports are asked for while Redis finds itself emptied.
+    /// Requests reports while the host finds that Redis was emptied.
     async fn empty_redis(&self) -> Result<Vec<Figure>> {
         let mut redis = self.store.redis().await?;
         let report = self.host.url("/orders/reports/best-sellers");
@@ -246,7 +246,7 @@ impl GrownStore {
         ])
     }
 
-    /// Each total against the orders, and Redis against MySQL.
+    /// Audits the store: each total against the orders, and Redis against MySQL.
     async fn audit(&self) -> Result<Figure> {
         let began = Instant::now();
         let audit = audit(self.store.addresses(), Progress::detect()).await?;
@@ -254,7 +254,7 @@ impl GrownStore {
         Ok(("verify, s", began.elapsed().as_secs_f64()))
     }
 
-    /// Deletes a user, as often as the host asks to repeat that.
+    /// Deletes a user. Repeats the request as often as the host asks.
     async fn delete_user(&self) -> Result<Vec<Figure>> {
         let step = Progress::detect().step("a user and 100,000 orders, deleted", 0);
         let (began, mut requests) = (Instant::now(), 0);

@@ -1,4 +1,4 @@
-//! What is compared: the host, its native twin, and other servers by their URL, all on one MariaDB and one Redis.
+//! The sides of a comparison: the host, its native twin, and other servers at a URL, all on one MariaDB and one Redis.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use super::routes::Route;
 use super::{Cpus, Programs};
 use xtask::paths;
 
-/// The seed behind the data.
+/// The seed of the random data.
 pub(super) const RNG_SEED: u64 = 42;
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
-/// The host with `order_commit = single`. Only orders are asked of it.
+/// The host with `order_commit = single`; measured only with orders.
 pub(super) const HOST_SINGLE: &str = "store-host-single";
-/// The twin that commits orders together, as the host does. Only orders are asked of it.
+/// The twin that commits orders together, as the host does; measured only with orders.
 pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
 /// A server that is measured.
@@ -29,7 +29,7 @@ pub(super) struct Side {
     pub(super) name: String,
     pub(super) url: String,
     server: Option<Server>,
-    /// Whether it serves a component that does nothing, and no store.
+    /// Whether it serves the empty component instead of a store.
     is_empty: bool,
 }
 
@@ -57,7 +57,7 @@ impl Side {
         }
     }
 
-    /// Whether the route is measured on it.
+    /// Whether the route is measured on this side.
     pub(super) fn serves(&self, route: Route) -> bool {
         if self.is_empty {
             return route == Route::Empty;
@@ -66,12 +66,12 @@ impl Side {
         !only_orders || route.places_orders()
     }
 
-    /// Its process, if it is one of ours.
+    /// The process id of the side, if we started it.
     pub(super) fn process(&self) -> Option<u32> {
         self.server.as_ref().map(|server| server.process().id())
     }
 
-    /// Asks it to end as it should, if it is one of ours, and waits for that.
+    /// Ends the side cleanly, if we started it, and waits for its end.
     pub(super) async fn stop(&self, limit: Duration) -> Result<()> {
         let Some(server) = &self.server else {
             return Ok(());
@@ -82,9 +82,9 @@ impl Side {
     }
 }
 
-/// Everything that runs.
+/// All servers of a run.
 pub(super) struct Bench {
-    // Dropped before the store, whose servers they need.
+    // Dropped before the store, because they use the store's servers.
     pub(super) sides: Vec<Side>,
     pub(super) store: DataStore,
 }
@@ -129,7 +129,7 @@ impl Bench {
     }
 }
 
-/// Options of a host with the settings that a user has, on its own processor.
+/// The options of a host with default settings, on its own processor.
 pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     HostOptions {
         cpus: Some(cpus.server.clone()),
@@ -137,7 +137,7 @@ pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     }
 }
 
-/// MariaDB and Redis on their processors, migrated and filled.
+/// Starts MariaDB and Redis on their processors, migrates and fills them.
 pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Result<DataStore> {
     let step = Progress::detect().step("MariaDB, Redis and data", 0);
     let store = DataStore::start_for_measuring(folder()?).await?;
@@ -154,7 +154,7 @@ pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Res
     Ok(store)
 }
 
-/// Keeps a running server, all of its threads and those to come, to some processors.
+/// Limits a running server, with its present and future threads, to these processors.
 async fn pin(process: &Process, cpus: &str) -> Result<()> {
     let id = process.id().to_string();
     let mut command = Command::new("taskset");

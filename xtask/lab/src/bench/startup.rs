@@ -1,4 +1,4 @@
-//! `cargo xtask bench startup`: from starting the program to its first answer.
+//! `cargo xtask bench startup`: the time from starting the program to its first answer.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,16 +20,16 @@ use super::{CommonOptions, Cpus};
 use crate::measure::{TextTable, commit, processor, spread, write_json};
 use xtask::paths;
 
-/// Time between two tries to get an answer.
+/// The wait between two attempts to get an answer.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
-/// Goals, in milliseconds.
+/// The goals, in milliseconds.
 const WARM_MS: f64 = 150.0;
 const COLD_MS: f64 = 3000.0;
 
-/// Time from starting store-host to its first 200, with the components compiled before and not
+/// Time from starting store-host to its first 200, with components compiled before, and without
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 async fn first_answer_ms(binary: &Path, store: &DataStore, cache: &Path) -> Result<f64> {
-    // Asking the host which port it took would be part of the time.
+    // A fixed port: asking the host for its port would add to the measured time.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let binary = std::path::absolute(binary).context("finding store-host")?;
     let variables = store.addresses().variables();

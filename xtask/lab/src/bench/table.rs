@@ -1,4 +1,4 @@
-//! What was measured, for people.
+//! Prints the samples for people.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// How the requests/s were chosen at which latency was measured.
+    /// How the rate of the latency measurement was chosen.
     fn which_rate(&self) -> String {
         match self.about["rate"].as_u64() {
             Some(rate) => format!("{rate} requests/s"),

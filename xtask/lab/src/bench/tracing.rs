@@ -1,4 +1,4 @@
-//! `cargo xtask bench --tracing`: what traces cost the host, with none, 1 % and all of them sent.
+//! `cargo xtask bench --tracing`: the cost of traces for the host when none, 1 % and all of them are sent.
 
 use std::process::ExitCode;
 
@@ -17,17 +17,17 @@ use crate::measure::{
     Loaders, Target, TextTable, commit, cpu_seconds, median, processor, write_json,
 };
 
-/// The seed behind the data.
+/// The seed of the random data.
 const RNG_SEED: u64 = 42;
 
-/// How much of the traffic is sent; none: traces are off.
+/// The share of requests whose traces are sent; `None` switches traces off.
 const SHARES: [(&str, Option<&str>); 3] =
     [("off", None), ("1 %", Some("0.01")), ("100 %", Some("1"))];
 
-/// The most CPU that traces of 1 % may cost beside none.
+/// The most processor time with 1 % of the traces, as a multiple of the time without traces.
 const GOAL: f64 = 1.03;
 
-/// A host with its share of traces, and its samples: microseconds of CPU for each request.
+/// A host with its share of traces, and its samples: microseconds of processor time per request.
 struct Side {
     name: &'static str,
     host: Host,
@@ -74,7 +74,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
         }
         for round in 0..common.rounds {
             let mut order: Vec<&mut Side> = sides.iter_mut().collect();
-            // What the machine does besides hits them alike.
+            // The order changes, so that other load on the machine affects all alike.
             order.rotate_left(round as usize % SHARES.len());
             for side in order {
                 eprintln!(
@@ -138,12 +138,12 @@ async fn cpu_per_request(
     Ok(used * 1e6 / flood.requests as f64)
 }
 
-/// Takes whatever is sent.
+/// Accepts all traces that are sent.
 async fn receive(listener: TcpListener) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(async move {
-            // It ends with its host.
+            // The connection ends with its host.
             _ = take_all(stream).await;
         });
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench train`: the profiles that guide the shipped builds.
+//! `cargo xtask bench train`: renews the profiles that optimise the shipped builds.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,11 +14,11 @@ use crate::measure::Loaders;
 use xtask::build::{HOST_PACKAGE, NATIVE_PACKAGE};
 use xtask::{build, pgo, setup};
 
-/// Renew the profiles that the shipped builds of host and twin are guided by, in loadtest/profiles
+/// Renew the profiles that optimise the shipped builds of host and twin, in loadtest/profiles
 ///
-/// Builds both so that they count how often each piece of code is run, and puts them under the load of `bench`. Needed after
-/// a new Rust and after any change of the dependencies or their features, and worth it when what the busy routes do has
-/// changed.
+/// Builds both with counters of how often each piece of code runs, and puts them under the load of `bench`. Needed
+/// after a new Rust and after any change of the dependencies or their features, and worth it when the code of the busy
+/// routes has changed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Renew only the profile of this program [default: both]
@@ -31,14 +31,14 @@ pub(crate) struct Options {
 
 const CONNECTIONS: u32 = 32;
 
-/// A program writes its counts when it has drained.
+/// A program writes its counts after it has drained.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(options: Options) -> Result<ExitCode> {
     install().await?;
     let llvm_profdata = setup::llvm_profdata().await?;
     build::components().await?;
-    // Each program once: the others are the same programs with other settings.
+    // Each program once: the other sides are the same programs with other settings.
     let trains = |side: &str| match &options.only {
         Some(only) => only == side,
         None => [HOST, NATIVE].contains(&side),

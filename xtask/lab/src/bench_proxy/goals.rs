@@ -1,10 +1,10 @@
-//! What store-proxy must reach of nginx, and what it does.
+//! The goals of store-proxy compared with nginx, and whether they are met.
 
 use super::report::Report;
 use super::row::Row;
 use crate::measure::TextTable;
 
-/// KiB of an idle connection.
+/// The most memory of an idle connection, in KiB.
 const MOST_IDLE: f64 = 12.0;
 
 /// A row for each goal that this run measured, with one worker.
@@ -25,7 +25,7 @@ pub(super) fn table(report: &Report) -> TextTable {
                 format!("{}, p99 of nginx's", row.name()),
                 "≤ 1.00".to_owned(),
                 format!("{ratio:.2}"),
-                // As exact as it is printed.
+                // Compared at the precision at which it is printed.
                 mark((ratio * 100.0).round() <= 100.0),
             ]);
         }

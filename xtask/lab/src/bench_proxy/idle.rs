@@ -1,4 +1,4 @@
-//! What a connection costs whose client asks for nothing more.
+//! Measures the memory of idle connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,19 +12,19 @@ use tokio::time::timeout;
 
 use super::servers::Balancer;
 
-/// Connections that are open.
+/// The number of open connections.
 pub(super) const CONNECTIONS: usize = 10_000;
 
-/// Connections that are being opened at once.
+/// How many connections are opened at once.
 const AT_ONCE: usize = 64;
 
-/// Files that this process has open besides.
+/// How many other files this process may have open.
 const OTHER_FILES: u64 = 256;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// KiB for each connection, of all processes of the balancer: what it has more with them than before, when as many as
-/// are opened at once had come and gone.
+/// The memory of each connection in KiB, over all processes of the balancer. The memory with all connections is
+/// compared with the memory after a first batch, as large as are opened at once, was opened and closed.
 pub(super) async fn measure(balancer: &Balancer, path: &str) -> Result<f64> {
     allow_open_files()?;
     drop(open(balancer.port(false), path, AT_ONCE).await?);
@@ -35,7 +35,7 @@ pub(super) async fn measure(balancer: &Balancer, path: &str) -> Result<f64> {
     Ok(after.saturating_sub(before) as f64 / CONNECTIONS as f64)
 }
 
-/// So many connections, each of which got an answer.
+/// Opens `count` connections, and waits for one answer on each.
 async fn open(port: u16, path: &str, count: usize) -> Result<Vec<TcpStream>> {
     let opening = stream::iter(0..count).map(|_| used(port, path));
     opening.buffer_unordered(AT_ONCE).try_collect().await
@@ -47,7 +47,7 @@ async fn used(port: u16, path: &str) -> Result<TcpStream> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = [0; 4096];
-    // An answer this small comes in one piece.
+    // An answer this small arrives in one piece.
     let length = timeout(ANSWER_LIMIT, stream.read(&mut answer)).await;
     let length = length.context("no answer in time")?.context("reading")?;
     ensure!(
@@ -58,7 +58,7 @@ async fn used(port: u16, path: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Lets this process have as many connections.
+/// Raises this process's limit of open files for that many connections.
 fn allow_open_files() -> Result<()> {
     let needed = CONNECTIONS as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("asking for limits")?;

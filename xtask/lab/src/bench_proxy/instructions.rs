@@ -1,5 +1,5 @@
-//! `--instructions`: what a request costs outside the kernel, as the difference of two runs that differ in nothing but the
-//! number of requests.
+//! `--instructions`: the instructions that a request costs outside the kernel: the difference of two runs that differ
+//! only in the number of requests.
 
 use std::fmt;
 use std::path::Path;
@@ -15,15 +15,15 @@ use super::servers::{Balancer, Start, Upstreams, run_folder};
 use crate::measure::instructions::Counts;
 use crate::measure::{Loaders, TextTable};
 
-/// Requests for each that may be under way at once, in the shorter run and in the longer one.
+/// The requests per concurrent request, in the shorter run and in the longer run.
 const TIMES: [u32; 2] = [12, 75];
 
-/// Valgrind writes its figures when the server has ended.
+/// Valgrind writes its figures after the server has ended.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 2] = ["nginx", "store-proxy"];
 
-/// Instructions for each request.
+/// The instructions per request.
 pub(super) struct Instructions {
     counted: Vec<InstructionCount>,
     connections: u32,
@@ -37,10 +37,10 @@ struct InstructionCount {
 }
 
 impl Instructions {
-    /// Counts nginx and store-proxy, each with one worker.
+    /// Counts the instructions of nginx and store-proxy, each with one worker.
     ///
     /// # Errors
-    /// A server does not start or does not answer, or nothing is counted.
+    /// If a server does not start or does not answer, or nothing is counted.
     pub(super) async fn count(options: &Options, binary: &Path, cpus: usize) -> Result<Self> {
         let all = format!("0-{}", cpus - 1);
         let loaders = Loaders::find_or_install().await?;
@@ -74,7 +74,7 @@ impl Instructions {
     }
 }
 
-/// All instructions of one run.
+/// The instructions of one whole run.
 async fn run(
     options: &Options,
     loaders: &Loaders,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench-proxy`: store-proxy against nginx, on the same upstreams, in one run, round by round in turn.
+//! `cargo xtask bench-proxy`: measures store-proxy and nginx in turn, on the same upstreams, in one run.
 
 mod goals;
 mod idle;
@@ -33,7 +33,7 @@ use xtask::setup::{self, BENCH, COMPILING, COUNTING};
 /// measures all, one after the other, in alternating order.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What to ask for [default: all but `cached`]
+    /// Rows to measure [default: all but `cached`]
     #[arg(long, value_name = "ROW,…", value_delimiter = ',', value_enum)]
     rows: Vec<Row>,
     /// Rounds of each row; the table has their medians
@@ -45,14 +45,14 @@ pub(crate) struct Options {
     /// Client connections; over HTTP/2, requests at once, eight on each connection
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Requests per second at which latency is measured, well below what either can do [default: 5000; 1000 for answers of
-    /// 64 KiB, and where each request has a connection of its own]
+    /// Requests per second at which latency is measured, well below what either proxy can serve [default: 5000; 1000
+    /// for answers of 64 KiB, and where each request has a connection of its own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Numbers of workers (nginx) or threads (store-proxy), one after the other
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     workers: Vec<usize>,
-    /// Instead, count with valgrind the instructions of a request outside the kernel: takes minutes; other work on the
+    /// Only count the instructions of a request outside the kernel, with valgrind: takes minutes; other work on the
     /// machine does no harm
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What is asked for, in order.
+    /// The rows to measure, in order.
     fn rows(&self) -> &[Row] {
         match &self.rows[..] {
             [] => &Row::DEFAULTS,
@@ -120,16 +120,17 @@ async fn build() -> Result<PathBuf> {
     Ok(paths::target().join("dist/store-proxy"))
 }
 
-/// Which processors do what, as taskset names them.
+/// The processors for each task, in the form of taskset.
 struct CpuSets {
     workers: usize,
     balancer: String,
-    /// Load and upstreams.
+    /// The processors of the load generator and the upstreams.
     others: String,
 }
 
 impl CpuSets {
-    /// With room for it, load and upstreams keep away from the proxy's processors. With none they share them all.
+    /// If there are enough processors, load and upstreams get other processors than the proxy. Otherwise all share all
+    /// of them.
     fn of(workers: usize, cpus: usize) -> Self {
         let first = if workers < cpus { workers } else { 0 };
         Self {
@@ -140,7 +141,7 @@ impl CpuSets {
     }
 }
 
-/// All rounds of this row, on balancers that were asked nothing before.
+/// Runs all rounds of this row, on freshly started balancers.
 async fn measure(
     options: &Options,
     binary: &Path,
@@ -162,7 +163,7 @@ async fn measure(
     for peer in &options.peers {
         balancers.push(Balancer::peer(&start, peer).await?);
     }
-    // The first measurement of connections is all there is to know: later ones find memory that was used before.
+    // Only the first measurement of idle connections is valid: later ones would find memory that was used before.
     let rounds = if row == Row::Idle { 1 } else { options.rounds };
     for round in 0..rounds {
         let mut order: Vec<&Balancer> = balancers.iter().collect();

@@ -1,17 +1,17 @@
-//! Other proxies that are measured in the same run, where their program is given or found.
+//! Other proxies that are measured in the same run, if their program is given or found.
 
 use std::path::PathBuf;
 
 use xtask::programs::find_program;
 
-/// A proxy beside nginx and store-proxy.
+/// A proxy that is measured beside nginx and store-proxy.
 #[derive(Clone, Debug)]
 pub(super) struct Competitor {
     pub(super) kind: Kind,
     pub(super) program: PathBuf,
 }
 
-/// What we know how to start.
+/// The proxies that we can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Haproxy,
@@ -26,21 +26,21 @@ impl Kind {
         }
     }
 
-    /// Ports without TLS and with it, as in its file.
+    /// The ports without and with TLS, as in the proxy's configuration file.
     pub(super) fn ports(self) -> [u16; 2] {
         match self {
             Self::Haproxy => [18_030, 18_031],
         }
     }
 
-    /// Its file in `loadtest/proxy`, and how that says that there is one worker, up to the number.
+    /// The configuration file in `loadtest/proxy`, and the text in it before the number of workers.
     pub(super) fn config(self) -> (&'static str, &'static str) {
         match self {
             Self::Haproxy => ("haproxy.cfg", "nbthread "),
         }
     }
 
-    /// Its flags, up to the file's name. It is to stay in the foreground.
+    /// The flags before the file's name. They also keep the proxy in the foreground.
     pub(super) fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Haproxy => &["-db", "-f"],

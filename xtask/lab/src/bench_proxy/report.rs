@@ -1,4 +1,4 @@
-//! What was measured, as tables for people and as JSON for programs.
+//! The results, as tables for people and as JSON for programs.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{Options, goals, idle};
 use crate::measure::{TextTable, commit, median, processor, spread};
 use xtask::programs::{find_program, output_of};
 
-/// Whom all others are compared with.
+/// The balancer that all others are compared with.
 const BASE: &str = "nginx";
 
 /// One balancer in one round of a row.
@@ -21,14 +21,14 @@ const BASE: &str = "nginx";
 struct RoundSample {
     row: Row,
     workers: usize,
-    /// From 1 on.
+    /// The number of the round, from 1.
     round: u32,
     name: &'static str,
     #[serde(flatten)]
     sample: Sample,
 }
 
-/// What an idle connection costs one balancer.
+/// The memory of an idle connection on one balancer.
 #[derive(Serialize)]
 struct Idle {
     workers: usize,
@@ -44,7 +44,7 @@ pub(super) struct Report {
     about: Value,
 }
 
-/// Of one balancer in a row with one number of workers.
+/// The medians of one balancer in a row, with one number of workers.
 pub(super) struct Medians {
     pub(super) requests_per_second: f64,
     lowest: f64,
@@ -95,12 +95,12 @@ impl Report {
         });
     }
 
-    /// KiB of an idle connection.
+    /// Adds the memory of an idle connection, in KiB.
     pub(super) fn add_idle(&mut self, workers: usize, name: &'static str, kib: f64) {
         self.idle.push(Idle { workers, name, kib });
     }
 
-    /// What was counted instead.
+    /// Adds the counts of instructions.
     pub(super) fn instructions(&mut self, instructions: Instructions) {
         self.instructions = Some(instructions);
     }
@@ -110,13 +110,13 @@ impl Report {
         json!({ "about": self.about, "samples": self.samples, "idle": self.idle, "instructions": instructions })
     }
 
-    /// With one worker, of store-proxy and of nginx.
+    /// The ratio of store-proxy to nginx, with one worker.
     pub(super) fn ratio(&self, row: Row, of: fn(&Medians) -> f64) -> Option<f64> {
         let side = |name| self.medians(row, 1, name).as_ref().map(of);
         Some(side("store-proxy")? / side(BASE)?)
     }
 
-    /// With one worker.
+    /// The memory of an idle connection with one worker, in KiB.
     pub(super) fn idle_kib(&self, name: &str) -> Option<f64> {
         let mut idle = self.idle.iter();
         let found = idle.find(|idle| idle.name == name && idle.workers == 1);
@@ -142,7 +142,7 @@ impl Report {
         })
     }
 
-    /// Rows and numbers of workers, and who was measured there, as they were measured.
+    /// Each row and number of workers with the measured balancers, in the order of measurement.
     fn order(&self) -> Vec<(Row, usize, Vec<&'static str>)> {
         let mut order: Vec<(Row, usize, Vec<&'static str>)> = Vec::new();
         for measured in &self.samples {

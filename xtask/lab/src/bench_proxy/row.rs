@@ -1,4 +1,4 @@
-//! What is asked of the balancers, each kind of request in a row of its own.
+//! The requests for the balancers; each kind of request is a row.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::measure::Target;
 
-/// What is asked for.
+/// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Row {
@@ -38,7 +38,7 @@ pub(super) enum Row {
 const ORDER: &str = r#"{"user_id":1,"items":[{"product_id":5,"quantity":1000000}]}"#;
 
 impl Row {
-    /// All that compares what is passed through.
+    /// The rows that compare forwarded requests.
     pub(super) const DEFAULTS: [Self; 9] = [
         Self::Plain,
         Self::Https,
@@ -51,13 +51,13 @@ impl Row {
         Self::Idle,
     ];
 
-    /// Its name on the command line.
+    /// The row's name on the command line.
     pub(super) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whether the listener with TLS is asked.
+    /// Whether the row uses the listener with TLS.
     pub(super) fn is_https(self) -> bool {
         matches!(
             self,
@@ -65,7 +65,7 @@ impl Row {
         )
     }
 
-    /// Requests a second at which latency is measured: well below what nginx does here.
+    /// The rate of the latency measurement, in requests per second: well below what nginx serves here.
     pub(super) fn rate(self) -> u32 {
         match self {
             Self::Large | Self::HttpsLarge | Self::Http2Large | Self::Close => 1000,
@@ -73,12 +73,12 @@ impl Row {
         }
     }
 
-    /// Of nginx's requests/s, the least that store-proxy must reach.
+    /// The least requests/s of store-proxy, as a share of nginx's.
     pub(super) fn goal(self) -> f64 {
         if self.is_https() { 0.95 } else { 0.90 }
     }
 
-    /// The requests, for a server at `base`; what the load generators read goes to `folder`.
+    /// The requests for a server at `base`. Files for the load generators go to `folder`.
     pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
         let url = format!("{base}{}", self.path());
         Ok(match self {
@@ -89,7 +89,7 @@ impl Row {
         })
     }
 
-    /// What is asked for.
+    /// The path of the requests.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::Large | Self::HttpsLarge | Self::Http2Large => "/large",

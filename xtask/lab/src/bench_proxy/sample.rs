@@ -1,4 +1,4 @@
-//! One row of one balancer in one round.
+//! A sample of one balancer in one round of a row.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,12 +8,12 @@ use super::row::Row;
 use super::servers::Balancer;
 use crate::measure::{Loaders, Target};
 
-/// What was measured under load.
+/// The figures under load.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Sample {
     pub(super) requests_per_second: f64,
     pub(super) cpu_seconds_per_100k: f64,
-    /// Processors in use at full load.
+    /// The number of busy processors at full load.
     pub(super) cpu_busy: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -21,10 +21,10 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Floods the balancer, and then asks at a fixed rate.
+    /// Floods the balancer, then sends requests at a fixed rate.
     ///
     /// # Errors
-    /// A request failed.
+    /// If a request fails.
     pub(super) async fn take(
         options: &Options,
         loaders: &Loaders,
@@ -33,7 +33,7 @@ impl Sample {
         target: &Target,
     ) -> Result<Self> {
         let (connections, seconds) = (options.connections, options.seconds);
-        // Connections and caches are warm before the clock starts.
+        // Connections and caches are warmed before the measurement.
         loaders.flood(target, connections, 1).await?;
         let before = balancer.cpu_seconds()?;
         let flood = loaders.flood(target, connections, seconds).await?;

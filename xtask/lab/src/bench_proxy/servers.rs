@@ -1,4 +1,4 @@
-//! What is measured and what stands behind it, each on processors of its own.
+//! The balancers and their upstreams, each on its own processors.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use super::peer::Competitor;
 use crate::measure;
 use xtask::paths;
 
-/// As in the files of `loadtest/proxy`.
+/// The ports in the configuration files of `loadtest/proxy`.
 const NGINX_PORTS: [u16; 2] = [18_010, 18_011];
 const STORE_PROXY_PORTS: [u16; 2] = [18_020, 18_022];
 const UPSTREAM_PORTS: [u16; 2] = [18_001, 18_002];
@@ -28,7 +28,7 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Starts them, and writes what they and the balancers read.
+    /// Starts the upstreams, and writes the files that they and the balancers read.
     pub(super) async fn start(cpus: &str) -> Result<Self> {
         let folder = run_folder()?;
         write(&folder.join("large"), &"0123456789abcdef".repeat(64 * 64))?;
@@ -36,35 +36,35 @@ impl Upstreams {
         write(&folder.join("certificate.pem"), &made.cert.pem())?;
         let key = made.signing_key.serialize_pem();
         write(&folder.join("key.pem"), &key)?;
-        // HAProxy wants them in one file.
+        // HAProxy requires certificate and key in one file.
         write(&folder.join("both.pem"), &(made.cert.pem() + &key))?;
-        // What a file of nginx includes is looked for beside it.
+        // nginx looks for an included file beside the including file.
         configured("report.conf", &[])?;
         let server = nginx("upstreams", &[], cpus, "", &UPSTREAM_PORTS).await?;
         Ok(Self { _server: server })
     }
 }
 
-/// How a balancer is started.
+/// How to start a balancer.
 pub(super) struct Start<'a> {
-    /// What its command line begins with, if it is run by another program: it has one worker then.
+    /// The start of the command line, if another program runs the balancer; the balancer then has one worker.
     pub(super) wrapper: &'a [String],
     pub(super) workers: usize,
-    /// Its processors, as taskset names them.
+    /// The balancer's processors, in the form of taskset.
     pub(super) cpus: &'a str,
 }
 
-/// A load balancer to be measured.
+/// A load balancer that is measured.
 pub(super) struct Balancer {
     name: &'static str,
-    /// Without TLS, and with it.
+    /// The ports without and with TLS.
     ports: [u16; 2],
     server: Server,
 }
 
 impl Balancer {
     pub(super) async fn nginx(start: &Start<'_>) -> Result<Self> {
-        // A wrapper is to see the process that works.
+        // A wrapper must run the process that does the work, so there is no master process.
         let globals = match start.wrapper {
             [] => format!("worker_processes {};", start.workers),
             _ => "master_process off;".to_owned(),
@@ -119,36 +119,36 @@ impl Balancer {
         self.name
     }
 
-    /// Where it listens.
+    /// The port that the balancer listens on.
     pub(super) fn port(&self, https: bool) -> u16 {
         self.ports[usize::from(https)]
     }
 
-    /// The beginning of its URLs.
+    /// The start of the balancer's URLs.
     pub(super) fn base(&self, https: bool) -> String {
         let scheme = if https { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.port(https))
     }
 
-    /// Ends it, and waits until it has ended.
+    /// Stops the balancer, and waits until it has ended.
     pub(super) async fn stop(self, limit: Duration) -> Result<()> {
         self.server.0.stop(limit).await.map(drop)
     }
 
-    /// User and system time of all its processes so far.
+    /// The user and system time of all its processes so far.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         let processes = self.server.processes()?;
         processes.into_iter().map(measure::cpu_seconds).sum()
     }
 
-    /// Memory of all its processes, what they share divided among them.
+    /// The memory of all its processes; shared memory is divided among them.
     pub(super) fn memory_kib(&self) -> Result<u64> {
         let processes = self.server.processes()?;
         processes.into_iter().map(measure::memory_kib).sum()
     }
 }
 
-/// A server of one or more processes. It is asked to end, so that nginx takes its workers along.
+/// A server of one or more processes. It gets a signal to end, so that nginx ends its workers too.
 struct Server(Process);
 
 impl Server {
@@ -174,7 +174,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Itself and its children.
+    /// The server's process and its children.
     fn processes(&self) -> Result<Vec<u32>> {
         let id = self.0.id();
         let children = format!("/proc/{id}/task/{id}/children");
@@ -186,7 +186,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Whatever fails here, the handle kills the process it has.
+        // If this fails, dropping the handle kills the main process.
         _ = self.0.terminate();
         let deadline = Instant::now() + STOP_LIMIT;
         while matches!(self.0.exit_status(), Ok(None)) && Instant::now() < deadline {
@@ -218,7 +218,7 @@ async fn nginx(
     Server::start(name, cpus, [wrapper, &args].concat(), ports).await
 }
 
-/// A copy, where a run has its files, of one of ours, with other texts in place of some that stand there.
+/// Copies one of our configuration files to the run's folder, with some texts replaced.
 fn configured(name: &str, changes: &[(&str, &str)]) -> Result<PathBuf> {
     let source = folder().join(name);
     let text = fs::read_to_string(&source);
@@ -241,12 +241,12 @@ async fn answers(port: u16) -> bool {
     TcpStream::connect(address).await.is_ok()
 }
 
-/// What is committed.
+/// The folder of committed files.
 fn folder() -> PathBuf {
     paths::root().join("loadtest/proxy")
 }
 
-/// What is not.
+/// The folder of a run's own files.
 pub(super) fn run_folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench-proxy");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

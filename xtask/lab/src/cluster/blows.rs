@@ -1,4 +1,4 @@
-//! Doing to a member what the plan says, and undoing it.
+//! Inflicts the plan's faults on members, and repairs them.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::measure::Numbers;
 /// How long a member stays dead, stopped or cut off.
 const DOWN: Duration = Duration::from_secs(4);
 
-/// For a member that ends in good order.
+/// The time limit for a member that ends cleanly.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a program waits for its own port, on which a client's outgoing connection may sit for a moment.
+/// How long a program waits for its own port. A client's outgoing connection may hold the port for a moment.
 const PORT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whom a blow hits.
+/// A member that a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
     Database(usize),
@@ -30,7 +30,7 @@ pub(super) enum Member {
 }
 
 impl Member {
-    /// As its seat and its files are called.
+    /// The name of the member's seat and files.
     pub(super) fn name(self) -> String {
         match self {
             Self::Database(number) => format!("db-{number}"),
@@ -43,7 +43,7 @@ impl Member {
 }
 
 impl Cluster {
-    /// Who plays a role at this moment; where several do, one of them by chance.
+    /// The members that have a role at this moment. If several have it, one of them by chance.
     pub(super) async fn cast(&self, role: Role, numbers: &mut Numbers) -> Result<Vec<Member>> {
         let mut any = |count: usize| (numbers.up_to(count as u64) - 1) as usize;
         Ok(match role {
@@ -84,7 +84,7 @@ impl Cluster {
         number.with_context(|| format!("{primary} is none of ours"))
     }
 
-    /// Deals a blow, and has the member back after a while: as its supervisor would, or as the network does.
+    /// Inflicts a fault, and restores the members after a while, as their supervisor or the network would.
     pub(super) async fn suffer(&mut self, fault: Fault, members: &[Member]) -> Result<()> {
         match fault.blow {
             Blow::Kill => {
@@ -191,7 +191,7 @@ impl Cluster {
     }
 }
 
-/// Starts a program, again and again while its port is taken.
+/// Starts a program, and retries while its port is taken.
 async fn on_its_port<T, F: Future<Output = Result<T>>>(start: impl Fn() -> F) -> Result<T> {
     let deadline = Instant::now() + PORT_LIMIT;
     loop {

@@ -1,4 +1,4 @@
-//! Somebody who places orders, reads them, and cancels some.
+//! A client that places orders, reads them, and cancels some.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,29 +12,30 @@ use super::client::{Client, Message, Reply};
 use super::history::{Cancellation, Errand, History, Order, Outcome, StaleRead};
 use crate::measure::Numbers;
 
-/// What may be sent again is, when there was no answer for so long.
+/// How long to wait for the answer to a request that may be sent again.
 const REPEATABLE: Duration = Duration::from_secs(2);
 
-/// What may not is waited for.
+/// How long to wait for the answer to a request that may not be sent again.
 const ONCE: Duration = Duration::from_secs(20);
 
-/// Before something is tried again.
+/// The wait before a retry.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two orders.
+/// The wait between two orders.
 const THINKING: Duration = Duration::from_millis(100);
 
-/// When the load ends, what is open is tried for so long.
+/// How long open requests are retried after the end of the load.
 const LAST_TRIES: Duration = Duration::from_secs(30);
 
-/// One order of so many is cancelled, and one of so many asks for what is sold out.
+/// One order in four is cancelled, and one in sixteen is for the product that is sold out.
 const CANCELLED_OF: u64 = 4;
 const SOLD_OUT_OF: u64 = 16;
 
-/// Somebody whose orders nobody else's can be taken for.
+/// A buyer. Its orders can be told from those of all others.
 pub(super) struct Buyer {
     pub(super) client: Client,
-    /// The user, and the product of which its orders have as many pieces as their number.
+    /// The id of the user, and of the product that identifies the buyer's orders: each order has as many pieces of it
+    /// as the order's number.
     pub(super) user: u64,
     pub(super) is_keyed: bool,
     pub(super) catalogue: Catalogue,
@@ -42,15 +43,15 @@ pub(super) struct Buyer {
     pub(super) numbers: Numbers,
 }
 
-/// Which products there are. The last is sold out.
+/// The products. The last one is sold out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Catalogue {
-    /// Those below are the buyers' own.
+    /// The products below this one belong to one buyer each.
     pub(super) first: u64,
     pub(super) last: u64,
 }
 
-/// Whether the load is over.
+/// Tells whether the load is over.
 #[derive(Debug, Default)]
 pub(super) struct StopFlag {
     has_come: AtomicBool,
@@ -104,7 +105,7 @@ impl Buyer {
         }
     }
 
-    /// Places an order: under a key until there is an outcome, without one as long as nothing was sent.
+    /// Places an order: with a key, until there is an outcome; without a key, only until the request was sent once.
     async fn place(&mut self, order: &Order) -> Outcome {
         let item =
             |(product, quantity): (u64, u64)| json!({"product_id": product, "quantity": quantity});
@@ -134,7 +135,7 @@ impl Buyer {
                 }
                 Reply::NoConnection => {}
                 _ if self.is_keyed => {}
-                // "Nothing was done": it need not be tried again.
+                // This status means that nothing was done; the order need not be retried.
                 Reply::Status(StatusCode::SERVICE_UNAVAILABLE, _) => return Outcome::Refused(503),
                 Reply::Status(..) | Reply::Broken => return Outcome::Unknown,
             }
@@ -143,7 +144,7 @@ impl Buyer {
         Outcome::Unknown
     }
 
-    /// Reads an order that was confirmed at this time until it is there.
+    /// Reads an order, which was confirmed at this time, until it is visible.
     async fn read_back(&mut self, id: u64, order: &Order, confirmed: Instant) {
         let shown = self.read(id, StatusCode::OK, confirmed).await;
         let Some(shown) = shown else { return };
@@ -156,12 +157,13 @@ impl Buyer {
         }
     }
 
-    /// Reads an order that was cancelled at this time until it is gone.
+    /// Reads an order, which was cancelled at this time, until it is gone.
     async fn read_nothing(&mut self, id: u64, cancelled: Instant) {
         self.read(id, StatusCode::NOT_FOUND, cancelled).await;
     }
 
-    /// Reads an order until it has the status that it must have since a moment, and notes if it had another meanwhile.
+    /// Reads an order until it has the `expected` status, which it must have since `since`. Notes if it had another
+    /// status meanwhile.
     async fn read(&mut self, id: u64, expected: StatusCode, since: Instant) -> Option<Value> {
         let path = format!("/orders/{id}");
         let message = Message {
@@ -244,7 +246,7 @@ impl Buyer {
     }
 }
 
-/// Whether an answer decides what becomes of an order: it is placed, or refused for good.
+/// Whether an answer settles an order: it is placed, or refused for good.
 fn is_decision(status: StatusCode, body: &Value) -> bool {
     let is_under_way = || {
         let detail = body["detail"].as_str();
@@ -257,7 +259,7 @@ fn is_decision(status: StatusCode, body: &Value) -> bool {
     }
 }
 
-/// As often as need be while the load lasts, and for a while after its end.
+/// Allows retries while the load lasts, and for a while after its end.
 struct Limit {
     ends: Arc<StopFlag>,
     ended: Option<Instant>,

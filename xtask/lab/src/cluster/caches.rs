@@ -1,4 +1,4 @@
-//! The members that cache: three Redis, and the Sentinels that watch them.
+//! The cache members: three Redis, and the Sentinels that watch them.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use testbed::{RedisOptions, RedisServer, Sentinel, SentinelOptions};
 
 use super::network::Network;
 
-/// What Sentinels call the Redis primary.
+/// The Sentinels' name of the Redis primary.
 pub(super) const CACHE: &str = "store-cache";
 
-/// Of three Sentinels.
+/// The quorum, of three Sentinels.
 const QUORUM: u32 = 2;
 
-/// A primary and two replicas.
+/// Starts a primary and two replicas.
 pub(super) async fn start_redis(folder: &Path, network: &mut Network) -> Result<Vec<RedisServer>> {
     let mut servers: Vec<RedisServer> = Vec::new();
     for number in 0..3 {
@@ -41,14 +41,14 @@ pub(super) async fn start_redis(folder: &Path, network: &mut Network) -> Result<
     Ok(servers)
 }
 
-/// A connection to a Redis or a Sentinel.
+/// Opens a connection to a Redis or a Sentinel.
 pub(super) async fn connect_redis(url: &str) -> Result<redis::aio::MultiplexedConnection> {
     let client = redis::Client::open(url).context("reading a Redis URL")?;
     let connection = client.get_multiplexed_async_connection().await;
     connection.with_context(|| format!("connecting to {url}"))
 }
 
-/// Sentinels that watch them.
+/// Starts the Sentinels that watch the Redis servers.
 pub(super) async fn start_sentinels(
     folder: &Path,
     network: &mut Network,
@@ -69,7 +69,7 @@ pub(super) async fn start_sentinels(
     Ok(sentinels)
 }
 
-/// As `--redis-sentinel` has them.
+/// The Sentinels' addresses, in the form of `--redis-sentinel`.
 pub(super) fn addresses_of(sentinels: &[Sentinel]) -> String {
     let addresses = sentinels.iter().map(Sentinel::address);
     addresses.collect::<Vec<_>>().join(",")

@@ -1,4 +1,4 @@
-//! The load, the faults, and the verdict.
+//! Runs the load and the faults, and judges the result.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use super::reader::Reader;
 use super::report::{FaultRecord, report};
 use crate::measure::Numbers;
 
-/// The load by itself, before the first fault and after each.
+/// The time of load without faults, before the first fault and after each.
 const CALM: Duration = Duration::from_secs(2);
 
-/// Between two lines about how it goes.
+/// The time between two lines of progress.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// One run.
+/// The parameters of one run.
 pub(super) struct Chaos {
     pub(super) duration: Duration,
     pub(super) seed: u64,
-    /// Empty for the plan of the seed.
+    /// The faults to inflict; empty for the plan of the seed.
     pub(super) only: Vec<Fault>,
     pub(super) buyers: u64,
     pub(super) products: u64,
@@ -55,7 +55,7 @@ impl Chaos {
         ensure!(!history.orders.is_empty(), "not one order was placed");
         println!("\n{}", report(&history, &suffered, end));
         println!("{}", counts(&history));
-        // Who is not well would only hold up the comparison.
+        // If a member is not well, the comparison would only wait for it.
         if failures.is_empty() {
             failures.extend(check::failures(cluster, &before, &history).await?);
         }
@@ -111,7 +111,7 @@ impl Chaos {
         Ok(clients)
     }
 
-    /// Carries the plan out, fault after fault, until the time is over or the fleet does not heal.
+    /// Inflicts the faults of the plan until the time is over or the fleet does not heal.
     async fn faults(
         &self,
         cluster: &mut Cluster,
@@ -155,7 +155,7 @@ impl Chaos {
     }
 }
 
-/// A line every few seconds, until it is aborted.
+/// Prints a line every few seconds, until it is aborted.
 async fn say_how_it_goes(tally: Arc<Tally>) {
     loop {
         sleep(LINE_EVERY).await;
@@ -165,7 +165,7 @@ async fn say_how_it_goes(tally: Arc<Tally>) {
     }
 }
 
-/// What became of the orders, in a line.
+/// What happened to the orders, in a line.
 fn counts(history: &History) -> String {
     let orders = &history.orders;
     let count =

@@ -1,4 +1,4 @@
-//! Compares what clients were told with what is in the databases.
+//! Compares the answers that clients got with the rows of the databases.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::history::{History, StaleRead};
 use super::members::{Cluster, DATABASE};
 use super::reader::REPORTS;
 
-/// For so long after it was confirmed an order may be missing, while hosts move from one database to the next
+/// How long an order may be invisible after it was confirmed, while hosts move from one database to the next
 /// (docs/adr/0024-one-writer-among-members.md).
 pub(super) const BOUND: Duration = Duration::from_secs(1);
 
-/// How long Redis may take to follow the last order.
+/// How long Redis may take to reflect the last order.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// How many findings of a kind are written out.
+/// How many findings of each kind are printed.
 const SHOWN: usize = 20;
 
 /// The state of the store before the load.
@@ -47,7 +47,7 @@ impl Before {
     }
 }
 
-/// Everything that is not as it must be, once the load is over and all members are well.
+/// Everything that is not as it must be, checked after the load, when all members are well.
 pub(super) async fn failures(
     cluster: &Cluster,
     before: &Before,
@@ -96,7 +96,7 @@ WHERE o.id > ? ORDER BY o.id, i.product_id";
     Ok(rows)
 }
 
-/// Stock is what it was, less what was sold; what was cancelled is not sold.
+/// Checks the stock: its old value, less what was sold; cancelled orders don't count as sold.
 async fn stock(cluster: &Cluster, before: &Before, rows: &[Row]) -> Result<Vec<String>> {
     let mut expected = before.stock.clone();
     for (product, quantity) in rows.iter().flat_map(|row| &row.lines) {
@@ -125,14 +125,14 @@ fn old_reads(history: &History) -> Vec<String> {
     too_old.map(text).collect()
 }
 
-/// All databases hold the same.
+/// Checks that all databases hold the same data.
 async fn same_everywhere(cluster: &Cluster) -> Result<Vec<String>> {
     const TABLES: &str =
         "CHECKSUM TABLE orders, order_items, stocks, user_totals, product_totals, idempotency_keys";
     let mut sums = Vec::new();
     for database in cluster.databases.nodes() {
         let mut conn = connect(database).await?;
-        // A checksum itself waits for nothing.
+        // This query waits for the latest writes of other members; CHECKSUM alone does not.
         conn.query_drop("SELECT COUNT(*) FROM orders")
             .await
             .context("waiting")?;
@@ -146,7 +146,7 @@ async fn same_everywhere(cluster: &Cluster) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Totals against orders, Redis against MySQL, and what both proxies give out against Redis.
+/// Compares totals with orders, Redis with MySQL, and the reports of both proxies with Redis.
 async fn totals_and_reports(cluster: &Cluster) -> Result<Vec<String>> {
     cluster.refresh().await?;
     let mysql = cluster.databases.nodes()[0].url(DATABASE);

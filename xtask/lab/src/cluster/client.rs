@@ -1,4 +1,4 @@
-//! A client that knows both proxies, and goes to the next when one does not answer.
+//! A client that knows both proxies, and goes to the next proxy when one does not answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use serde_json::Value;
 
 use super::history::{Answer, Errand, History, Tally, Try};
 
-/// Time for a connection: both ends are near.
+/// The time limit for a connection; both ends are on one network.
 const CONNECTING: Duration = Duration::from_millis(300);
 
-/// One client. It makes one request at a time.
+/// A client that makes one request at a time.
 pub(super) struct Client {
     number: u32,
     http: reqwest::Client,
     urls: Vec<String>,
-    /// Which of them it goes to.
+    /// The index of the proxy that it uses.
     at: usize,
     tally: Arc<Tally>,
     pub(super) history: History,
 }
 
-/// A request as the caller has it.
+/// A request of a client.
 pub(super) struct Message<'a> {
     pub(super) errand: Errand,
     pub(super) method: Method,
     pub(super) path: &'a str,
     pub(super) body: Option<&'a str>,
     pub(super) key: Option<&'a str>,
-    /// How long its answer may take.
+    /// How long the answer may take.
     pub(super) patience: Duration,
 }
 
-/// What came back.
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum Reply {
     Status(StatusCode, Value),
@@ -58,7 +58,7 @@ impl Client {
         })
     }
 
-    /// Sends it once, and notes how that went. `is_good` says whether a status is what the store is there for.
+    /// Sends the request once, and notes the result. `is_good` says whether a status is a correct answer.
     pub(super) async fn send(
         &mut self,
         message: &Message<'_>,

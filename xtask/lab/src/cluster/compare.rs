@@ -1,10 +1,10 @@
-//! What clients were told of their orders, beside what the database has.
+//! Compares the clients' knowledge of their orders with the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Cancellation, Order, Outcome};
 
-/// An order as the database has it: its id, and products and pieces.
+/// An order in the database: its id, and its products and pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) user: u64,
@@ -12,11 +12,11 @@ pub(super) struct Row {
     pub(super) lines: Vec<(u64, u64)>,
 }
 
-/// What differs between the orders of clients and the rows of the database.
+/// The differences between the clients' orders and the database's rows.
 pub(super) fn compare(orders: &[Order], rows: &[Row]) -> Vec<String> {
     let mut found: BTreeMap<(u64, u64), Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        // The first line is the buyer's own product, as often as its order's number.
+        // The first line is the buyer's own product, with as many pieces as the order's number.
         let number = row.lines.first().map_or(0, |line| line.1);
         found.entry((row.user, number)).or_default().push(row);
     }

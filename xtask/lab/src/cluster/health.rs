@@ -1,4 +1,4 @@
-//! Whether all members are well, and who does what among them.
+//! Checks whether all members are well, and which member has which role.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::caches::{CACHE, connect_redis};
 use super::members::{Cluster, DATABASE};
 use crate::measure::{label, series};
 
-/// A member that does not answer one question within this time is not well.
+/// A member that does not answer one query within this time is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Between two looks.
+/// The wait between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest time until all is well after a fault.
+/// How long the fleet may take to be well again after a fault.
 pub(super) const HEALING: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// Waits until all are well, and gives how long that took.
+    /// Waits until all members are well. Returns how long that took.
     ///
     /// # Errors
-    /// If they are not within [`HEALING`]; the message says who is not, and why.
+    /// If they are not well within [`HEALING`]; the message names a member that is not well, and says why.
     pub(super) async fn healed(&self) -> Result<Duration> {
         let began = Instant::now();
         loop {
@@ -94,7 +94,7 @@ impl Cluster {
         Ok(writer.to_owned())
     }
 
-    /// The address of the Redis primary, as the first Sentinel that runs has it.
+    /// The address of the Redis primary, according to the first Sentinel that runs.
     pub(super) async fn primary(&self) -> Result<String> {
         let mut sentinels = self
             .sentinels
@@ -106,7 +106,7 @@ impl Cluster {
         Ok(format!("{}:{}", field(fields, "ip"), field(fields, "port")))
     }
 
-    /// Has the reports made now, so that nobody waits for the next refresh.
+    /// Refreshes the reports now, instead of waiting for the next refresh.
     pub(super) async fn refresh(&self) -> Result<()> {
         let host = self.hosts.iter().find_map(|host| host.running.as_ref());
         let url = host.context("no host runs")?.admin_url("/refresh");
@@ -120,7 +120,7 @@ impl Cluster {
     }
 }
 
-/// A connection that sees whatever was committed anywhere before.
+/// Opens a connection that sees everything that was committed on any member before.
 pub(super) async fn connect(database: &MariaDb) -> Result<Conn> {
     let opts = Opts::from_url(&database.url(DATABASE)).context("reading the URL")?;
     let opts = OptsBuilder::from_opts(opts)
@@ -164,7 +164,7 @@ async fn check_sentinel(sentinel: &Sentinel) -> Result<()> {
     Ok(())
 }
 
-/// What a Sentinel knows: for each that it lists, names and values in turn.
+/// A Sentinel's answer: for each server that it lists, names and values in turn.
 async fn ask(sentinel: &Sentinel, word: &str) -> Result<Vec<Vec<String>>> {
     let mut connection = connect_redis(&format!("redis://{}", sentinel.address())).await?;
     let mut command = redis::cmd("SENTINEL");

@@ -1,17 +1,17 @@
-//! What clients saw: each order with what became of it, and each request with its answer.
+//! What clients saw: each order with its outcome, and each request with its answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Errand {
     /// Placing an order
     Order,
-    /// Cancelling one
+    /// Cancelling an order
     Cancel,
-    /// Reading an order of one's own
+    /// Reading one of the client's own orders
     Own,
     /// Reading a stock level
     Stock,
@@ -19,20 +19,20 @@ pub(super) enum Errand {
     Report,
 }
 
-/// What came of one request.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Answer {
-    /// The store did what it is there for, a refusal for a reason included
+    /// The store answered correctly; this includes a justified refusal
     Good,
-    /// An answer that says that something is wrong
+    /// An answer that reports a failure
     Bad(u16),
-    /// No connection came about
+    /// No connection could be opened
     NoConnection,
     /// The connection broke, or no answer came in time
     Broken,
 }
 
-/// One request: when it began and ended, since the load began.
+/// One request: when it began and ended, counted from the start of the load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Try {
     pub(super) client: u32,
@@ -42,13 +42,13 @@ pub(super) struct Try {
     pub(super) answer: Answer,
 }
 
-/// What the client of an order knows of it.
+/// The outcome of an order, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Placed(u64),
-    /// With this status, which means that nothing was done
+    /// Refused with this status, so nothing was done
     Refused(u16),
-    /// There is no answer, or one that leaves it open
+    /// There was no answer, or the answer left the outcome open
     Unknown,
 }
 
@@ -60,29 +60,29 @@ pub(super) enum Cancellation {
     Unknown,
 }
 
-/// An order. User and number are its own alone: its first line is of `number` pieces.
+/// An order. User and number identify it: its first line has `number` pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) user: u64,
     pub(super) number: u64,
     pub(super) is_keyed: bool,
-    /// Products and pieces, by product.
+    /// Products and pieces, by ascending product.
     pub(super) lines: Vec<(u64, u64)>,
     pub(super) outcome: Outcome,
     pub(super) cancelled: Cancellation,
 }
 
-/// A read that did not show what its reader had been told before.
+/// A read whose result contradicted what the client had been told before.
 #[derive(Clone, Debug)]
 pub(super) struct StaleRead {
     pub(super) order: u64,
-    /// For how long it was shown wrong.
+    /// How long reads were wrong.
     pub(super) lasted: Duration,
-    /// Whether it was right in the end.
+    /// Whether reads were right in the end.
     pub(super) is_over: bool,
 }
 
-/// What one client, or all of them, saw.
+/// Everything that one client, or all of them, saw.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) tries: Vec<Try>,
@@ -101,7 +101,7 @@ impl History {
     }
 }
 
-/// What all clients count while they are at it, for whoever looks on, and their clock.
+/// The counters that all clients update during the load, for the progress lines, and the clients' common clock.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) began: Instant,
@@ -126,7 +126,7 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Good answers and others so far.
+    /// The numbers of good and of other answers so far.
     pub(super) fn counts(&self) -> (u64, u64) {
         let [good, failed] = [&self.good, &self.failed].map(|one| one.load(Ordering::Relaxed));
         (good, failed)

@@ -16,23 +16,23 @@ use xtask::paths;
 use super::caches::{CACHE, addresses_of, start_redis, start_sentinels};
 use super::network::Network;
 
-/// The database of the store.
+/// The name of the store's database.
 pub(super) const DATABASE: &str = "store";
 
-/// What hosts and proxies are started from.
+/// The programs of hosts and proxies.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
     pub(super) host: PathBuf,
     pub(super) proxy: PathBuf,
 }
 
-/// A member that is a program of ours: how to start it, and itself while it runs.
+/// A member that is a program of ours: its options, and its process while it runs.
 pub(super) struct MemberProcess<Options, Running> {
     pub(super) options: Options,
     pub(super) running: Option<Running>,
 }
 
-/// All members. Dropping it kills them, then takes their network away.
+/// All members. Dropping this kills them, then removes their network.
 pub(super) struct Cluster {
     pub(super) prometheus: Prometheus,
     pub(super) proxies: Vec<MemberProcess<ProxyOptions, Proxy>>,
@@ -46,7 +46,7 @@ pub(super) struct Cluster {
     pub(super) network: Network,
 }
 
-/// Where a host or a proxy listens.
+/// The addresses that a host or a proxy listens on.
 #[derive(Clone, Copy)]
 struct Ports {
     serving: SocketAddr,
@@ -54,7 +54,7 @@ struct Ports {
 }
 
 impl Cluster {
-    /// Starts all of them with their files in `folder`, and fills the store.
+    /// Starts all members with their files in `folder`, and fills the store.
     pub(super) async fn start(
         folder: PathBuf,
         programs: &Programs,
@@ -93,7 +93,7 @@ impl Cluster {
         });
         let mut hosts = Vec::new();
         for options in options {
-            // One after the other: the first leaves compiled components in the cache for the rest.
+            // One after the other: the first host leaves compiled components in the cache for the others.
             let host = Host::start(&options, &addresses).await?;
             hosts.push((options, host));
         }
@@ -125,7 +125,7 @@ impl Cluster {
         })
     }
 
-    /// What clients connect to.
+    /// The URLs that clients connect to.
     pub(super) fn urls(&self) -> Vec<String> {
         let running = self
             .proxies
@@ -184,7 +184,7 @@ fn host_options(
     Ok(hosts)
 }
 
-/// For changes through the admin listeners of all hosts and proxies.
+/// The file with the admin token of all hosts and proxies.
 pub(super) fn token_file(folder: &Path) -> PathBuf {
     folder.join("admin-token")
 }
@@ -202,7 +202,7 @@ fn proxy_options(
             serving: seat.port(network.port(8080)?),
             admin: seat.port(network.port(8081)?),
         };
-        // Beside its configuration are files of its own.
+        // The proxy keeps other files next to its configuration.
         let own = folder.join(&name);
         fs::create_dir_all(&own).with_context(|| format!("creating {}", own.display()))?;
         let options = ProxyOptions {

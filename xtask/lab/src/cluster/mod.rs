@@ -1,9 +1,9 @@
-//! `cargo xtask cluster`: a whole fleet on one machine, and what becomes of orders when its members fail.
+//! `cargo xtask cluster`: a whole fleet on one machine, and what happens to orders when members fail.
 //!
-//! `members` starts them (`caches` those that cache), each at its place in the `network`; `health` asks whether they
-//! are well. With `--chaos`, the `plan` says which member suffers which fault, and `blows` does it to them. Meanwhile
-//! `buyer` and `reader`, each a `client` of both proxies, write down their `history`. `check` and `compare` hold that
-//! against the databases, and `report` prints the table with each `outage`.
+//! `members` starts the members (`caches` the cache members), each at its seat in the `network`; `health` checks
+//! whether they are well. With `--chaos`, the `plan` says which member suffers which fault, and `blows` inflicts it.
+//! Meanwhile `buyer` and `reader`, each a `client` of both proxies, record their `history`. `check` and `compare`
+//! compare the history with the databases, and `report` prints the table with each `outage`.
 
 mod blows;
 mod buyer;
@@ -40,26 +40,27 @@ use xtask::setup::{self, COMPILING, GALERA, MARIADB, NAMESPACES, PROCESSES, PROM
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 use xtask::{build, paths};
 
-/// The seed behind the data.
+/// The seed of the random data.
 const RNG_SEED: u64 = 42;
 
-/// What there is to buy and to read.
+/// The size of the store's data.
 const SIZE: Size = Size {
     users: 100,
     products: 1_000,
     orders: 2_000,
 };
 
-/// Pieces of the products that are there for one buyer each: more than any buys.
+/// The stock of the products that belong to one buyer each: more than any buyer buys.
 const PLENTY: i64 = 1_000_000_000;
 
-/// Start a whole fleet on this machine: three MariaDB with Galera, three Redis with Sentinel, three hosts, two proxies, Prometheus
+/// Start a whole fleet on this machine: three MariaDB with Galera, three Redis with Sentinel, three hosts, two proxies,
+/// Prometheus
 ///
-/// It prints where each is, and runs until Ctrl-C. As root, each member has a network namespace of its own, else they
-/// share loopback. With --chaos it ends by itself: clients place, read and cancel orders while members are killed,
-/// stopped, restarted and cut off one after the other, and then all that clients were told is compared with the
-/// databases. Exits with 1 if anything was lost, done twice, or done though it had been refused. docs/CLUSTER.md explains
-/// the table.
+/// Prints the address of each, and runs until Ctrl-C. As root, each member has its own network namespace; otherwise
+/// they share loopback. With --chaos the command ends by itself: clients place, read and cancel orders while members
+/// are killed, stopped, restarted and cut off one after the other; then all answers to clients are compared with the
+/// databases. Exits with 1 if anything was lost, done twice, or done although it had been refused. docs/CLUSTER.md
+/// explains the table.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Put load on the fleet and let members fail for this long, for example 120s or 5m
@@ -71,10 +72,10 @@ pub(crate) struct Options {
     /// Only these faults, once each in this order, for example database-writer.kill,host.cut-off
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', requires = "chaos", value_parser = Fault::named)]
     only: Vec<Fault>,
-    /// Buyers; a third of them give no Idempotency-Key. There are half as many readers
+    /// Number of buyers; a third of them send no Idempotency-Key. There are half as many readers
     #[arg(long, value_name = "N", default_value_t = 18, requires = "chaos", value_parser = clap::value_parser!(u64).range(3..=90))]
     buyers: u64,
-    /// What connects the members
+    /// The network between the members
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     network: Choice,
     /// Start this `store-host` instead of the one of `cargo xtask build`
@@ -89,7 +90,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let programs = programs(&options).await?;
     let mut signals = StopSignals::new()?;
     tokio::select! {
-        // Dropped when a signal comes: all members are killed, and their network is removed.
+        // When a signal comes, this future is dropped, which kills all members and removes their network.
         ended = start_and_use(&options, &programs) => ended,
         () = signals.next() => {
             eprintln!("stopped");
@@ -142,7 +143,7 @@ async fn start_and_use(options: &Options, programs: &Programs) -> Result<ExitCod
     chaos.run(&mut cluster).await
 }
 
-/// Random data, in which there is plenty of what buyers tell their orders by, and nothing of the last product.
+/// Random data, with plenty of the products that identify the buyers' orders, and none of the last product.
 fn dataset(buyers: u64) -> Dataset {
     let mut dataset = Dataset::random(SIZE, RNG_SEED);
     for product in dataset.products.iter_mut().take(buyers as usize) {

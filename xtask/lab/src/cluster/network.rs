@@ -1,4 +1,4 @@
-//! What the members' packets go through: loopback, or a bridge with a network namespace for each member.
+//! The network of the members: loopback, or a bridge with a network namespace for each member.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use testbed::{Seat, find_program};
 
-/// Networks for tests of network equipment (RFC 2544): no one's own.
+/// An address range for tests of network equipment (RFC 2544), which nobody uses.
 const NET: [u8; 2] = [198, 18];
 
-/// Our own address on the bridge, its last part.
+/// The last part of our own address on the bridge.
 const OURS: u8 = 254;
 
-/// What was asked for.
+/// The kinds of network that a user can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Choice {
     /// Namespaces if root allows it, else loopback
@@ -25,20 +25,20 @@ pub(super) enum Choice {
     Loopback,
 }
 
-/// Gives seats to members, and cuts them off.
+/// Gives seats to members, and cuts members off.
 #[derive(Debug)]
 pub(super) enum Network {
     Loopback,
     Namespaces(Bridge),
 }
 
-/// A bridge, and the namespaces behind it. Dropping it removes them all.
+/// A bridge and the namespaces behind it. Dropping it removes all of them.
 #[derive(Debug)]
 pub(super) struct Bridge {
     name: String,
     /// The third part of all addresses.
     net: u8,
-    /// The names of namespaces, in the order of their addresses.
+    /// The names of the namespaces, in the order of their addresses.
     namespaces: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Network {
         }
     }
 
-    /// A place for a member.
+    /// A seat for a member.
     pub(super) fn seat(&mut self, member: &str) -> Result<Seat> {
         match self {
             Self::Loopback => Ok(Seat::LOOPBACK),
@@ -66,7 +66,7 @@ impl Network {
         }
     }
 
-    /// The port of a member: its usual one where nobody else can have it.
+    /// A port for a member: its usual port if no other member can have it.
     pub(super) fn port(&self, usual: u16) -> Result<u16> {
         match self {
             Self::Loopback => testbed::free_port(),
@@ -78,12 +78,12 @@ impl Network {
         matches!(self, Self::Namespaces(_))
     }
 
-    /// Nothing reaches a member, and it reaches nothing.
+    /// Cuts a member off: nothing reaches it, and it reaches nothing.
     pub(super) fn cut_off(&self, member: &str) -> Result<()> {
         self.set(member, "down")
     }
 
-    /// It is reached again.
+    /// Connects a member again.
     pub(super) fn mend(&self, member: &str) -> Result<()> {
         self.set(member, "up")
     }
@@ -123,7 +123,7 @@ impl Bridge {
         Ipv4Addr::new(NET[0], NET[1], self.net, last)
     }
 
-    /// Makes a namespace whose only way out is a port of the bridge.
+    /// Makes a namespace whose only connection is a port of the bridge.
     fn seat(&mut self, member: &str) -> Result<Seat> {
         let name = self.namespace(member);
         ip(&["netns", "add", &name])?;
@@ -153,7 +153,7 @@ impl Bridge {
         format!("{}-{member}", self.name)
     }
 
-    /// The name of a member's port; no name of a device has more than 15 characters.
+    /// The name of a member's port. Names of network devices have at most 15 characters.
     fn port_of(&self, member: &str) -> Result<String> {
         let name = self.namespace(member);
         let number = self.namespaces.iter().position(|found| *found == name);
@@ -165,7 +165,7 @@ impl Bridge {
 impl Drop for Bridge {
     fn drop(&mut self) {
         for namespace in &self.namespaces {
-            // Its end of the port goes with it, and the other end too.
+            // This also removes both ends of the member's port.
             say_error(ip(&["netns", "delete", namespace]));
         }
         say_error(ip(&["link", "delete", &self.name]));
@@ -178,7 +178,7 @@ fn say_error(result: Result<()>) {
     }
 }
 
-/// Removes what a run that was killed has left.
+/// Removes the network that a killed run has left.
 fn remove_leftovers() -> Result<()> {
     let is_over = |name: &&str| {
         let id = name.strip_prefix("store")?.split('-').next()?;

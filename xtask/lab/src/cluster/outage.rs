@@ -1,19 +1,19 @@
-//! How long nobody of a kind got what they wanted.
+//! Computes how long clients got no good answer of some kind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::history::{Answer, Errand, Try};
 
-/// From the first request that one client tried, to the first that went well: the longest such time of any client that
-/// ended between `from` and `until`. The first of these requests may be the last too.
+/// The longest wait of any client, read at the end of each of its requests between `from` and `until`. A client waits
+/// from the start of its first request after its last good answer; a request that succeeds at once counts too.
 pub(super) fn longest(
     tries: &[Try],
     errands: &[Errand],
     from: Duration,
     until: Duration,
 ) -> Duration {
-    // Tries of one client are in order.
+    // The requests of one client are in order.
     let mut waiting: BTreeMap<u32, Duration> = BTreeMap::new();
     let mut longest = Duration::ZERO;
     for one in tries.iter().filter(|one| errands.contains(&one.errand)) {

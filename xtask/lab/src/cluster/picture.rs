@@ -1,8 +1,8 @@
-//! What runs where, for people.
+//! Prints which member runs where.
 
 use super::members::{Cluster, token_file};
 
-/// The members and who talks to whom, with their addresses.
+/// The members with their addresses, and which talks to which.
 pub(super) fn picture(cluster: &Cluster) -> String {
     let network = match cluster.network.can_cut_off() {
         true => "each member in a network namespace of its own",

@@ -1,4 +1,4 @@
-//! Which member suffers what, in which order: the same for the same seed.
+//! Plans which member suffers which fault, in which order; the same seed gives the same plan.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 
 use crate::measure::Numbers;
 
-/// Whom a fault is for. Who that is shows when its turn comes.
+/// The role whose holder a fault hits. The holder is looked up when the fault's turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// The member that hosts write to
     DatabaseWriter,
-    /// One of the other two
+    /// One of the other two members
     DatabaseOther,
     /// The writer and another at once
     TwoDatabases,
@@ -22,16 +22,16 @@ pub(super) enum Role {
     Proxy,
 }
 
-/// What is done to it.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Blow {
-    /// SIGKILL; started again a while later
+    /// SIGKILL; the member is started again a while later
     Kill,
-    /// SIGSTOP, then SIGCONT a while later
+    /// SIGSTOP, and a while later SIGCONT
     Stop,
-    /// SIGTERM, and started again at once
+    /// SIGTERM; the member is started again at once
     Restart,
-    /// Its network goes down, and up a while later
+    /// The member's network goes down, and up a while later
     CutOff,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Fault {
 }
 
 impl Role {
-    /// Those of whom one dies at a time.
+    /// The roles of which one member fails at a time.
     const SINGLE: [Self; 7] = [
         Self::DatabaseWriter,
         Self::DatabaseOther,
@@ -62,7 +62,7 @@ impl Fault {
         blow: Blow::Kill,
     };
 
-    /// All that there are.
+    /// All faults that exist.
     fn all() -> impl Iterator<Item = Self> {
         let blows = [Blow::Kill, Blow::Stop, Blow::Restart, Blow::CutOff];
         let single = blows
@@ -71,15 +71,15 @@ impl Fault {
         single.chain([Self::TWO])
     }
 
-    /// Whether one member of anything dies: for these there are goals.
+    /// Whether a single member dies: only these faults have goals.
     pub(super) fn is_death(self) -> bool {
         self.blow == Blow::Kill && self.role != Role::TwoDatabases
     }
 
-    /// Reads a name as `Display` writes it.
+    /// Parses a fault's name, in the form of `Display`.
     ///
     /// # Errors
-    /// If there is no such fault; the message has all names.
+    /// If there is no such fault; the message lists all names.
     pub(super) fn named(name: &str) -> Result<Self> {
         let names = || Self::all().map(|fault| fault.to_string());
         let found = Self::all().find(|fault| fault.to_string() == name);
@@ -90,7 +90,8 @@ impl Fault {
     }
 }
 
-/// The faults without end: first each kind of member dies once, then two databases, then all others, and again.
+/// The endless sequence of faults: first one death of each kind of member, then of two databases, then all other
+/// faults, and again from the start.
 pub(super) fn plan(seed: u64, can_cut_off: bool) -> impl Iterator<Item = Fault> {
     let possible = move |fault: &Fault| can_cut_off || fault.blow != Blow::CutOff;
     let mut numbers = Numbers(seed);

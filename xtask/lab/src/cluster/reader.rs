@@ -1,4 +1,4 @@
-//! Somebody who reads reports and stock levels.
+//! A client that reads reports and stock levels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use super::client::{Client, Message};
 use super::history::{Errand, History};
 use crate::measure::Numbers;
 
-/// Then it asks the other proxy.
+/// How long to wait for an answer before asking the other proxy.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Between two reads.
+/// The wait between two reads.
 const THINKING: Duration = Duration::from_millis(50);
 
-/// Both reports.
+/// The paths of both reports.
 pub(super) const REPORTS: [&str; 2] = [
     "/orders/reports/highest-spenders",
     "/orders/reports/best-sellers",
 ];
 
-/// Somebody who reads one kind of thing.
+/// A client that reads one kind of resource.
 pub(super) struct Reader {
     pub(super) client: Client,
     pub(super) errand: Errand,
-    /// How many products there are.
+    /// The number of products.
     pub(super) products: u64,
     pub(super) ends: Arc<StopFlag>,
     pub(super) numbers: Numbers,

@@ -8,7 +8,7 @@ use super::outage::longest;
 use super::plan::{Fault, Role};
 use crate::measure::TextTable;
 
-/// What is wanted when one member of anything dies.
+/// The goals for the death of a single member: the longest outage for writers and for readers.
 const WRITERS: Duration = Duration::from_secs(5);
 const READERS: Duration = Duration::from_millis(500);
 
@@ -16,18 +16,18 @@ const WRITING: [Errand; 2] = [Errand::Order, Errand::Cancel];
 const READING: [Errand; 2] = [Errand::Own, Errand::Stock];
 const REPORTS: [Errand; 1] = [Errand::Report];
 
-/// A fault that was carried out, with its times since the load began.
+/// A fault that was inflicted, with its times since the start of the load.
 pub(super) struct FaultRecord {
     pub(super) fault: Fault,
     pub(super) members: String,
     pub(super) began: Duration,
-    /// When the member was there again.
+    /// When the member ran again.
     pub(super) over: Duration,
-    /// When all were well again.
+    /// When all members were well again.
     pub(super) well: Duration,
 }
 
-/// What clients saw from one moment to another.
+/// What clients saw in a period of time.
 struct ClientView {
     requests: usize,
     failures: BTreeMap<String, usize>,
@@ -75,7 +75,7 @@ impl ClientView {
     }
 }
 
-/// The table, as Markdown, and below it which goals were missed.
+/// The table in Markdown, followed by the goals that were missed.
 pub(super) fn report(history: &History, suffered: &[FaultRecord], end: Duration) -> String {
     let mut table = TextTable::new([
         "fault",
@@ -129,7 +129,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64())
 }
 
-/// Goals there are when one member dies, and for reports when two databases do.
+/// The missed goals. There are goals for the death of one member, and for reports when two databases die.
 fn goals_missed(fault: Fault, seen: &ClientView) -> impl Iterator<Item = String> {
     let reports = ("reports", seen.reports, READERS);
     let goals = match fault.role {

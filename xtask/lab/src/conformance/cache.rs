@@ -1,4 +1,5 @@
-//! `cargo xtask conformance cache`: http-cache-tests against the proxy's cache. docs/CONFORMANCE.md explains the figures.
+//! `cargo xtask conformance cache`: runs http-cache-tests against the proxy's cache. docs/CONFORMANCE.md explains the
+//! figures.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use xtask::setup::{self, COMPILING, NODE, PROCESSES};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 use xtask::{build, npm, paths};
 
-/// What npm reads. The second pins every package.
+/// The files that npm reads; the second pins every package.
 const NPM_FILES: [&str; 4] = [
     "package.json",
     "package-lock.json",
@@ -22,9 +23,10 @@ const NPM_FILES: [&str; 4] = [
     "no-npm/package.json",
 ];
 
-/// The public tests for HTTP caches (npm's http-cache-tests) against the proxy, with all that its cache can be opened to
+/// Run the public tests for HTTP caches (npm's http-cache-tests) against the proxy, with every feature of its cache
+/// switched on
 ///
-/// Exits with 1 if a required test fails that is none of our documented choices.
+/// Exits with 1 if a required test fails that docs/CONFORMANCE.md does not list as our choice.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Run the tests of this checkout of github.com/http-tests/cache-tests, in which `npm install` was run, instead of
@@ -40,7 +42,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
-    // Before anything is started, so that whatever it was is ended.
+    // Listens before anything is started, so that a signal always ends what was started.
     let mut stop = StopSignals::new()?;
     tokio::select! {
         () = stop.next() => Ok(ExitCode::from(INTERRUPTED)),

@@ -1,4 +1,5 @@
-//! Required tests of http-cache-tests that we fail on purpose, and why. docs/CONFORMANCE.md tells users the same.
+//! The required tests of http-cache-tests that the proxy fails on purpose, and why. docs/CONFORMANCE.md explains them
+//! to users.
 
 const COOKIES: &str = "answers with Set-Cookie are for one client and never kept";
 const DATE: &str = "pingora dates answers anew; `Age` says how old they are";
@@ -9,7 +10,7 @@ const SURROGATE: &str =
 const CLOSED: &str =
     "where the server hangs up we say 502, which the release takes for a kept answer";
 
-/// By the test's id.
+/// Reasons by test id.
 const ALWAYS: [(&str, &str); 4] = [
     ("headers-store-Set-Cookie", COOKIES),
     ("304-etag-update-response-Set-Cookie", COOKIES),
@@ -17,7 +18,8 @@ const ALWAYS: [(&str, &str); 4] = [
     ("other-date-update-expires", DATE),
 ];
 
-/// Of npm's release only: in their repository, these tests ask for what we do, or are no more.
+/// Tests that fail in npm's release only: the suite's repository has changed them to expect our behaviour, or has
+/// removed them.
 const OF_THE_RELEASE: [(&str, &str); 17] = [
     ("age-parse-nonnumeric", AGE),
     ("age-parse-negative", AGE),
@@ -38,17 +40,17 @@ const OF_THE_RELEASE: [(&str, &str); 17] = [
     ("surrogate-fresh-cc-nostore", SURROGATE),
 ];
 
-/// Which tests were run.
+/// The edition of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Edition {
     /// npm's version 0.4.5.
     Release,
-    /// Those of their repository.
+    /// The version in the suite's repository.
     Repository,
 }
 
-/// Why a required test of this id fails, if that is our choice.
+/// Why the test with this id fails, if that is our choice.
 pub(super) fn reason(id: &str, edition: Edition) -> Option<&'static str> {
     let more = match edition {
         Edition::Release => OF_THE_RELEASE.as_slice(),

@@ -1,8 +1,8 @@
-// Runs http-cache-tests and writes which tests there are and how they ended.
+// Runs http-cache-tests, and writes the list of tests and their results.
 //
 //   node client.mjs SUITE_FOLDER BASE_URL RESULTS_FILE IDS
 //
-// IDS are parted by commas; none means all. How many are done is printed now and then.
+// IDS are separated by commas; none means all. Prints from time to time how many tests are done.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,7 +13,7 @@ const load = path => import(pathToFileURL(`${suite}/${path}`))
 const there = path => existsSync(`${suite}/${path}`)
 const about = JSON.parse(readFileSync(`${suite}/package.json`, 'utf8'))
 
-// npm's release lacks a folder that the repository has, and is given its fetch.
+// npm's release lacks a folder that the repository has, and its runner takes `fetch` as an argument.
 const edition = there('test-engine') ? 'repository' : 'release'
 const engine = edition === 'repository' ? 'test-engine/client' : 'client'
 const { runTests, getResults } = await load(`${engine}/runner.mjs`)
@@ -43,5 +43,5 @@ const describe = test => ({ id: test.id, name: test.name, kind: test.kind || 're
 const results = getResults()
 const found = { version: about.version, edition, tests: tests.map(describe), results }
 writeFileSync(file, JSON.stringify(found))
-// Connections that are kept open would keep this process.
+// Open connections would keep this process running.
 process.exit(0)

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance http2`: h2spec against the host and the proxy, with and without TLS.
+//! `cargo xtask conformance http2`: runs h2spec against the host and the proxy, with and without TLS.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 use xtask::{build, paths};
 
-/// What it asks for: a path that needs no database.
+/// The path of the requests; it needs no database.
 const PATH: &str = "/health-check";
 
-/// Without TLS one port takes HTTP/1.1 and HTTP/2, so what is no preface is a malformed request of HTTP/1.1, which is
-/// answered with 400 before the connection ends.
+/// The test that our servers fail without TLS. One port serves HTTP/1.1 and HTTP/2 there, so an invalid preface is a
+/// malformed HTTP/1.1 request, and the server answers 400 before it closes the connection.
 const NO_PREFACE: &str = "Sends invalid connection preface";
 
-/// h2spec, the public tests for HTTP/2, against the host and the proxy
+/// Run h2spec, the public tests for HTTP/2, against the host and the proxy
 ///
-/// Exits with 1 if a test fails that is no documented exception.
+/// Exits with 1 if a test fails that is not a documented exception.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The h2spec program [default: the one on the PATH]
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             "there is no h2spec on the PATH; build github.com/summerwind/h2spec and name it with --h2spec"
         );
     };
-    // Before anything is started, so that whatever it was is ended.
+    // Listens before anything is started, so that a signal always ends what was started.
     let mut stop = StopSignals::new()?;
     tokio::select! {
         () = stop.next() => Ok(ExitCode::from(INTERRUPTED)),
@@ -82,7 +82,7 @@ async fn judge(h2spec: &Path) -> Result<ExitCode> {
     Ok(xtask::verdict(is_good))
 }
 
-/// Runs all tests against one server, and says whether all passed but the excepted ones.
+/// Runs all tests against one server. Returns whether all passed except `excepted`.
 async fn suite(h2spec: &Path, name: &str, address: SocketAddr, excepted: &[&str]) -> Result<bool> {
     let mut command = Command::new(h2spec);
     command.args(["--host", &address.ip().to_string()]);
@@ -110,7 +110,7 @@ async fn suite(h2spec: &Path, name: &str, address: SocketAddr, excepted: &[&str]
     Ok(is_good)
 }
 
-/// The line with the counts, and the tests that failed.
+/// The line with the counts, and the names of the failed tests.
 fn verdict(said: &str) -> Option<(&str, Vec<&str>)> {
     let is_summary = |line: &&str| line.contains(" tests, ") && line.contains(" passed");
     let summary = said.lines().find(is_summary)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: public suites against our servers.
+//! `cargo xtask conformance`: runs public test suites against our servers.
 
 mod cache;
 mod choices;

@@ -1,4 +1,4 @@
-//! How a run of http-cache-tests ended: a list for people, and JSON.
+//! The result of http-cache-tests: a list for people, and JSON.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::choices;
 use super::run::SuiteResults;
 
-/// What the suite calls them. Others tell what a cache does, not whether it is right.
+/// The suite's names of the kinds that count. Tests of other kinds show what a cache does, not whether it is right.
 const KINDS: [&str; 2] = ["required", "optimal"];
 
 /// The kind that must not fail.
@@ -26,13 +26,13 @@ struct Kind {
 struct Failure {
     id: String,
     test: String,
-    /// The suite's words.
+    /// The suite's explanation.
     why: String,
-    /// Why it is meant to fail.
+    /// Why the proxy fails on purpose, if it does.
     choice: Option<&'static str>,
 }
 
-/// What was found.
+/// The results of a run.
 pub(super) struct Report {
     version: String,
     kinds: Vec<Kind>,
@@ -63,7 +63,7 @@ impl Report {
         }
     }
 
-    /// Whether every required test passed, but for our choices.
+    /// Whether every required test passed, except our documented choices.
     pub(super) fn is_good(&self) -> bool {
         let required = self.kinds.iter().filter(|kind| kind.name == REQUIRED);
         let mut failures = required.flat_map(|kind| &kind.failures);

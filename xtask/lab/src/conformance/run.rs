@@ -1,4 +1,5 @@
-//! One run of http-cache-tests: its origin server, a proxy before that, and our client of its tests before the proxy.
+//! One run of http-cache-tests: the suite's origin server, a proxy in front of it, and our client, which runs the
+//! suite's tests against the proxy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,31 +16,31 @@ use tokio::time::sleep;
 
 use super::choices::Edition;
 
-/// Our client: the suite's own prints nothing while it runs, and does not list the tests.
+/// Our client. The suite's own client prints nothing while it runs, and does not list the tests.
 const CLIENT: &str = include_str!("client.mjs");
 
-/// Every feature of the proxy's cache, switched on; docs/PROXY.md explains each.
+/// The settings that switch on every feature of the proxy's cache; docs/PROXY.md explains each.
 pub(super) const SETTINGS: &str = "expires = true, heuristic_percent = 10, other_statuses = true, \
     revalidate = true, ranges = true, authorized = true";
 
-/// Longest time for all tests. They take about a minute, most of it pauses.
+/// The time limit for all tests. They take about a minute, most of it pauses.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often the origin is started again because another process took its port in between.
+/// How often the origin is started again because another process took its port before the origin could bind it.
 const PORT_TRIES: usize = 5;
 
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The results that the client writes when it ends.
+/// The results that the client writes at its end.
 #[derive(Debug, Deserialize)]
 pub(super) struct SuiteResults {
     /// The suite's version.
     pub(super) version: String,
     pub(super) edition: Edition,
     pub(super) tests: Vec<Test>,
-    /// By the test's id: `true`, or the kind of failure and what was wrong.
+    /// By the test's id: `true`, or the kind of failure and an explanation.
     pub(super) results: BTreeMap<String, Value>,
 }
 
@@ -48,11 +49,12 @@ pub(super) struct SuiteResults {
 pub(super) struct Test {
     pub(super) id: String,
     pub(super) name: String,
-    /// `required`, `optimal`, or `check` for what is only of interest.
+    /// `required`, `optimal`, or `check` for tests that only give information.
     pub(super) kind: String,
 }
 
-/// Runs all tests, and once more those that failed: on a busy machine a second may pass where none should.
+/// Runs all tests, and those that failed once more: on a busy machine, a second may pass where the test allows for
+/// none.
 pub(super) async fn run(suite: &Path, proxy: &Path, folder: &Path) -> Result<SuiteResults> {
     let origin = Origin::start(suite, folder).await?;
     let (proxy, _) =
@@ -75,7 +77,7 @@ pub(super) async fn run(suite: &Path, proxy: &Path, folder: &Path) -> Result<Sui
     Ok(found)
 }
 
-/// What one run of the client needs.
+/// The parameters of a client run.
 struct Session<'a> {
     suite: &'a Path,
     folder: &'a Path,
@@ -84,7 +86,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs the tests with these ids, or all.
+    /// Runs the tests with these ids, or all tests if there are none.
     async fn run(&self, title: &str, ids: &[&str]) -> Result<SuiteResults> {
         let results = self.folder.join("results.json");
         let log = self.folder.join("client.log");
@@ -132,14 +134,14 @@ impl Session<'_> {
     }
 }
 
-/// How many tests are done, of how many: the client's last whole line.
+/// How many tests are done, and of how many: the client's last complete line.
 fn progress(log: &str) -> Option<(usize, u64)> {
     let whole = &log[..log.rfind('\n')?];
     let (done, total) = whole.lines().next_back()?.split_once('/')?;
     Some((done.parse().ok()?, total.parse().ok()?))
 }
 
-/// The suite's own server.
+/// The suite's origin server.
 struct Origin {
     process: Process,
     address: SocketAddr,
@@ -179,7 +181,7 @@ impl Origin {
     }
 }
 
-/// The proxy's configuration. The origin fails on purpose, so failures don't eject it.
+/// The proxy's configuration. The origin fails on purpose, so the proxy must not eject it.
 fn config(place: &ProxyLayout, origin: SocketAddr) -> String {
     let ProxyLayout {
         port, admin_port, ..

@@ -1,4 +1,4 @@
-// Drives the console's page. Says each step as it is done, and ends with 1 at the first that fails.
+// Drives the console's page. Prints each step when it is done, and exits with 1 at the first step that fails.
 import fs from "node:fs";
 import { chromium } from "playwright-core";
 import { looks } from "./looks.mjs";
@@ -6,10 +6,10 @@ import { steps } from "./steps.mjs";
 
 const settings = JSON.parse(process.argv[2]);
 
-/** Longest time for anything that is bound to happen. */
+/** How long to wait for something that must happen. */
 export const PATIENCE_MS = 60_000;
 
-/** Looks again until `check` returns something true, or says what was never so. */
+/** Repeats `check` until it returns something true. Fails with `what` if it never does. */
 export async function eventually(what, check) {
   const until = Date.now() + PATIENCE_MS;
   let last;
@@ -32,27 +32,27 @@ export async function json(url) {
   return answer.json();
 }
 
-/** Changes a program without its page, if need be with a file. */
+/** Sends a change directly to a program's admin API, with a file if there is one. */
 export async function change(admin, path, token, file) {
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
   const answer = await fetch(`${admin}${path}`, { method: "POST", headers, body: file ? fs.readFileSync(file) : "" });
   if (!answer.ok) throw new Error(`${path}: ${answer.status}: ${await answer.text()}`);
 }
 
-/** The sum of a metric's series that have all these parts in their line. */
+/** The sum of a metric's series whose lines contain all these parts. */
 export async function metric(admin, name, ...parts) {
   const text = await (await fetch(`${admin}/metrics`)).text();
   const lines = text.split("\n").filter(line => line.startsWith(name) && parts.every(part => line.includes(part)));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
 }
 
-/** Places an order; which one, its number says. */
+/** Places an order; `number` decides its user and its product. */
 export function order(base, number) {
   const body = JSON.stringify({ user_id: 1 + number % 100, items: [{ product_id: 1 + number % 200, quantity: 1 }] });
   return fetch(`${base}/orders`, { method: "POST", headers: { "content-type": "application/json" }, body });
 }
 
-/** Thirty requests a second, a fifth of them orders. */
+/** Sends thirty requests per second, a fifth of them orders. */
 function load(base) {
   let number = 0;
   const timer = setInterval(async () => {

@@ -1,5 +1,5 @@
-// How the page looks and what it says when something is wrong: to an accessibility checker, on small screens, in the dark,
-// with programs gone, a clock that is off and a browser that is too old.
+// Tests the page's appearance, and what it shows when something is wrong: with an accessibility checker, on small
+// screens, in the dark theme, with dead programs, a wrong clock and a browser that is too old.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
@@ -13,15 +13,15 @@ const VIEWS = ["overview", "components", "upstreams", "requests", "log"];
 /** Widths in CSS pixels: a phone, a tablet, a wide screen. */
 const SIZES = { phone: [360, 740], tablet: [820, 1100], wide: [1600, 1000] };
 
-/** What an accessibility checker finds wrong with a page. */
+/** The faults that an accessibility checker finds in a page. */
 export async function wrongs(page) {
-  // Scripts of the page's own only: the checker comes by the browser's tools.
+  // The page itself allows only its own scripts; the browser's tools may inject the checker.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   return violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
 }
 
-/** A page of its own, with the first looks taken. */
+/** Opens a new page, and waits for its first data. */
 async function open({ browser, url }, view, [width, height], colorScheme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
   await page.goto(`${url}#${view}`);
@@ -30,7 +30,7 @@ async function open({ browser, url }, view, [width, height], colorScheme) {
   return page;
 }
 
-/** A page of its own whose errors are kept; `before` does something with it first. */
+/** Opens a new page whose errors are recorded; `before` prepares it. */
 async function watched({ browser, url }, view, before) {
   const page = await browser.newPage();
   const errors = [];
@@ -40,7 +40,7 @@ async function watched({ browser, url }, view, before) {
   return { page, errors };
 }
 
-/** Takes a picture of a view, if pictures are wanted; `before` does something on the page first. */
+/** Takes a picture of a view, if the user wants pictures; `before` prepares the page. */
 export async function picture(context, view, size, scheme, before) {
   const { pictures } = context.settings;
   if (!pictures) return;
@@ -51,10 +51,10 @@ export async function picture(context, view, size, scheme, before) {
   await page.close();
 }
 
-/** Begins a trial of ten minutes on the second host. */
+/** Starts a trial of ten minutes on the second host. */
 const onTrial = ({ hosts, token, files }) => change(hosts[1], "/components/reports/swap?canary=10&for=10m", token, files.better);
 
-/** Has a page take a program's clock for one that is five minutes ahead. */
+/** Makes a page see a program's clock five minutes ahead. */
 async function ahead(page, name) {
   const later = text => new Date(Date.parse(text) + 300_000);
   await page.route(url => url.pathname === `/fleet/${name}/status`, async route => {
@@ -163,7 +163,7 @@ export const looks = [
     const page = await open(context, "overview", SIZES.wide, "light");
     await page.getByRole("button", { name: "Pause" }).click();
     await page.getByText(/^paused at \d/).waitFor();
-    // The look that was under way may still end.
+    // The request that was in flight may still end.
     await page.waitForTimeout(4000);
     const looks = () => page.evaluate(() => document.documentElement.dataset.looks);
     const before = await looks();
@@ -238,7 +238,7 @@ export const looks = [
     await page.getByText(/host-2 is gone since \d/).waitFor({ timeout: 60_000 });
     const since = await page.locator("#link").textContent();
 
-    // Nothing that it last said stays as if it were so, and no choice turns into another.
+    // Old results must not stay as if they were current, and no choice may change by itself.
     await trial.waitFor({ state: "detached" });
     assert.equal(await form.locator("select").inputValue(), "host-2");
     await form.locator("input[type=file]").setInputFiles(settings.files.good);

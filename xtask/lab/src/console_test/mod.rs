@@ -1,5 +1,5 @@
-//! `cargo xtask console-test`: a browser does everything that the console offers, and compares what the page says with what
-//! the programs say.
+//! `cargo xtask console-test`: a browser tries everything that the console offers, and compares the page with what the
+//! programs report.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use xtask::setup::{self, BROWSER, COMPILING, MARIADB, NODE, PROCESSES, REDIS};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 use xtask::{build, npm, paths};
 
-/// What npm reads. The second pins every package.
+/// The files that npm reads; the second pins every package.
 const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
-/// The folder of those, and of the scripts.
+/// The folder of npm's files and of the scripts.
 const SOURCE: &str = "xtask/lab/src/console_test";
 
 /// The scripts that drive the browser.
@@ -30,13 +30,13 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("looks.mjs", include_str!("looks.mjs")),
 ];
 
-/// Good for this run on this machine.
+/// An admin token for this run on this machine.
 const TOKEN: &str = "the-token-of-one-console-test";
 
-/// The seed of the random numbers behind the data.
+/// The seed of the random data.
 const RNG_SEED: u64 = 42;
 
-/// Do in a browser all that the console offers, and compare what its page says with metrics and status
+/// Try everything that the console offers in a browser, and compare its page with metrics and status
 ///
 /// Needs Chromium, and takes playwright-core and axe-core from npm. Exits with 1 if a step fails.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
-    // Before anything is started, so that whatever it was is ended.
+    // Listens before anything is started, so that a signal always ends what was started.
     let mut stop = StopSignals::new()?;
     tokio::select! {
         () = stop.next() => Ok(ExitCode::from(INTERRUPTED)),
@@ -107,7 +107,8 @@ async fn proxy(folder: &Path, hosts: &[Host; 2]) -> Result<Proxy> {
         let admin = hosts[number - 1].admin_url("");
         format!("host-{number} = \"{admin}\"")
     });
-    // The first host by another name too, which the page has to see through; it has what addresses have.
+    // The first host appears under a second name too, which the page has to detect. The name contains colons, as
+    // addresses do.
     let again = format!("\"host-1::again\" = \"{}\"", hosts[0].admin_url(""));
     let (servers, peers) = (servers.join(", "), peers.join(", ") + ", " + &again);
     let (proxy, _) = Proxy::start_on_free_ports(&paths::program(PROXY_PACKAGE), folder, |place| {
@@ -123,7 +124,7 @@ async fn proxy(folder: &Path, hosts: &[Host; 2]) -> Result<Proxy> {
     Ok(proxy)
 }
 
-/// Versions to swap in, and what only looks like one.
+/// Component versions to swap in, and a file that only looks like one.
 fn files(folder: &Path) -> Result<serde_json::Value> {
     let write = |name: &str, bytes: Vec<u8>| -> Result<PathBuf> {
         let file = folder.join(name);

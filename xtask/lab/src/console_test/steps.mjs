@@ -1,4 +1,4 @@
-// What the console offers, step by step, each compared with what the programs themselves say.
+// Tests everything that the console offers, step by step, and compares each step with what the programs report.
 import assert from "node:assert/strict";
 import { change, eventually, json, metric, order } from "./console.mjs";
 import { picture, wrongs } from "./looks.mjs";
@@ -17,16 +17,16 @@ async function live(admin, id) {
   return (await component(admin, id)).generations.find(one => one.state === "live").generation;
 }
 
-/** A whole number as the page writes it. */
+/** Parses a whole number in the page's format. */
 const count = text => Number(text.replaceAll(",", ""));
 
-/** Waits until the chart of a host's trials has lines of these names. */
+/** Waits until the chart of a host's trials has lines with these names. */
 async function drawn(page, host, names) {
   const legend = page.locator(`[data-component="reports"] [data-host="${host}"] [data-panel="trial_requests"] .legend`);
   for (const name of names) await legend.getByText(name, { exact: true }).waitFor();
 }
 
-/** Waits until a host's memory has requests to a generation on trial, without which the page would forget it. */
+/** Waits until a host's samples contain requests to a generation on trial; without them, the page would drop it. */
 async function sampled(admin, generation) {
   await eventually(`generation ${generation} has requests in a sample`, async () => {
     const { panels } = await json(`${admin}/history`);
@@ -35,7 +35,7 @@ async function sampled(admin, generation) {
   });
 }
 
-/** Places orders at once until some go in one transaction. The traces of one of them and of the one that placed it. */
+/** Places orders concurrently until some share a transaction. Returns the trace ids of one of them and of its leader. */
 function grouped({ proxy, hosts }) {
   return eventually("orders go in one transaction", async () => {
     const answers = await Promise.all([...Array(40).keys()].map(number => order(proxy.url, number)));
@@ -48,7 +48,7 @@ function grouped({ proxy, hosts }) {
   });
 }
 
-/** Gives a file to the form of a component, and confirms. `canary` is share and time. */
+/** Fills in a component's form and selects a file, which opens the dialog. `canary` is share and time. */
 async function swap({ page }, id, host, file, canary) {
   const form = card(page, id).locator("details.swap");
   if (!await form.evaluate(details => details.open)) await form.locator("summary").click();
@@ -156,7 +156,7 @@ export const steps = [
 
   ["a swap serves, and a rollback undoes it", async context => {
     const { page, settings } = context;
-    // While one is asked about, another file is refused.
+    // While the page asks about one file, it refuses another.
     await swap(context, "reports", "host-1", settings.files.good);
     await page.getByRole("dialog").waitFor();
     await card(page, "reports").locator("input[type=file]").setInputFiles(settings.files.third);
@@ -168,7 +168,7 @@ export const steps = [
     await rowOf(page, "reports", "host-1", 1).getByRole("button").click();
     await confirm(context, "Roll back");
     await said(page, "generation 1 of reports serves again").waitFor();
-    // Its row has another button or none: the focus stays in the table.
+    // The row's button has changed or is gone, but the focus stays in the table.
     await rowOf(page, "reports", "host-1", 1).getByText("live").waitFor();
     assert.ok(await page.evaluate(() => Boolean(document.activeElement.closest(".scroll"))));
     assert.equal(await live(settings.hosts[0], "reports"), 1);
@@ -197,7 +197,7 @@ export const steps = [
 
   ["a failing canary is withdrawn, and the page says why", async context => {
     const { page, settings } = context;
-    // Of a larger share it would be withdrawn before there is a sample of it.
+    // With a larger share, the version would be withdrawn before the page has a sample of it.
     await swap(context, "reports", "host-2", settings.files.failing, ["10", "10m"]);
     await confirm(context, "Swap");
     await eventually("it is withdrawn", async () => (await component(settings.hosts[1], "reports")).last?.result === "withdrawn");
@@ -215,7 +215,7 @@ export const steps = [
     const row = card(page, "reports").locator("tr.canary");
     await row.waitFor();
     const { generation } = (await component(settings.hosts[1], "reports")).canary;
-    // The status has forgotten the one that was withdrawn before; the log has not.
+    // The status no longer contains the version that was withdrawn before, but the log does.
     await drawn(page, "host-2", [`on trial (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
     await sampled(settings.hosts[1], generation);
     await row.getByRole("button", { name: /^Abort/ }).click();
@@ -230,7 +230,7 @@ export const steps = [
     const refused = said(page, "at the step “probe”: GET /orders/reports/best-sellers");
     await swap(context, "reports", "host-2", settings.files.hanging);
     await confirm(context, "Swap");
-    // All of this happens within the five seconds that the probe has: another view is drawn, and again after a look.
+    // All of this happens within the five seconds of the probe: another view is drawn, and drawn again after new data.
     const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
     const before = await looks();
     await view(page, "Upstreams");
@@ -296,7 +296,7 @@ export const steps = [
     await said(page, `${address} is drained`).waitFor();
     assert.equal((await upstreams())[0].state, "drained");
     await row.getByText("taken out by an operator").waitFor();
-    // Its button was replaced, and has the focus.
+    // The button was replaced, and the new one has the focus.
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "Undrain");
     await row.getByRole("button", { name: `Undrain ${address}` }).click();
     await said(page, "gets requests again").waitFor();

@@ -1,4 +1,4 @@
-//! The unit tests, built once more: with coverage for libFuzzer, and libFuzzer itself.
+//! Builds the unit tests once more, with coverage for libFuzzer and with libFuzzer itself.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use serde::Deserialize;
 use xtask::cargo::cargo;
 use xtask::paths;
 
-/// A line of what cargo says.
+/// A line of cargo's JSON output.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Crate>,
-    /// The program that was built.
+    /// The path of the program that was built.
     executable: Option<PathBuf>,
 }
 
@@ -23,9 +23,9 @@ struct Crate {
     name: String,
 }
 
-/// Builds them, and gives the program of each crate.
+/// Builds the tests, and returns the path of each crate's test program.
 pub(super) async fn tests() -> Result<HashMap<String, PathBuf>> {
-    // The whole workspace, whose dependencies are built by then. Only our own crates are compiled anew.
+    // The whole workspace, because its dependencies are built already; only our own crates are compiled again.
     let mut build = cargo(["test", "--workspace", "--lib", "--no-run"]);
     build
         .args(["--features", "store-fuzz/libfuzzer"])

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: looks for inputs that our parsers and limits get wrong.
+//! `cargo xtask fuzz`: looks for inputs that our parsers and limits handle wrongly.
 
 mod build;
 mod run;
@@ -17,8 +17,8 @@ use xtask::setup::{self, COMPILING, FUZZING, PROCESSES};
 
 /// Look for inputs that make a fuzz target fail, one target after the other
 ///
-/// What is found is written to `target/fuzz/found`, and the command ends with 1. Inputs that reach new code stay in
-/// `target/fuzz/inputs`, where the next run begins. `cargo xtask test` replays `fuzz/seeds` alone.
+/// Findings are written to `target/fuzz/found`, and the command then exits with 1. Inputs that reach new code stay in
+/// `target/fuzz/inputs`, where the next run begins. `cargo xtask test` replays only `fuzz/seeds`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How long each target is tried

@@ -1,4 +1,4 @@
-//! One target under libFuzzer.
+//! Runs one target under libFuzzer.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,29 +13,30 @@ use tokio::time::interval;
 use super::targets::Target;
 use xtask::paths;
 
-/// An input that takes longer is a finding.
+/// An input that takes longer than this is a finding.
 const LONGEST_INPUT: Duration = Duration::from_secs(10);
 
-/// An input that takes more is a finding. The largest target, the host's tests, takes 200 MiB without any.
+/// An input that takes more memory than this is a finding. The largest target, the host's tests, takes 200 MiB without
+/// input.
 const MOST_MEMORY_MIB: u32 = 1024;
 
-/// Longest input. Our own limits are beyond it, and longer ones are slow.
+/// The longest input in bytes. Our own limits are larger, but longer inputs are slow.
 const LONGEST_BYTES: u32 = 8192;
 
-/// Time between two looks at the log.
+/// The wait between two reads of the log.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Lines of libFuzzer's log that say what was found.
+/// How many lines of libFuzzer's log are shown for a finding.
 const SHOWN_LINES: usize = 12;
 
-/// How a target's time ended.
+/// The result of a target's run.
 pub(super) enum Outcome {
     Nothing,
-    /// With a finding: what it is, and where its input is.
+    /// A finding: its description, with the path of its input.
     Found(String),
 }
 
-/// Where a target's files are.
+/// The folders of a target.
 struct Files {
     inputs: PathBuf,
     found: PathBuf,
@@ -58,7 +59,7 @@ pub(super) async fn target(target: &Target, program: &Path, time: Duration) -> R
     Ok(Outcome::Found(report(&log, status, &files)))
 }
 
-/// What libFuzzer says at the end of its time.
+/// The text with which libFuzzer reports the end of its time.
 const DONE: &str = "Done ";
 
 impl Files {
@@ -78,7 +79,7 @@ impl Files {
 
 fn command(target: &Target, program: &Path, time: Duration, files: &Files) -> Result<Command> {
     let seeds = paths::root().join("fuzz/seeds").join(target.name);
-    // libFuzzer writes to the first folder what reaches new code, and only reads the second.
+    // libFuzzer writes inputs that reach new code to the first folder, and only reads the second.
     let arguments = [
         files.inputs.display().to_string(),
         seeds.display().to_string(),
@@ -101,7 +102,7 @@ fn command(target: &Target, program: &Path, time: Duration, files: &Files) -> Re
     Ok(command)
 }
 
-/// Waits for its end, and says meanwhile how many seconds have passed since it was last said.
+/// Waits for the end of the run, and meanwhile advances the progress by the seconds that have passed.
 async fn watched(
     mut command: Command,
     time: Duration,
@@ -123,14 +124,14 @@ async fn watched(
     }
 }
 
-/// `1234` from libFuzzer's `Done 1234 runs in 60 second(s)`.
+/// The number in libFuzzer's `Done 1234 runs in 60 second(s)`.
 fn executed(log: &str) -> &str {
     let done = log.rfind(DONE).map_or("", |at| &log[at + DONE.len()..]);
     done.split(' ').next().unwrap_or_default()
 }
 
 fn report(log: &str, status: ExitStatus, files: &Files) -> String {
-    // The test's own words are before libFuzzer's account of the dying process.
+    // The test's own message comes before libFuzzer's report of the dying process.
     let cause: Vec<&str> = log
         .lines()
         .skip_while(|line| !line.contains("panicked at") && !line.starts_with("=="))

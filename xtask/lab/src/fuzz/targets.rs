@@ -1,11 +1,11 @@
-//! What can be fuzzed. Each target is a unit test, under the code that it tests.
+//! The fuzz targets. Each target is a unit test, next to the code that it tests.
 
 /// A fuzz target.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The name of its folder in `fuzz/seeds`.
+    /// The name of the target's folder in `fuzz/seeds`.
     pub(super) name: &'static str,
-    /// The crate it is in, as rustc calls it; `fuzz/instrumented-rustc` knows it too.
+    /// The crate of the test, under rustc's name; `fuzz/instrumented-rustc` knows it too.
     pub(super) krate: &'static str,
     /// The test's path in its crate.
     pub(super) test: &'static str,
@@ -15,7 +15,7 @@ const fn target(name: &'static str, krate: &'static str, test: &'static str) -> 
     Target { name, krate, test }
 }
 
-/// In the order in which they run.
+/// The targets, in the order in which they run.
 pub(super) const TARGETS: [Target; 11] = [
     target("head", "store_proxy", "message::fuzz::head"),
     target("answer", "store_proxy", "message::fuzz::answer"),

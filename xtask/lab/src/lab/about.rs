@@ -1,4 +1,4 @@
-//! Where a run was made: the machine and the versions, for whoever compares two reports.
+//! The machine and the program versions of a run, so that readers can compare two reports.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::measure::{commit, processor};
 use xtask::paths;
 use xtask::programs::find_program;
 
-/// What is said of machine and programs. What can't be found out is an empty text.
+/// A description of the machine and the programs. Texts that can't be found out are empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct About {
     pub(crate) processor: String,
@@ -24,13 +24,13 @@ pub(crate) struct About {
     pub(crate) redis: String,
     pub(crate) locust: String,
     pub(crate) oha: String,
-    /// Where the host and the proxy came from.
+    /// The paths of the host and the proxy.
     pub(crate) host: String,
     pub(crate) proxy: String,
 }
 
 impl About {
-    /// Asks the machine and the programs.
+    /// Collects the description from the machine and the programs.
     pub(crate) async fn this_machine(programs: &Programs<'_>) -> Self {
         let mariadb = find_program("mariadbd").unwrap_or_default();
         let redis = find_program("redis-server").unwrap_or_default();
@@ -62,13 +62,13 @@ pub(crate) struct Programs<'a> {
     pub(crate) python: &'a Path,
 }
 
-/// The path as seen from the repository's folder: a report must not tell where that is.
+/// The path relative to the repository's folder, because a report must not tell where that folder is.
 fn in_repository(path: &Path) -> String {
     let shown = path.strip_prefix(paths::root()).unwrap_or(path);
     shown.display().to_string()
 }
 
-/// The first line that a program says of itself, up to what is of no interest.
+/// The first line of a program's version output, shortened to what matters.
 async fn said_by(program: &Path, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(args).current_dir(paths::root());

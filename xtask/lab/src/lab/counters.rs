@@ -1,4 +1,4 @@
-//! What the hosts themselves counted while a load ran, from their metrics.
+//! The hosts' own counters during a load, from their metrics.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use reqwest::Client;
 use super::model::Counters;
 use crate::measure::{label, series};
 
-/// All that was counted up to a moment.
+/// The counters at this moment.
 pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
     let client = Client::new();
     let mut counters = Counters::default();
@@ -40,7 +40,7 @@ pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
     Ok(counters)
 }
 
-/// What came between two moments.
+/// The difference of the counters at two moments.
 pub(super) fn between(before: &Counters, after: &Counters) -> Counters {
     let less = |after: &BTreeMap<String, f64>, before: &BTreeMap<String, f64>| {
         let pairs = after.iter().map(|(name, value)| {
@@ -58,7 +58,7 @@ pub(super) fn between(before: &Counters, after: &Counters) -> Counters {
     }
 }
 
-/// The series of a metric that say which component they are of.
+/// The series of a metric that have a component label, by that label.
 fn by_component<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
     series(text, name).filter_map(|(labels, value)| Some((label(labels, "component")?, value)))
 }

@@ -1,6 +1,6 @@
 //! The results folder: the run's settings, a file for each finished stage, Locust's own files, the report.
 //!
-//! A file is written beside its place and then moved there, so that one that exists is whole.
+//! Each file is written under another name and then moved to its place, so that an existing file is always complete.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,22 +15,22 @@ use super::model::StageResult;
 use super::settings::Settings;
 use super::stage::Stage;
 
-/// The settings and the machine of the run that the folder holds.
+/// The settings and the machine of the folder's run.
 const RUN: &str = "run.json";
 
-/// A file for each finished stage.
+/// The folder with a file for each finished stage.
 const STAGES: &str = "stages";
 
-/// What Locust left, a folder for each stage.
+/// Locust's files, a folder for each stage.
 const LOCUST: &str = "locust";
 
-/// What is of no use afterwards.
+/// Files that nobody needs after the run.
 const SCRATCH: &str = "scratch";
 
 /// The folder of one run.
 pub(super) struct Folder(PathBuf);
 
-/// What [`RUN`] holds.
+/// The content of [`RUN`].
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Run {
     pub(super) settings: Settings,
@@ -38,11 +38,10 @@ pub(super) struct Run {
 }
 
 impl Folder {
-    /// Opens the folder for a run with these settings, made on this machine. With `fresh`, what an earlier run left is
-    /// removed.
+    /// Opens the folder for a run with these settings on this machine. With `fresh`, removes what an earlier run left.
     ///
     /// # Errors
-    /// When it holds a run with other settings.
+    /// When the folder holds a run with other settings.
     pub(super) fn open(path: &Path, run: &Run, fresh: bool) -> Result<Self> {
         let folder = Self(path.to_owned());
         if fresh {
@@ -60,18 +59,18 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The run it holds.
+    /// The run that the folder holds.
     pub(super) fn run(&self) -> Result<Run> {
         let found = self.read(&self.0.join(RUN))?;
         found.with_context(|| format!("{} is gone", self.0.join(RUN).display()))
     }
 
-    /// The result of a stage that is finished.
+    /// The result of a stage, if the stage is finished.
     pub(super) fn finished(&self, stage: Stage) -> Result<Option<StageResult>> {
         self.read(&self.stage_file(stage))
     }
 
-    /// Keeps the result of a stage: it is finished from here on.
+    /// Stores the result of a stage, which makes the stage finished.
     pub(super) fn keep(&self, result: &StageResult) -> Result<()> {
         self.write(&self.stage_file(result.stage), result)
     }
@@ -84,7 +83,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A folder for files of the search for the highest rate.
+    /// The folder for files of the search for the highest rate.
     pub(super) fn scratch(&self) -> Result<PathBuf> {
         let folder = self.0.join(SCRATCH);
         create(&folder)?;
@@ -104,7 +103,7 @@ impl Folder {
     }
 
     fn forget(&self) -> Result<()> {
-        // The run last: without it, whatever is left would be taken for nobody's.
+        // The run's file is removed last: without it, the other files would seem to belong to no run.
         for folder in [STAGES, LOCUST, SCRATCH] {
             remove_folder(&self.0.join(folder))?;
         }
@@ -141,7 +140,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_added_extension("unfinished");
     let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // Half a file is of no use, and on a full disk it is in the way.
+        // Half a file is useless, and takes space on a full disk.
         _ = fs::remove_file(&unfinished);
     }
     written.with_context(|| format!("writing {}", path.display()))

@@ -1,4 +1,4 @@
-//! What Locust left in its folder, as a [`Load`].
+//! Reads the files that Locust wrote to its folder into a [`Load`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::locust::{Figures, Outcome};
 /// The name of the rows that sum up all others.
 const TOTAL: &str = "Aggregated";
 
-/// Longer messages are cut: they come from outside, and one may be a whole page.
+/// Longer messages are cut: they come from outside, and a message may be a whole page.
 const MESSAGE_CHARS: usize = 300;
 
-/// Turns the outcome of a run, and the files in its folder, into a [`Load`].
+/// Converts the outcome of a run, and the files in its folder, to a [`Load`].
 pub(super) fn read(folder: &Path, outcome: Outcome) -> Result<Load> {
     let mut times = distributions(&folder.join("stats.json"))?;
     let mut all: BTreeMap<u64, u64> = BTreeMap::new();
@@ -50,7 +50,7 @@ pub(super) fn read(folder: &Path, outcome: Outcome) -> Result<Load> {
     Ok(load)
 }
 
-/// Without the Python exception around what a locustfile said.
+/// Removes the Python exception around a locustfile's message.
 fn bare(message: &str) -> &str {
     let inner = message.strip_prefix("CatchResponseError(");
     let inner = inner.and_then(|rest| rest.strip_suffix(')'));
@@ -71,11 +71,11 @@ fn route(figures: Figures, times_ms: Vec<(f64, u64)>) -> Route {
     }
 }
 
-/// What of Locust's own statistics we read.
+/// The fields of Locust's own statistics that we read.
 #[derive(Deserialize)]
 struct Entry {
     name: String,
-    /// Milliseconds, written as text, and how often.
+    /// How often each response time occurred; the keys are milliseconds, as text.
     response_times: BTreeMap<String, u64>,
 }
 
@@ -94,7 +94,7 @@ fn distributions(file: &Path) -> Result<BTreeMap<String, Vec<(f64, u64)>>> {
     Ok(sorted.collect())
 }
 
-/// What of a line of Locust's history we read. `N/A` stands where there is nothing yet.
+/// The columns of Locust's history that we read. `N/A` means that there is no value yet.
 #[derive(Deserialize)]
 struct Line {
     #[serde(rename = "Timestamp")]
@@ -119,7 +119,7 @@ struct Line {
     failures: u64,
 }
 
-/// When it began, and its seconds.
+/// The time of the first line, and a moment for each line.
 fn history(file: &Path) -> Result<(f64, Vec<Moment>)> {
     let what = || format!("reading {}", file.display());
     let mut reader = csv::Reader::from_path(file).with_context(what)?;

@@ -1,4 +1,4 @@
-//! One stage from its start to its result.
+//! Measures one stage, from its start to its result.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,19 +24,19 @@ use crate::locust::{Profile, Run};
 use crate::measure::{Loaders, until};
 use xtask::python::Python;
 
-/// Reports are made within this time of a host's start.
+/// How long reports may take to be made after a host's start.
 const REPORTS_LIMIT: Duration = Duration::from_secs(120);
 
-/// Pools are filled and statements prepared before anything is measured.
+/// The warm-up before a measurement, in which pools are filled and statements prepared.
 const WARM_UP: Duration = Duration::from_secs(4);
 
-/// Clients that warm a stage up.
+/// The number of clients in the warm-up.
 const CLIENTS: usize = 4;
 
-/// How long orders of one kind are placed to see what they cost.
+/// How long orders of one kind are placed to measure their cost.
 const LOOK: Duration = Duration::from_secs(4);
 
-/// The two reports.
+/// The paths of the two reports.
 const REPORTS: [&str; 2] = [
     "/orders/reports/highest-spenders",
     "/orders/reports/best-sellers",
@@ -47,14 +47,14 @@ pub(super) struct Bench<'a> {
     pub(super) settings: &'a Settings,
     pub(super) programs: &'a TestedPrograms,
     pub(super) python: &'a Python,
-    /// What sends the requests of the search for the highest rate, if there is to be one.
+    /// The load generators for the search for the highest rate, unless that is left out.
     pub(super) loaders: Option<Loaders>,
     pub(super) dataset: Dataset,
     pub(super) folder: &'a Folder,
 }
 
 impl Bench<'_> {
-    /// Measures a stage. `left` says how much time is left after so many seconds of it.
+    /// Measures a stage. `left` gives the text about the remaining time after this many seconds of the stage.
     pub(super) async fn measure(
         &self,
         stage: Stage,
@@ -142,7 +142,7 @@ impl Bench<'_> {
             ),
         };
         let load = locust_files::read(run.folder, outcome)?;
-        // Locust takes a moment to start, and its clock is the one of the report.
+        // Locust takes a moment to start, and the report uses Locust's clock.
         for sample in &mut samples {
             sample.second -= load.began_at;
         }
@@ -177,7 +177,7 @@ impl Bench<'_> {
         Ok(found)
     }
 
-    /// About how long a stage takes.
+    /// Roughly how long a stage takes.
     pub(super) fn about(&self) -> Duration {
         let saturate = if self.settings.saturate {
             self.plan().about()
@@ -185,7 +185,7 @@ impl Bench<'_> {
             Duration::ZERO
         };
         let start = Duration::from_secs(if self.settings.quick { 6 } else { 20 });
-        // Four stages of ten have orders to look into, one of them four kinds.
+        // Four of the ten stages measure the cost of orders, one of them for four kinds of orders.
         let looks = self.look_plan().time * 2;
         start + self.warm_up_time() + self.settings.time() + saturate + looks
     }
@@ -225,7 +225,7 @@ impl Bench<'_> {
     }
 }
 
-/// Waits until both reports are answered.
+/// Waits until both reports are available.
 async fn reports_in_place(base: &str) -> Result<()> {
     let client = Client::builder().timeout(REPORTS_LIMIT).build();
     let client = client.context("making an HTTP client")?;
@@ -250,7 +250,7 @@ async fn reports_in_place(base: &str) -> Result<()> {
     Ok(())
 }
 
-/// A few requests at once, one after the other, whatever is answered.
+/// Sends requests with a few clients, each one request after the other, and ignores the answers.
 async fn warm_up(base: &str, time: Duration) -> Result<()> {
     let client = Client::builder().timeout(REPORTS_LIMIT).build();
     let client = client.context("making an HTTP client")?;
@@ -264,7 +264,7 @@ async fn warm_up(base: &str, time: Duration) -> Result<()> {
         }
         Ok(())
     };
-    // A slow stage is left in the middle of its answers: it is warm by then.
+    // A slow stage is cut off in the middle of its answers; it is warm by then.
     match timeout(time * 2, until(time, CLIENTS, each)).await {
         Ok(failed @ Err(_)) => failed,
         Ok(Ok(())) | Err(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! `cargo xtask lab`: the course's whole exercise by one command, and one report of what each optimisation was worth.
+//! `cargo xtask lab`: runs the course's whole exercise, and reports the gain of each optimisation.
 
 mod about;
 mod counters;
@@ -46,7 +46,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     tokio::select! {
         done = replay(options) => done.map(|()| ExitCode::SUCCESS),
         () = signals.next() => {
-            // What was running ends with the future that owned it.
+            // Dropping the future has ended all servers that it owned.
             eprintln!(
                 "interrupted; finished stages are in {}, and the same command goes on from there",
                 results.display()
@@ -96,10 +96,10 @@ async fn replay(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Host and proxy as they are shipped, unless others are given.
+/// The host and the proxy as they are shipped, unless the user gives others.
 async fn programs(options: &Options) -> Result<TestedPrograms> {
     if options.quick {
-        // Whoever tests the lab has built these.
+        // The caller that tests the lab has built these.
         return Ok(TestedPrograms {
             host: options
                 .host
@@ -124,7 +124,7 @@ async fn programs(options: &Options) -> Result<TestedPrograms> {
     Ok(TestedPrograms { host, proxy })
 }
 
-/// Measures the stages that are not finished, and gives those that can't be measured, with the reason.
+/// Measures the unfinished stages. Returns the stages that can't be measured, with the reasons.
 async fn measure_all(bench: &Bench<'_>, stages: &[Stage]) -> Result<Vec<(Stage, String)>> {
     let mut skipped = Vec::new();
     let mut to_do = Vec::new();
@@ -151,7 +151,7 @@ async fn measure_all(bench: &Bench<'_>, stages: &[Stage]) -> Result<Vec<(Stage, 
     Ok(skipped)
 }
 
-/// Writes the report on all stages that the folder holds, whoever measured them, and says where the page is.
+/// Writes the report about all stages in the folder, whichever run measured them. Returns the path of the page.
 fn report(folder: &Folder, skipped: Vec<(Stage, String)>) -> Result<std::path::PathBuf> {
     let run = folder.run()?;
     let mut stages: Vec<StageResult> = Vec::new();

@@ -1,4 +1,5 @@
-//! What a lab finds: one [`StageResult`] for each stage, written as JSON and read again by the report and by a resumed run.
+//! The results of a lab: one [`StageResult`] for each stage, stored as JSON and read by the report and by a resumed
+//! run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,42 +8,42 @@ use serde::{Deserialize, Serialize};
 use super::stage::Stage;
 use crate::measure::{Basket, mean};
 
-/// The three requests of the course's load, as Locust's statistics call them.
+/// The three requests of the course's load, under their names in Locust's statistics.
 pub(crate) const ROUTES: [&str; 3] = [
     "POST /orders",
     "GET /orders/reports/highest-spenders",
     "GET /orders/reports/best-sellers",
 ];
 
-/// What people call them, where there is little room.
+/// Short names of the three requests.
 pub(crate) const ROUTE_LABELS: [&str; 3] = ["POST /orders", "highest spenders", "best sellers"];
 
-/// All that was measured in one stage.
+/// All measurements of one stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StageResult {
     pub(crate) stage: Stage,
-    /// Of its end, in seconds since 1970.
+    /// The end of the stage, in Unix seconds.
     pub(crate) finished_at: u64,
-    /// As it was given, for the reference only.
+    /// The URL that the user gave; for the reference only.
     pub(crate) url: Option<String>,
     pub(crate) load: Load,
-    /// Once a second during the load.
+    /// One sample per second of the load.
     pub(crate) samples: Vec<Sample>,
-    /// Over the whole load; `None` for the reference.
+    /// The hosts' counters over the whole load; `None` for the reference.
     pub(crate) counters: Option<Counters>,
     /// The search for the highest rate, unless it was left out.
     pub(crate) saturation: Option<Saturation>,
-    /// What orders of several kinds cost, where that was looked into.
+    /// The costs of several kinds of orders, if the stage measured them.
     pub(crate) order_costs: Vec<OrderCost>,
 }
 
-/// What Locust measured.
+/// The measurements of Locust.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) total: Route,
-    /// In Locust's order.
+    /// The requests in Locust's order.
     pub(crate) routes: Vec<Route>,
-    /// When it began, in seconds since 1970.
+    /// The start of the load, in Unix seconds.
     pub(crate) began_at: f64,
     pub(crate) history: Vec<Moment>,
     pub(crate) errors: Vec<Failure>,
@@ -55,34 +56,34 @@ pub(crate) struct Route {
     pub(crate) requests: u64,
     pub(crate) failures: u64,
     pub(crate) requests_per_second: f64,
-    /// `None` without a single answer.
+    /// `None` if there was no answer.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p95_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-    /// How many answers took each time, which Locust rounds to two digits: (ms, count), ascending.
+    /// How many answers took how long: (ms, count), ascending. Locust rounds times to two digits.
     pub(crate) times_ms: Vec<(f64, u64)>,
 }
 
-/// One second of one request name, or of all (an empty name).
+/// One second of one request name, or of all requests (an empty name).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Moment {
-    /// Since the load began.
+    /// The seconds since the start of the load.
     pub(crate) second: f64,
     pub(crate) name: String,
     pub(crate) users: u32,
     pub(crate) requests_per_second: f64,
     pub(crate) failures_per_second: f64,
-    /// Of the last ten seconds.
+    /// The median over the last ten seconds; the next two fields are over the same time.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p95_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-    /// Since the load began.
+    /// The requests since the start of the load.
     pub(crate) requests: u64,
-    /// Since the load began.
+    /// The failures since the start of the load.
     pub(crate) failures: u64,
 }
 
-/// An error message and how often it came.
+/// An error message and how often it occurred.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) route: String,
@@ -93,16 +94,16 @@ pub(crate) struct Failure {
 /// The machine and the servers in one second.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    /// Since the load began. (The sampler, which doesn't know when that was, gives seconds since 1970.)
+    /// The seconds since the start of the load. (The sampler, which doesn't know that start, gives Unix seconds.)
     pub(crate) second: f64,
-    /// Processors busy, of all processes of the machine.
+    /// The busy processors, over all processes of the machine.
     pub(crate) machine_busy: f64,
     pub(crate) processes: Vec<Usage>,
-    /// Statements since the sample before, ours not counted.
+    /// The SQL statements since the previous sample, without the sampler's own.
     pub(crate) statements: Option<u64>,
-    /// Rows read by MariaDB since the sample before.
+    /// The rows that MariaDB read since the previous sample.
     pub(crate) rows_read: Option<u64>,
-    /// Commands of Redis since the sample before, ours not counted.
+    /// The Redis commands since the previous sample, without the sampler's own.
     pub(crate) redis_commands: Option<u64>,
 }
 
@@ -110,59 +111,59 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Usage {
     pub(crate) name: String,
-    /// Processors busy.
+    /// The number of busy processors.
     pub(crate) cpu: f64,
     pub(crate) memory_bytes: u64,
 }
 
-/// What hosts and proxy counted during the load.
+/// The counters of hosts and proxy over the load.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counters {
-    /// Statements by component.
+    /// The SQL statements by component.
     pub(crate) statements: BTreeMap<String, f64>,
-    /// Requests that each host answered, by its name.
+    /// The requests that each host answered, by the host's name.
     pub(crate) requests_of_host: BTreeMap<String, f64>,
-    /// Waits for a connection that reached the limit, each a 503, by component.
+    /// By component: how often a request waited in vain for a pool connection, which gives a 503.
     pub(crate) pool_timeouts: BTreeMap<String, f64>,
 }
 
-/// What orders cost MariaDB while a few clients placed as many as they could.
+/// The cost of orders for MariaDB while some clients placed orders without a pause.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OrderCost {
     pub(crate) basket: Basket,
-    /// Each with one order at a time.
+    /// The number of clients; each placed one order at a time.
     pub(crate) clients: usize,
     pub(crate) orders: u64,
-    /// Answers other than 201.
+    /// The number of answers other than 201.
     pub(crate) failed: u64,
-    /// From asking to the answer.
+    /// The mean time from request to answer.
     pub(crate) mean_ms: f64,
-    /// Of this and what follows: for all orders together.
+    /// The round trips. This and the following fields are totals over all orders.
     pub(crate) round_trips: f64,
-    /// Waits for rows that another transaction had locked.
+    /// The time spent waiting for rows that another transaction had locked.
     pub(crate) lock_wait_ms: f64,
-    /// Of MariaDB.
+    /// The processor time of MariaDB.
     pub(crate) cpu_seconds: f64,
-    /// By what they do to which table, what took longest first.
+    /// The statements by operation and table, longest total time first.
     pub(crate) statements: Vec<Statement>,
 }
 
-/// Statements that do the same to the same table.
+/// Statements with the same operation on the same table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Statement {
     pub(crate) name: String,
     pub(crate) count: u64,
-    /// As MariaDB timed them.
+    /// The total time, as MariaDB measured it.
     pub(crate) seconds: f64,
 }
 
 impl OrderCost {
-    /// The share of one order.
+    /// The share of one order in a total.
     pub(crate) fn per_order(&self, of_all: f64) -> f64 {
         of_all / self.orders as f64
     }
 
-    /// How long all statements took.
+    /// The total time of all statements.
     pub(crate) fn seconds(&self) -> f64 {
         self.statements.iter().map(|one| one.seconds).sum()
     }
@@ -176,23 +177,23 @@ impl OrderCost {
 /// The search for the highest rate.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Saturation {
-    /// In the order in which they were tried.
+    /// The rates in the order in which they were tried.
     pub(crate) steps: Vec<Step>,
 }
 
 /// One rate that was tried.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// Requests a second, asked for.
+    /// The requested rate, in requests per second.
     pub(crate) rate: u32,
-    /// Requests a second, answered with 2xx.
+    /// The answers with 2xx, per second.
     pub(crate) answered_per_second: f64,
-    /// Of the slowest of the three streams, timed from when each request was due.
+    /// The p99 of the slowest of the three streams, timed from the moment at which each request was due.
     pub(crate) p99_ms: f64,
     pub(crate) failures: u64,
-    /// Why it isn't good enough, if it isn't.
+    /// Why the rate is not good enough; `None` if it is.
     pub(crate) refused: Option<String>,
-    /// Processors busy while it ran, by process.
+    /// The busy processors during this step, by process.
     pub(crate) cpu: BTreeMap<String, f64>,
 }
 
@@ -210,7 +211,7 @@ impl Load {
         self.routes.iter().find(|route| route.name == name)
     }
 
-    /// The seconds of a request name; an empty name gives those of all.
+    /// The seconds of a request name; an empty name gives those of all requests.
     pub(crate) fn moments<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Moment> {
         self.history
             .iter()
@@ -219,27 +220,27 @@ impl Load {
 }
 
 impl StageResult {
-    /// The highest rate that was good enough, in requests a second.
+    /// The highest rate that was good enough, in requests per second.
     pub(crate) fn highest_rate(&self) -> Option<u32> {
         Some(self.saturation.as_ref()?.best()?.rate)
     }
 
-    /// Statements of MariaDB for one request, over the whole load.
+    /// The SQL statements per request, over the whole load.
     pub(crate) fn statements_per_request(&self) -> Option<f64> {
         self.per_request(|sample| sample.statements)
     }
 
-    /// Rows that MariaDB read for one request.
+    /// The rows that MariaDB read per request.
     pub(crate) fn rows_per_request(&self) -> Option<f64> {
         self.per_request(|sample| sample.rows_read)
     }
 
-    /// Commands of Redis for one request.
+    /// The Redis commands per request.
     pub(crate) fn redis_per_request(&self) -> Option<f64> {
         self.per_request(|sample| sample.redis_commands)
     }
 
-    /// Statements of the component `orders` for one order.
+    /// The SQL statements of the component `orders` per order.
     pub(crate) fn statements_per_order(&self) -> Option<f64> {
         let orders = self.load.route(ROUTES[0])?.requests;
         let statements = self.counters.as_ref()?.statements.get("orders")?;
@@ -253,7 +254,7 @@ impl StageResult {
             .then(|| counts.iter().sum::<u64>() as f64 / requests as f64)
     }
 
-    /// Processors busy on average while the load ran, by process, the busiest first.
+    /// The mean number of busy processors during the load, by process, busiest first.
     pub(crate) fn mean_cpu(&self) -> Vec<(String, f64)> {
         let usages = self.samples.iter().flat_map(|sample| &sample.processes);
         let names: BTreeSet<&str> = usages.map(|usage| usage.name.as_str()).collect();

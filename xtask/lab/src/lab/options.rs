@@ -10,40 +10,41 @@ use super::settings::Settings;
 use super::stage::Stage;
 use xtask::paths;
 
-/// The course's load.
+/// The load of the course.
 const USERS: u32 = 150;
 const SPAWN_RATE: f64 = 2.0;
 const TIME: Duration = Duration::from_secs(120);
 
-/// A load that shows that everything works, and measures nothing.
+/// A short load that shows that everything works, and measures nothing.
 const QUICK_USERS: u32 = 12;
 const QUICK_SPAWN_RATE: f64 = 6.0;
 const QUICK_TIME: Duration = Duration::from_secs(5);
 
-/// Replay the course: eight stages under the same load, a flash sale, and one report of what each optimisation was worth
+/// Replay the course: eight stages under the same load, a flash sale, and one report of the gain of each optimisation
 ///
 /// Each stage gets its own MariaDB and Redis with the course's data, its hosts and its proxy on free ports, a short
 /// warm-up, Locust's course load, and a search for the highest rate of requests whose 99th percentile stays under
 /// 100 ms. Builds host and proxy in their release profile (`dist`) first, which takes minutes the first time; a full
-/// run takes half an hour. A run that was interrupted is completed by the same command. docs/LAB.md explains the report.
+/// run takes half an hour. The same command completes a run that was interrupted. docs/LAB.md explains the report.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Measure only these stages (by name or number); repeatable, or separated by commas
     #[arg(long, value_enum, value_name = "STAGES", value_delimiter = ',')]
     pub(super) only: Vec<Stage>,
-    /// How many users there are in the end [default: 150]
+    /// Number of users at the end [default: 150]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     users: Option<u32>,
-    /// New users a second [default: 2]
+    /// New users per second [default: 2]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     spawn_rate: Option<f64>,
     /// How long the load of each stage lasts, from the first user on: 120s, 2m [default: 120s]
     #[arg(long, value_parser = duration)]
     time: Option<Duration>,
-    /// The same number gives the same data, and users who ask for the same things
+    /// Seed of the data and of the requests: the same number gives the same of both
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Use little data, a short load and programs that are built for tests: shows that the lab works, and measures nothing
+    /// Use little data, a short load and programs that are built for tests: shows that the lab works, and measures
+    /// nothing
     #[arg(long)]
     pub(super) quick: bool,
     /// Leave out the search for the highest rate
@@ -58,7 +59,7 @@ pub(crate) struct Options {
     /// Test this `store-proxy` instead of building one
     #[arg(long, value_name = "PROGRAM")]
     pub(super) proxy: Option<PathBuf>,
-    /// Where results and report go; finished stages that are there already, with the same settings, are kept
+    /// Folder of the results and the report; finished stages in it that have the same settings are kept
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
     /// Remove the results in that folder first
@@ -67,7 +68,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What the run depends on, but for the programs.
+    /// Everything that the results depend on, except the programs.
     pub(super) fn settings(&self) -> Settings {
         let (users, spawn_rate, time) = if self.quick {
             (QUICK_USERS, QUICK_SPAWN_RATE, QUICK_TIME)
@@ -86,14 +87,14 @@ impl Options {
         }
     }
 
-    /// The stages asked for, in the course's order.
+    /// The selected stages, in the course's order.
     pub(super) fn stages(&self) -> Vec<Stage> {
         let mut stages = if self.only.is_empty() {
             Stage::ALL.to_vec()
         } else {
             self.only.clone()
         };
-        // One way alone would be compared with nothing.
+        // One of the two flash-sale stages alone could not be compared.
         if stages.iter().any(|stage| stage.is_flash_sale()) {
             stages.extend(Stage::FLASH_SALE);
         }
@@ -118,7 +119,7 @@ fn positive(text: &str) -> Result<f64> {
     Ok(number)
 }
 
-/// `120s`, `2m`, or seconds without a unit.
+/// Parses `120s`, `2m`, or seconds without a unit.
 fn duration(text: &str) -> Result<Duration> {
     let time = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -1,9 +1,9 @@
-//! What an order costs MariaDB, statement by statement.
+//! Measures what an order costs MariaDB, statement by statement.
 //!
-//! MariaDB writes each statement and its times to the slow query log if told that every statement is slow, which costs
-//! time itself. So it is started again for a short run after everything else of a stage, and what that run finds is
-//! compared only with other runs of its kind. (The performance schema counts executions only of statements that are still
-//! prepared, and a connection forgets those that it has not used for long.)
+//! With a threshold of zero, MariaDB writes each statement and its times to the slow query log, which costs time
+//! itself. So MariaDB is restarted with that setting for a short run at the end of a stage, and the run is compared
+//! only with other runs of this kind. (The performance schema counts executions only for statements that are still
+//! prepared, and a connection forgets statements that it has not used for long.)
 
 mod log;
 
@@ -20,7 +20,7 @@ use super::model::OrderCost;
 use super::servers::Servers;
 use crate::measure::{Basket, Counters, Orders, cpu_seconds, until};
 
-/// Every statement is slow, and none is left out.
+/// The flags that log every statement.
 const FLAGS: [&str; 4] = [
     "--slow-query-log=1",
     "--slow-query-log-file=statements.log",
@@ -28,10 +28,10 @@ const FLAGS: [&str; 4] = [
     "--log-slow-filter=",
 ];
 
-/// Clients that compete, each with one order after the other.
+/// The number of competing clients, each of which places one order after the other.
 const CROWD: usize = 32;
 
-/// How many clients place orders: one that waits for nobody, where the length of orders is compared, or else a crowd.
+/// The number of clients: one, which never waits for others, to compare orders of different lengths; otherwise a crowd.
 fn clients(basket: Basket) -> usize {
     match basket {
         Basket::Products(_) => 1,
@@ -39,10 +39,10 @@ fn clients(basket: Basket) -> usize {
     }
 }
 
-/// Longest wait for an answer.
+/// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is placed, and for how long.
+/// The parameters of a measurement.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) size: Size,
@@ -50,7 +50,7 @@ pub(super) struct Plan {
     pub(super) time: Duration,
 }
 
-/// Looks into orders of each of these kinds. MariaDB is another process afterwards, and slower.
+/// Measures orders of each of these kinds. MariaDB is restarted for this, and is slower afterwards.
 pub(super) async fn look_into(
     servers: &mut Servers,
     baskets: &[Basket],
@@ -72,7 +72,7 @@ async fn look(servers: &Servers, basket: Basket, plan: Plan) -> Result<OrderCost
     let process = mariadb.process().context("MariaDB was just started")?.id();
     let log = mariadb.data_folder().join("statements.log");
     let buyers = Buyers::new(servers, basket, plan)?;
-    // Connections are opened and statements prepared. The first orders may find those that were lost.
+    // This opens connections and prepares statements. The first orders may use connections that the restart has broken.
     buyers.buy(plan.time / 2).await?;
     buyers.forget();
     let mut mysql = servers.store.mysql().await?;
@@ -103,7 +103,7 @@ async fn look(servers: &Servers, basket: Basket, plan: Plan) -> Result<OrderCost
     })
 }
 
-/// The clients that place orders, and how the orders went.
+/// The clients that place orders, and their results.
 struct Buyers {
     clients: usize,
     client: Client,
@@ -111,7 +111,7 @@ struct Buyers {
     orders: RefCell<Orders>,
     placed: Cell<u64>,
     failed: Cell<u64>,
-    /// All of them together.
+    /// The total time of all clients.
     waited: Cell<Duration>,
 }
 
@@ -150,7 +150,7 @@ impl Buyers {
             .await
             .context("placing an order")?;
         let status = answer.status();
-        // Read to its end, so that the connection can be used again.
+        // Read to its end, so that the connection can be reused.
         answer.bytes().await.context("reading an answer")?;
         self.waited.set(self.waited.get() + asked.elapsed());
         let count = if status == StatusCode::CREATED {

@@ -1,4 +1,4 @@
-//! What a run found, as a page, as Markdown and as JSON.
+//! Writes the report of a run: a page, Markdown and JSON.
 
 mod answers;
 mod charts;
@@ -22,17 +22,17 @@ use super::folder::{Folder, Run};
 use super::model::StageResult;
 use super::stage::Stage;
 
-/// All that a report is made of.
+/// The content of a report.
 pub(super) struct Report<'a> {
     pub(super) run: &'a Run,
-    /// In the course's order, the reference first.
+    /// The results in the course's order, the reference first.
     pub(super) stages: &'a [StageResult],
-    /// What could not be measured, and why.
+    /// The stages that could not be measured, and why.
     pub(super) skipped: &'a [(Stage, String)],
 }
 
 impl Report<'_> {
-    /// Writes `report.html`, `report.md` and `report.json`, and says where the page is.
+    /// Writes `report.html`, `report.md` and `report.json`. Returns the path of the page.
     pub(super) fn write(&self, folder: &Folder) -> Result<PathBuf> {
         let document = self.document();
         let raw = json!({
@@ -46,7 +46,7 @@ impl Report<'_> {
         folder.write_text("report.html", &html::html(&document)?)
     }
 
-    /// The stages that were measured under the course's load, and those of the flash sale.
+    /// The stages under the course's load, and the stages of the flash sale.
     fn parts(&self) -> (&[StageResult], &[StageResult]) {
         let ladder = |result: &StageResult| !result.stage.is_flash_sale();
         self.stages.split_at(self.stages.partition_point(ladder))

@@ -1,4 +1,4 @@
-//! One look a second at processes and servers while a load runs.
+//! Takes one sample of processes and servers each second while a load runs.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,23 +12,24 @@ use super::model::Sample;
 use super::usage::UsageMeter;
 use crate::measure::Counters;
 
-/// Between two looks.
+/// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What a look costs itself. MariaDB counts a statement as it begins, Redis a command once it is done: one each.
+/// The cost of a sample itself: one statement, which MariaDB counts when it begins, and one command, which Redis counts
+/// when it is done.
 const LOOK: Counters = Counters {
     mysql_statements: 1.0,
     redis_commands: 1.0,
     ..Counters::NONE
 };
 
-/// Looks at one stage.
+/// Takes the samples of one stage.
 pub(super) struct Sampler {
     watch: UsageMeter,
     servers: Option<ServerCounters>,
 }
 
-/// The connections to the two servers, and what they had counted at the last look.
+/// The connections to the two servers, and their counters at the last sample.
 struct ServerCounters {
     mysql: Conn,
     redis: MultiplexedConnection,
@@ -36,7 +37,7 @@ struct ServerCounters {
 }
 
 impl Sampler {
-    /// Watches these processes (name, id) and this store, which the reference has not.
+    /// A sampler of these processes (name, id) and of this store. The reference has no store.
     pub(super) async fn new(
         processes: Vec<(String, u32)>,
         store: Option<&DataStore>,
@@ -51,11 +52,11 @@ impl Sampler {
         })
     }
 
-    /// Looks once a second, for as long as it is polled, and tells `each`. The samples' seconds are since 1970.
+    /// Takes a sample each second for as long as it is polled, and calls `each`. The samples' seconds are Unix seconds.
     pub(super) async fn run(&mut self, samples: &mut Vec<Sample>, each: impl Fn()) -> Result<()> {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, and only sets what the others count from.
+        // The first tick comes at once. It only sets the start values.
         ticks.tick().await;
         self.look().await?;
         loop {

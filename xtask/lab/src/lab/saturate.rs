@@ -1,7 +1,8 @@
-//! The highest rate of the course's mix that is still answered well, found by steps.
+//! Searches in steps for the highest rate of the course's mix that the store answers well.
 //!
-//! The course's load asks for some 75 requests a second at most, because its users think for 1 to 3 s and wait for each
-//! answer: a faster store looks hardly different. Here `oha` sends a third each on time, whatever the answers take.
+//! The course's load sends at most about 75 requests per second, because its users pause for 1 to 3 s and wait for each
+//! answer, so a faster store looks hardly different. Here `oha` sends each of the three requests at a third of the
+//! rate, on time, however long the answers take.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,29 +16,29 @@ use super::model::{Saturation, Step};
 use super::usage::UsageMeter;
 use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target};
 
-/// What the slowest hundredth may take.
+/// The limit for the 99th percentile.
 pub(super) const P99_LIMIT_MS: f64 = 100.0;
 
-/// Bodies to choose from; oha takes one at random for each order.
+/// The number of different bodies; oha takes a random one for each order.
 const BODIES: usize = 5000;
 
-/// How long a refused step's last requests may take to end before the next one.
+/// How long the last requests of a refused step may take to end before the next step.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Of the requests of a step, how many must be answered by its end: some are always under way.
+/// The share of a step's requests that must be answered by its end: some are always in flight.
 const ANSWERED_SHARE: f64 = 0.9;
 
-/// Beyond what a step lasts, if it can't be ended by hand.
+/// How long a stream runs beyond its step if it can't be stopped.
 const LEEWAY: Duration = Duration::from_secs(10);
 
-/// How a search goes.
+/// The parameters of a search.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
-    /// The first rate, in requests a second.
+    /// The first rate, in requests per second.
     first: u32,
-    /// No rate above this is tried.
+    /// The highest rate that is tried.
     highest: u32,
-    /// Between the best rate and the worst refused one, this many halvings.
+    /// How often the interval between the best rate and the lowest refused rate is halved.
     halvings: u32,
     step: Duration,
 }
@@ -59,14 +60,14 @@ impl Plan {
         step: Duration::from_secs(2),
     };
 
-    /// About what it takes.
+    /// Roughly how long the search takes.
     pub(super) fn about(self) -> Duration {
         self.step * (7 + self.halvings) + PAUSE * 3
     }
 }
 
-/// Looks for the next rate, told how each went: doubles until one is refused (or halves until one is not), then halves
-/// what lies between.
+/// Chooses the next rate from the results so far: doubles the rate until one is refused (or halves it until one is
+/// not), then halves the interval between.
 struct Search {
     plan: Plan,
     good: Option<u32>,
@@ -88,7 +89,7 @@ impl Search {
         match (self.good, self.bad) {
             (None, None) => Some(self.plan.first),
             (Some(good), None) => Some(good * 2).filter(|rate| *rate <= self.plan.highest),
-            // Three streams: less than one request a second of each is no rate.
+            // The rate is divided among three streams, and each needs at least one request per second.
             (None, Some(bad)) => Some(bad / 2).filter(|rate| *rate >= 3),
             (Some(good), Some(bad)) => {
                 self.halvings += 1;
@@ -111,12 +112,12 @@ impl Search {
 /// Sends requests to the store at a fixed rate.
 pub(super) struct Shooter<'a> {
     loaders: &'a Loaders,
-    /// Streams of requests, each with as much of the rate as the others.
+    /// The streams of requests; all have the same share of the rate.
     streams: Vec<(&'static str, Target)>,
 }
 
 impl<'a> Shooter<'a> {
-    /// The course's mix for the store at `base`, with data of this size. What is chosen from goes to `folder`.
+    /// The course's mix for the store at `base`, with data of this size. The request files go to `folder`.
     pub(super) fn of_the_course(
         loaders: &'a Loaders,
         base: &str,
@@ -137,7 +138,7 @@ impl<'a> Shooter<'a> {
         Ok(Self { loaders, streams })
     }
 
-    /// Orders of the one product that everybody wants, and nothing else.
+    /// Only orders, all of the one product that everybody wants.
     pub(super) fn of_a_flash_sale(
         loaders: &'a Loaders,
         base: &str,
@@ -151,20 +152,20 @@ impl<'a> Shooter<'a> {
         Ok(Self { loaders, streams })
     }
 
-    /// Sends `rate` requests a second, as many of each kind, for `time`.
+    /// Sends `rate` requests per second for `time`, the same number of each kind.
     async fn send(&self, rate: u32, time: Duration) -> Result<Vec<StreamResult>> {
         let each = (rate / u32::try_from(self.streams.len())?).max(1);
         let streams = self.streams.iter();
         let streams =
             streams.map(|(name, target)| self.loaders.stream(name, target, each, time + LEEWAY));
         let streams: Vec<Stream> = streams.collect::<Result<_>>()?;
-        // Not by its own clock: it would count every connection that waits for its turn as a failure.
+        // oha is not ended by its own time limit: it would then count every connection that still waits as a failure.
         sleep(time).await;
         Stream::stop_all(streams).await
     }
 }
 
-/// Searches for the highest rate that `shooter` can send and the store answers well.
+/// Searches for the highest rate that the store answers well.
 pub(super) async fn search(
     shooter: &Shooter<'_>,
     plan: Plan,
@@ -214,7 +215,7 @@ fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
     } else if p99_ms < P99_LIMIT_MS {
         None
     } else {
-        // NaN, where nothing was answered, comes here too.
+        // If nothing was answered, the p99 is NaN and also ends here.
         let name = slowest.map_or("nothing", |stream| stream.stream);
         Some(format!("p99 of {name} is {p99_ms:.0} ms"))
     };
@@ -232,7 +233,7 @@ fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
 mod tests {
     use super::*;
 
-    /// The rates that a search tries on a store that stands `limit`.
+    /// The rates that a search tries on a store whose highest rate is `limit`.
     fn tried(limit: u32) -> Vec<u32> {
         let mut search = Search::new(Plan::FULL);
         let mut rates = Vec::new();

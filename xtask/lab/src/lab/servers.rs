@@ -1,4 +1,4 @@
-//! The servers of one stage: a store of its own with fresh data, the hosts, and the proxy where there is one.
+//! The servers of one stage: its own store with fresh data, the hosts, and a proxy if the stage has one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use tokio::process::Command;
 use super::stage::Stage;
 use xtask::paths;
 
-/// Everything that runs in a stage, ended when dropped.
+/// All servers of a stage. Dropping this ends them.
 pub(super) struct Servers {
-    // Dropped before the store, whose servers they need.
+    // Dropped before the store, because they use the store's servers.
     proxy: Option<Proxy>,
     hosts: Vec<Host>,
     pub(super) store: DataStore,
@@ -27,7 +27,7 @@ pub(super) struct TestedPrograms {
 }
 
 impl TestedPrograms {
-    /// Why a stage can't be measured with these programs, if it can't.
+    /// Why this stage can't be measured with these programs; `None` if it can.
     pub(super) async fn lacks(&self, stage: Stage) -> Option<&'static str> {
         if !stage.caches_in_proxy() || knows_purges(&self.host).await {
             None
@@ -38,7 +38,7 @@ impl TestedPrograms {
 }
 
 impl Servers {
-    /// Starts and fills the store, and starts what serves it.
+    /// Starts and fills the store, and starts the hosts and the proxy.
     pub(super) async fn start(
         stage: Stage,
         dataset: &Dataset,
@@ -47,7 +47,7 @@ impl Servers {
         let store = DataStore::start_for_measuring(paths::target().join("tmp/lab")).await?;
         store.migrate(&programs.host)?;
         store.seed(dataset).await.context("filling the store")?;
-        // The hosts must know the proxy's port before there is a proxy.
+        // The hosts must know the proxy's admin port before the proxy runs.
         let admin_port = free_port()?;
         let mut options = HostOptions::new(&programs.host, paths::app());
         options.variables = stage.variables();
@@ -60,7 +60,7 @@ impl Servers {
         }
         let mut hosts = Vec::new();
         for number in 0..stage.hosts() {
-            // One folder for each, or the second would take the first one's state for its own.
+            // A folder for each host, because the second host would otherwise take over the state of the first.
             let state = store.folder().join(format!("state-{number}"));
             let one = options.clone().arg("--state-folder");
             hosts.push(store.host(one.arg(state.display().to_string())).await?);
@@ -76,7 +76,7 @@ impl Servers {
         })
     }
 
-    /// Where clients go, without a slash at its end.
+    /// The URL for clients, without a slash at its end.
     pub(super) fn url(&self) -> String {
         match &self.proxy {
             Some(proxy) => proxy.url(""),
@@ -111,7 +111,7 @@ impl Servers {
         all
     }
 
-    /// An error with the end of its log if a server has ended by itself.
+    /// Fails with the end of a server's log if that server has ended by itself.
     pub(super) fn check_running(&self) -> Result<()> {
         let hosts = self.hosts.iter().map(Host::process);
         let proxy = self.proxy.iter().map(Proxy::process);
@@ -144,7 +144,7 @@ async fn start_proxy(
     Ok(proxy)
 }
 
-/// As `cargo xtask up` writes it.
+/// The configuration, as `cargo xtask up` writes it.
 fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> String {
     let policy = stage.policy().unwrap_or_default();
     let cache = if stage.caches_in_proxy() {
@@ -164,7 +164,7 @@ fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> S
     )
 }
 
-/// Whether a host can tell a proxy to forget what it cached: hosts and proxies learned that together.
+/// Whether a host can tell a proxy to drop cached answers. Host and proxy got this feature in the same version.
 async fn knows_purges(host: &Path) -> bool {
     let help = Command::new(host).arg("--help").output().await;
     help.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--proxy-token-file"))

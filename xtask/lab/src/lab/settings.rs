@@ -1,4 +1,5 @@
-//! What a run depends on. Results of one run are only compared with, and completed by, those of the same settings.
+//! The settings that the results of a run depend on. Results are compared with, and completed by, results with the same
+//! settings only.
 
 use std::fs;
 use std::path::Path;
@@ -11,17 +12,17 @@ use testbed::seed::{LAB, Size};
 
 use xtask::paths;
 
-/// The data of a quick run: as many users and products as the load picks from, and few orders.
+/// The data of a quick run: all users and products that the load uses, but few orders.
 const QUICK: Size = Size { orders: 500, ..LAB };
 
-/// All that must be equal for two stages to be of one run.
+/// The settings that two stages of one run must share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) users: u32,
-    /// New users a second.
+    /// New users per second.
     pub(crate) spawn_rate: f64,
     pub(crate) seconds: u64,
-    /// Of data and of requests.
+    /// The seed of the data and of the requests.
     pub(crate) seed: u64,
     pub(crate) quick: bool,
     /// Whether the highest rate is searched for.
@@ -42,7 +43,7 @@ impl Settings {
         Duration::from_secs(self.seconds)
     }
 
-    /// What differs from `other`, for people: `users: 150 there, 50 here`.
+    /// The settings that differ from `other`, for people: `users: 150 there, 50 here`.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let fields = |settings: &Self| -> Vec<(&'static str, String)> {
             let reference = settings.reference.clone();
@@ -65,7 +66,7 @@ impl Settings {
     }
 }
 
-/// One name for the programs that are measured: other bytes, another name.
+/// A digest of the measured programs.
 pub(crate) fn fingerprint(host: &Path, proxy: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     let components = ["orders", "stocks", "reports"].map(paths::component);

@@ -47,7 +47,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// All but the reference, which is asked for apart.
+    /// All stages except the reference, which has an option of its own.
     pub(crate) const ALL: [Self; 10] = [
         Self::MysqlPerItem,
         Self::MysqlBatched,
@@ -61,10 +61,10 @@ impl Stage {
         Self::FlashSaleGrouped,
     ];
 
-    /// The two that are compared with each other, and with no other: their load is another.
+    /// The two stages of the flash sale. They are compared only with each other, because they have another load.
     pub(crate) const FLASH_SALE: [Self; 2] = [Self::FlashSaleSingle, Self::FlashSaleGrouped];
 
-    /// The name that `--only` takes, and that files have.
+    /// The stage's name for `--only` and in file names.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -81,7 +81,7 @@ impl Stage {
         }
     }
 
-    /// Its place among the stages; the reference is 0, and the flash sale is one stage, measured twice.
+    /// The stage's number. The reference is 0, and both stages of the flash sale have the same number.
     pub(crate) fn number(self) -> usize {
         match self {
             Self::FlashSaleGrouped => Self::FlashSaleSingle as usize,
@@ -89,12 +89,12 @@ impl Stage {
         }
     }
 
-    /// Whether everybody buys one product, and nothing else is asked for.
+    /// Whether all requests are orders of one product.
     pub(crate) fn is_flash_sale(self) -> bool {
         Self::FLASH_SALE.contains(&self)
     }
 
-    /// For headings.
+    /// The stage's name in headings.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Reference => "Reference",
@@ -111,7 +111,7 @@ impl Stage {
         }
     }
 
-    /// For the axes of charts and the heads of columns.
+    /// The stage's name on chart axes and in column heads.
     pub(crate) fn short(self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -128,7 +128,7 @@ impl Stage {
         }
     }
 
-    /// What was done, for the report.
+    /// The description in the report.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Reference => "Another implementation of the same API, as it was found.",
@@ -161,9 +161,9 @@ impl Stage {
         }
     }
 
-    /// The variables of `spin.toml` that make it.
+    /// The variables of `spin.toml` that make the stage.
     pub(crate) fn variables(self) -> Vec<(String, String)> {
-        // One step changes one thing: orders commit alone up to the stage that lets them commit together.
+        // Each step changes one thing: orders commit alone until the stage in which they commit together.
         let commit = match self {
             Self::Grouped | Self::FlashSaleGrouped => "grouped",
             _ => "single",
@@ -185,12 +185,12 @@ impl Stage {
             .into()
     }
 
-    /// How many hosts serve it.
+    /// The number of hosts.
     pub(crate) fn hosts(self) -> u32 {
         if self.policy().is_some() { 2 } else { 1 }
     }
 
-    /// The proxy's policy, as its file spells it, if there is a proxy.
+    /// The proxy's balancing policy, under its name in the configuration; `None` if there is no proxy.
     pub(crate) fn policy(self) -> Option<&'static str> {
         match self {
             Self::TwoRoundRobin => Some("round_robin"),
@@ -204,7 +204,7 @@ impl Stage {
         self >= Self::ProxyCache
     }
 
-    /// The orders whose cost is looked into, statement by statement.
+    /// The kinds of orders whose cost is measured, statement by statement.
     pub(crate) fn baskets(self) -> &'static [Basket] {
         match self {
             Self::ProxyCache => &[

@@ -1,4 +1,4 @@
-//! Made-up results for the tests of what reads them.
+//! Invented results for the tests of the report.
 
 use super::model::{
     Counters, Failure, Load, Moment, OrderCost, ROUTES, Route, Sample, Saturation, StageResult,
@@ -7,7 +7,7 @@ use super::model::{
 use super::stage::Stage;
 use crate::measure::Basket;
 
-/// A route of a hundred requests.
+/// A route with a hundred requests.
 pub(super) fn route(name: &str, failures: u64, p95_ms: f64) -> Route {
     Route {
         name: name.into(),
@@ -21,7 +21,7 @@ pub(super) fn route(name: &str, failures: u64, p95_ms: f64) -> Route {
     }
 }
 
-/// A stage that went well.
+/// The result of a stage without failures.
 pub(super) fn result(stage: Stage) -> StageResult {
     let mut total = route("Aggregated", 0, 20.0);
     total.requests = 300;
@@ -56,8 +56,8 @@ pub(super) fn result(stage: Stage) -> StageResult {
     }
 }
 
-/// So many orders and kinds of statements, of which the first took 1 ms, the second 2 ms, and so on. Each order has two
-/// of each kind, and a group of ten a commit.
+/// The cost of `orders` orders with this many kinds of statements. The first kind took 1 ms, the second 2 ms, and so
+/// on. Each order has two statements of each kind, and ten orders share a commit.
 pub(super) fn order_cost(basket: Basket, orders: u64, kinds: u64) -> OrderCost {
     let statement = |number| Statement {
         name: format!("INSERT INTO t{number}"),
@@ -82,7 +82,7 @@ pub(super) fn order_cost(basket: Basket, orders: u64, kinds: u64) -> OrderCost {
     }
 }
 
-/// The same with failures: from the third second on, at 8 users.
+/// As [`result`], with failures from the third second on, at 8 users.
 pub(super) fn failing(stage: Stage) -> StageResult {
     let mut result = result(stage);
     result.load.routes[1] = route(ROUTES[1], 60, 900.0);

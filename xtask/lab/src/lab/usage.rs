@@ -1,7 +1,7 @@
-//! Processor time and memory of processes, from `/proc`.
+//! The processor time and memory of processes, from `/proc`.
 //!
-//! Read with `procfs`, which the metrics of host and proxy build on already: it reads what is asked for and keeps
-//! nothing. `sysinfo`, the alternative, refreshes lists of its own and would be one more dependency.
+//! It is read with `procfs`, on which the metrics of host and proxy already depend: `procfs` reads only what is needed
+//! and keeps nothing. The alternative, `sysinfo`, refreshes lists of its own and would be one more dependency.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,45 +12,45 @@ use procfs::{CurrentSI, KernelStats, page_size, ticks_per_second};
 
 use super::model::Usage;
 
-/// What the load generator is called in results.
+/// The name of the load generator in results.
 const LOCUST: &str = "locust";
 
-/// Looks at processes again and again, and gives what they used since the last look.
+/// Reads the usage of processes repeatedly, and returns the usage since the last read.
 pub(super) struct UsageMeter {
     processes: Vec<(String, u32)>,
     last: UsageSample,
 }
 
-/// Processor time since the start, and memory.
+/// Processor time since the start, and memory, at one moment.
 struct UsageSample {
     at: Instant,
-    /// Ticks of all processors that were not idle.
+    /// The busy ticks of all processors.
     machine: u64,
-    /// Ticks and memory, by name.
+    /// Ticks and memory bytes, by name.
     processes: BTreeMap<String, (u64, u64)>,
 }
 
-/// Processor time between two looks, and memory at the second.
+/// The processor time between two reads, and the memory at the second.
 pub(super) struct Consumption {
     pub(super) machine_busy: f64,
     pub(super) processes: Vec<Usage>,
 }
 
 impl UsageMeter {
-    /// Begins to watch these processes (name, id), and Locust whenever it runs.
+    /// Starts to watch these processes (name, id), and Locust whenever it runs.
     pub(super) fn new(processes: Vec<(String, u32)>) -> Result<Self> {
         let last = look(&processes)?;
         Ok(Self { processes, last })
     }
 
-    /// What was used since the last call, or since the beginning.
+    /// The usage since the last call, or since the start.
     pub(super) fn since_last(&mut self) -> Result<Consumption> {
         let now = look(&self.processes)?;
         let seconds = now.at.duration_since(self.last.at).as_secs_f64().max(0.001);
         let per_second = |ticks: u64| ticks as f64 / ticks_per_second() as f64 / seconds;
         let machine_busy = per_second(now.machine.saturating_sub(self.last.machine));
         let processes = now.processes.iter().map(|(name, (ticks, memory_bytes))| {
-            // One that has just started has used all it has since then.
+            // A process that has just started has used all of its time since then.
             let before = self.last.processes.get(name).map_or(0, |(ticks, _)| *ticks);
             Usage {
                 name: name.clone(),
@@ -70,7 +70,7 @@ impl UsageMeter {
 fn look(processes: &[(String, u32)]) -> Result<UsageSample> {
     let mut found = BTreeMap::new();
     for (name, id) in processes {
-        // A server that has ended is found out elsewhere.
+        // Another check notices that a server has ended.
         if let Some(used) = i32::try_from(*id).ok().and_then(used_by) {
             found.insert(name.clone(), used);
         }
@@ -88,13 +88,13 @@ fn look(processes: &[(String, u32)]) -> Result<UsageSample> {
     })
 }
 
-/// Ticks and resident bytes.
+/// Ticks and resident bytes of a process.
 fn used_by(id: i32) -> Option<(u64, u64)> {
     let stat = Process::new(id).ok()?.stat().ok()?;
     Some((stat.utime + stat.stime, stat.rss * page_size()))
 }
 
-/// Children of ours that are Locust.
+/// The Locust processes among our children.
 fn locust() -> Vec<i32> {
     let ours = i32::try_from(std::process::id()).unwrap_or_default();
     let Ok(processes) = all_processes() else {

@@ -1,4 +1,4 @@
-//! Where a run's results are kept.
+//! The folder for a run's results.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,10 +11,10 @@ use serde_json::json;
 use super::Options;
 use xtask::paths;
 
-/// More runs than this don't begin in one second.
+/// The most runs that begin in one second.
 const MAX_IN_A_SECOND: u32 = 100;
 
-/// The folder given, or one named after the time (UTC): `loadtest/results/2026-11-23T14-05-09Z`. It is new either way.
+/// The given folder, or one named after the time (UTC): `loadtest/results/2026-11-23T14-05-09Z`. Either must be new.
 pub(super) fn make(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(folder) = given {
         let folder = path::absolute(folder).context("reading --results")?;
@@ -50,7 +50,7 @@ pub(super) fn make(given: Option<&Path>) -> Result<PathBuf> {
     )
 }
 
-/// What was asked for, beside what came out.
+/// Writes the options of the run next to its results.
 pub(super) fn write_settings(folder: &Path, options: &Options) -> Result<()> {
     let settings = json!({
         "url": options.url,

@@ -1,4 +1,4 @@
-//! The limits that a run must keep to.
+//! The limits that a run must not exceed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Prints each limit that was missed in a line.
+    /// Prints a line for each limit that was exceeded.
     pub(super) fn judge(&self, outcome: &Outcome) -> ExitCode {
         let missed = self.missed(outcome);
         for line in &missed {

@@ -1,4 +1,4 @@
-//! `cargo xtask load`: Locust against the store, with live figures, limits and results that are kept.
+//! `cargo xtask load`: runs Locust against the store, shows live figures, checks limits and keeps the results.
 
 mod folder;
 mod limits;
@@ -21,7 +21,7 @@ use xtask::python::Python;
 use xtask::setup::{self, PROCESSES};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 
-/// Put load on the store with Locust, and keep what was measured in `loadtest/results/<time>/`
+/// Put load on the store with Locust, and keep the results in `loadtest/results/<time>/`
 ///
 /// Exits with 1 if a request failed or a limit was missed. loadtest/README.md explains the figures.
 #[derive(Debug, Args)]
@@ -32,16 +32,16 @@ pub(crate) struct Options {
     /// What the users do
     #[arg(long, value_enum, default_value_t = Profile::Course)]
     profile: Profile,
-    /// How many users there are in the end
+    /// Number of users at the end
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     users: u32,
-    /// How many of them come each second
+    /// New users per second
     #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = rate)]
     spawn_rate: f64,
     /// How long the load lasts, from the first user on
     #[arg(long, default_value = "120s", value_parser = run_time)]
     time: Duration,
-    /// The same number makes users ask for the same things
+    /// Seed of the requests: the same number makes users request the same things
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     #[command(flatten)]
@@ -49,10 +49,10 @@ pub(crate) struct Options {
     /// Keep the results in this new folder [default: loadtest/results/TIME]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
-    /// Start Locust's own web page instead, to begin and watch the load there
+    /// Start Locust's own web page instead, where you begin and watch the load
     #[arg(long)]
     ui: bool,
-    /// Where that page is, on 127.0.0.1
+    /// Port of that page, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 8089, requires = "ui")]
     ui_port: u16,
 }
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     measure(&run, &ready, &options.limits, &mut signals).await
 }
 
-/// What can be wrong is found out before anything is written.
+/// Checks everything that can be wrong before anything is written.
 async fn ready(options: &Options) -> Result<Python> {
     if options.ui {
         ui::check_free(options.ui_port)?;
@@ -113,7 +113,7 @@ async fn measure(
     tokio::select! {
         outcome = locust.outcome(|live| screen.show(live)) => {
             drop(screen);
-            // Before its first request, Locust has nothing to keep.
+            // Before its first request, Locust has no results to keep.
             if let Ok(outcome) = outcome {
                 report(&outcome, run.folder);
             }

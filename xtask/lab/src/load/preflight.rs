@@ -1,14 +1,14 @@
-//! Looks at the store before the load: is it there, and does it hold what the users will ask for?
+//! Checks the store before the load: whether it answers, and whether it has the data that the users will request.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Client, StatusCode};
 
-/// A store that takes longer for one row has trouble without any load.
+/// A store that takes longer than this for one row has a problem even without load.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The first and the last of what the locustfiles ask for.
+/// The first and the last of the ids that the locustfiles request.
 const KNOWN: [(&str, &str); 5] = [
     ("user 1", "/users/1"),
     ("user 1000", "/users/1000"),
@@ -17,7 +17,7 @@ const KNOWN: [(&str, &str); 5] = [
     ("order 1", "/orders/1"),
 ];
 
-/// Checks that a load would measure more than errors. The error says what to do.
+/// Checks that the load would measure more than errors. An error says what to do.
 pub(super) async fn check(url: &str) -> Result<()> {
     let client = Client::builder().timeout(LIMIT).no_proxy().build()?;
     let health = get(&client, url, "/health-check").await.with_context(|| {

@@ -1,4 +1,4 @@
-//! A run's figures while it runs: a table that updates itself in a terminal, a line now and then elsewhere.
+//! Shows a run's live figures: a table that updates itself in a terminal, a line every few seconds elsewhere.
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -8,10 +8,10 @@ use super::table::{NAME, milliseconds};
 use crate::locust::{LiveFigures, LiveRoute, Run};
 use crate::measure::{Column, TextTable};
 
-/// Between two lines.
+/// The time between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Routes beyond these would push the first ones off a small terminal.
+/// The most routes in the table; more would push the first ones off a small terminal.
 const MOST_ROWS: usize = 16;
 
 const COLUMNS: [Column; 5] = [
@@ -23,12 +23,12 @@ const COLUMNS: [Column; 5] = [
 ];
 
 pub(super) struct Screen {
-    /// When Locust wrote its first figures.
+    /// The time of Locust's first figures.
     started: Option<Instant>,
     time: Duration,
     users: u32,
     terminal: bool,
-    /// How many lines of an earlier table are on the terminal.
+    /// The number of lines of the last table in the terminal.
     drawn: usize,
     last_line: Option<Instant>,
 }
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Shows the figures of one second. A terminal that has gone away is no reason to stop.
+    /// Shows the figures of one second. If the terminal has gone away, the run continues.
     pub(super) fn show(&mut self, live: &LiveFigures) {
         if self.terminal {
             let head = self.head(live);
@@ -75,7 +75,7 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// The final table takes the place of the live one.
+    /// Erases the live table, because the final table replaces it.
     fn drop(&mut self) {
         let _ = write!(io::stderr(), "{}", erase(self.drawn));
     }

@@ -1,9 +1,9 @@
-//! What a run measured, for people.
+//! Prints the results of a run for people.
 
 use crate::locust::{Figures, Outcome};
 use crate::measure::{Column, TextTable};
 
-/// The name of a route, the longest of which fits.
+/// The column for a route's name; the longest name fits.
 pub(super) const NAME: Column = Column::Left(37);
 
 const COLUMNS: [Column; 7] = [

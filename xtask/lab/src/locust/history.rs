@@ -1,4 +1,4 @@
-//! The figures of a run under way, from the history that Locust writes each second.
+//! The live figures of a run, from the history that Locust writes each second.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The name of the row that ends each second's rows.
+/// The name of the row that ends the rows of each second.
 const TOTAL: &str = "Aggregated";
 
 /// A run's figures at one moment.
@@ -14,7 +14,7 @@ const TOTAL: &str = "Aggregated";
 pub(crate) struct LiveFigures {
     pub(crate) users: u64,
     pub(crate) routes: Vec<LiveRoute>,
-    /// All routes together.
+    /// The sum of all routes.
     pub(crate) total: LiveRoute,
 }
 
@@ -22,13 +22,13 @@ pub(crate) struct LiveFigures {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LiveRoute {
     pub(crate) name: String,
-    /// Since the start.
+    /// The requests since the start.
     pub(crate) requests: u64,
-    /// Since the start.
+    /// The failures since the start.
     pub(crate) failures: u64,
-    /// Of the last ten seconds.
+    /// The mean of the last ten seconds.
     pub(crate) requests_per_second: f64,
-    /// Of the last ten seconds; absent without a request in that time.
+    /// The p95 of the last ten seconds; `None` if there was no request.
     pub(crate) p95_ms: Option<f64>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct LiveRoute {
 #[derive(Debug)]
 pub(super) struct History {
     path: PathBuf,
-    /// Where the next unread line begins.
+    /// The position of the next unread line.
     position: u64,
     columns: Vec<String>,
     unfinished: Vec<LiveRoute>,
@@ -52,7 +52,7 @@ impl History {
         }
     }
 
-    /// The next second's figures, if they are there.
+    /// The figures of the next second, if Locust has written them.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -81,7 +81,7 @@ impl History {
     }
 
     fn take_line(&mut self, line: &str) -> Option<LiveFigures> {
-        // Our names of routes hold no commas, and nothing else does.
+        // Neither our route names nor any other value contains a comma.
         let cells: Vec<&str> = line.split(',').collect();
         if self.columns.is_empty() {
             self.columns = cells.iter().map(|cell| (*cell).to_owned()).collect();

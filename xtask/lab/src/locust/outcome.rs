@@ -1,4 +1,4 @@
-//! What a run measured, as `loadtest/shop/results.py` writes it.
+//! The results of a run, as `loadtest/shop/results.py` writes them.
 
 use std::fs;
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// What a run measured.
+/// The results of a run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Outcome {
-    /// One for each route that was asked, in the order of their names.
+    /// One entry for each route with requests, sorted by name.
     pub(crate) routes: Vec<Figures>,
-    /// All routes together; its name is `Aggregated`.
+    /// The sum of all routes; its name is `Aggregated`.
     pub(crate) total: Figures,
     pub(crate) failures: Vec<Failure>,
-    /// Mistakes in our own locustfiles.
+    /// Errors in our own locustfiles.
     pub(crate) exceptions: Vec<Exception>,
 }
 
-/// What was measured of one route. Above 100 ms, Locust keeps two digits of a time.
+/// The figures of one route. Locust keeps two digits of times above 100 ms.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Figures {
-    /// `POST /orders`, `GET /orders/{order_id}` and so on.
+    /// `POST /orders`, `GET /orders/{order_id}` and the like.
     pub(crate) name: String,
     pub(crate) requests: u64,
     pub(crate) failures: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Figures {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Failure {
     pub(crate) name: String,
-    /// `503: …` with the answer's own words, or what was wrong with an answer, or why there was none.
+    /// `503: …` followed by the answer's own message, or what was wrong with an answer, or why there was no answer.
     pub(crate) error: String,
     pub(crate) occurrences: u64,
 }
@@ -53,7 +53,7 @@ impl Outcome {
     /// Reads `summary.json`.
     ///
     /// # Errors
-    /// When it isn't there, or not whole.
+    /// When the file doesn't exist or is incomplete.
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         serde_json::from_slice(&bytes).with_context(|| format!("reading {}", file.display()))

@@ -1,4 +1,4 @@
-//! A few clients in this process, for what is counted rather than timed.
+//! A few clients in this process, for measurements that count rather than time.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
-/// Lets `clients` do `each`, again and again, until `time` is over. What was begun then is still done, unless one
-/// failed: that ends all.
+/// Lets `clients` clients repeat `each` until `time` is over. Calls in progress are then finished. The first error ends
+/// all clients.
 pub(crate) async fn until(
     time: Duration,
     clients: usize,

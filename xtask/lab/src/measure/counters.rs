@@ -1,4 +1,4 @@
-//! What MariaDB and Redis were asked, as they count it.
+//! The counters of MariaDB and Redis.
 
 use anyhow::{Context, Result};
 use mysql_async::Conn;
@@ -9,18 +9,18 @@ use testbed::DataStore;
 const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
     ('Connections', 'Questions', 'Com_stmt_prepare', 'Rows_read', 'Innodb_row_lock_time')";
 
-/// Commands, in Redis's own statistics.
+/// The name of the command counter in Redis's statistics.
 const COMMANDS: &str = "total_commands_processed:";
 
-/// Counts since the servers started, or between two looks.
+/// Counts since the servers started, or between two readings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters {
     pub(crate) mysql_connections: f64,
-    /// Statements that clients sent.
+    /// The statements that clients sent.
     pub(crate) mysql_statements: f64,
     pub(crate) mysql_prepared: f64,
     pub(crate) mysql_rows_read: f64,
-    /// How long transactions waited for rows that others had locked, in milliseconds.
+    /// How long transactions waited for locked rows, in milliseconds.
     pub(crate) mysql_lock_wait_ms: f64,
     pub(crate) redis_commands: f64,
 }
@@ -35,7 +35,7 @@ impl Counters {
         redis_commands: 0.0,
     };
 
-    /// Looks, on connections of the caller. A look is counted itself: as one statement, and as one command.
+    /// Reads the counters over the caller's connections. A reading itself counts as one statement and one command.
     pub(crate) async fn look(mysql: &mut Conn, redis: &mut MultiplexedConnection) -> Result<Self> {
         let rows: Vec<(String, f64)> = mysql
             .query(STATUS)
@@ -64,7 +64,7 @@ impl Counters {
         })
     }
 
-    /// Looks, on connections of its own, which are counted too.
+    /// Reads the counters over new connections, which are counted too.
     pub(crate) async fn look_at(store: &DataStore) -> Result<Self> {
         let (mut mysql, mut redis) = (store.mysql().await?, store.redis().await?);
         let found = Self::look(&mut mysql, &mut redis).await?;
@@ -72,12 +72,12 @@ impl Counters {
         Ok(found)
     }
 
-    /// Statements and preparations: each is one round trip.
+    /// The number of statements and preparations; each takes one round trip.
     pub(crate) fn mysql_round_trips(&self) -> f64 {
         self.mysql_statements + self.mysql_prepared
     }
 
-    /// What happened from `before` to this, but for `look`, what a look costs.
+    /// The difference from `before` to this, less `look`, the cost of a reading.
     pub(crate) fn since(&self, before: &Self, look: &Self) -> Self {
         let between = |of: fn(&Self) -> f64| (of(self) - of(before) - of(look)).max(0.0);
         Self {

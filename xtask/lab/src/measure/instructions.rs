@@ -1,19 +1,19 @@
-//! Instructions outside the kernel, as valgrind's tool callgrind counts them: a figure that depends neither on the
-//! processor nor on what else runs at that hour.
+//! Counts instructions outside the kernel with valgrind's tool callgrind: the count depends neither on the processor
+//! nor on other programs that run at the time.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The file with what one run of a server counted.
+/// The file with the counts of one run of a server.
 pub(crate) struct Counts(PathBuf);
 
 impl Counts {
-    /// Of a run that begins. What the file held is forgotten.
+    /// The counts of a run that is about to begin. Removes an old file.
     ///
     /// # Errors
-    /// The file can't be removed.
+    /// If the file can't be removed.
     pub(crate) fn new(file: PathBuf) -> Result<Self> {
         if file.exists() {
             fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
@@ -21,21 +21,21 @@ impl Counts {
         Ok(Self(file))
     }
 
-    /// What the server's command line begins with, so that it is counted. Its children are not.
+    /// The start of the server's command line, which makes valgrind count it. Child processes are not counted.
     pub(crate) fn wrapper(&self) -> [String; 4] {
         [
             "valgrind".to_owned(),
             "--tool=callgrind".to_owned(),
-            // Some of what runs is made while it runs, as components are compiled.
+            // Some code is created at run time, because components are compiled then.
             "--smc-check=all-non-file".to_owned(),
             format!("--callgrind-out-file={}", self.0.display()),
         ]
     }
 
-    /// All that the server did, once it has ended.
+    /// All instructions of the server. Call this after the server has ended.
     ///
     /// # Errors
-    /// Nothing was counted.
+    /// If nothing was counted.
     pub(crate) fn total(&self) -> Result<u64> {
         let what = || format!("reading {}", self.0.display());
         let text = fs::read_to_string(&self.0).with_context(what)?;

@@ -1,4 +1,4 @@
-//! Where something was measured, and what.
+//! The machine and the commit of a measurement.
 
 use xtask::programs::output_of;
 

@@ -1,5 +1,5 @@
-//! What all commands here measure with, each thing once: the load, the orders that it places, what processes and
-//! servers counted meanwhile, statistics of samples, and the tables and files of results. Nothing here knows a command.
+//! The measuring tools of all commands here, each written once: the load, the orders that it places, the counters of
+//! processes and servers, statistics of samples, and the tables and files of results. Nothing here knows a command.
 
 mod clients;
 mod counters;

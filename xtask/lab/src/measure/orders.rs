@@ -1,31 +1,31 @@
-//! The one generator of orders, for whatever sends them.
+//! The only generator of orders, for every load.
 
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use testbed::seed::Size;
 
-/// Of ten orders of the course, how many have several products: 2 to 5 of them.
+/// How many of ten orders of the course have several products (2 to 5).
 const SEVERAL_OF_TEN: u64 = 3;
 
-/// The product that everybody wants at a flash sale.
+/// The product that everybody wants in a flash sale.
 const WANTED: u64 = 1;
 
-/// What an order is of.
+/// The content of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Basket {
-    /// The course's: one product, or several three times in ten; 1 to 5 pieces of each
+    /// As in the course: one product, or several products in three of ten orders; 1 to 5 pieces of each
     Course,
-    /// 1 to 5 products, as the lab's data have them; 1 to 3 pieces of each
+    /// 1 to 5 products, as in the lab's data; 1 to 3 pieces of each
     OneToFive,
-    /// This many different products, a piece of each
+    /// This many different products, one piece of each
     Products(u64),
-    /// A piece of the one product that everybody wants
+    /// One piece of the one product that everybody wants
     FlashSale,
 }
 
-/// Bodies of `POST /orders`, without end, the same for the same seed.
+/// An endless sequence of bodies for `POST /orders`; the same seed gives the same sequence.
 pub(crate) struct Orders {
     basket: Basket,
     users: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders by the users and of the products of data of this size.
+    /// Orders for the users and products of data of this size.
     pub(crate) fn new(basket: Basket, size: &Size, seed: u64) -> Self {
         Self {
             basket,
@@ -72,7 +72,7 @@ impl Orders {
         }
     }
 
-    /// Neighbours, so that no product comes twice in one order; up to `most` pieces of each.
+    /// Products with consecutive ids, so that no product occurs twice in an order; up to `most` pieces of each.
     fn neighbours(&mut self, count: u64, most: u64) -> String {
         let first = self
             .numbers
@@ -104,11 +104,11 @@ fn add_item(items: &mut String, product: u64, quantity: u64) {
     );
 }
 
-/// Numbers that look random and are the same each time (Vigna's splitmix64).
+/// Pseudo-random numbers; the same seed gives the same numbers (Vigna's splitmix64).
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    /// From 1 to `limit`.
+    /// A number from 1 to `limit`.
     pub(crate) fn up_to(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -130,7 +130,7 @@ mod tests {
         orders: 0,
     };
 
-    /// How many products each of a thousand orders has.
+    /// The number of products in each of a thousand orders.
     fn counts(basket: Basket) -> Vec<usize> {
         let orders = Orders::new(basket, &SMALL, 42).take(1000);
         orders

@@ -1,4 +1,4 @@
-//! What a process used, as the kernel counts it.
+//! The resources that a process used, as the kernel counts them.
 
 use std::fs;
 
@@ -6,24 +6,24 @@ use anyhow::{Context, Result};
 use procfs::process::Process;
 use procfs::ticks_per_second;
 
-/// User and system time of the process so far.
+/// The user and system time of the process so far.
 pub(crate) fn cpu_seconds(id: u32) -> Result<f64> {
     let stat = Process::new(i32::try_from(id)?).and_then(|process| process.stat());
     let stat = stat.with_context(|| format!("reading the times of process {id}"))?;
     Ok((stat.utime + stat.stime) as f64 / ticks_per_second() as f64)
 }
 
-/// Memory of the process; what it shares with others is divided among them.
+/// The memory of the process in KiB; shared memory is divided among the processes that share it.
 pub(crate) fn memory_kib(id: u32) -> Result<u64> {
     kib_in(&format!("/proc/{id}/smaps_rollup"), "Pss:")
 }
 
-/// The most memory that the process had at once since [`forget_peak`].
+/// The peak memory of the process since [`forget_peak`], in KiB.
 pub(crate) fn peak_kib(id: u32) -> Result<u64> {
     kib_in(&format!("/proc/{id}/status"), "VmHWM:")
 }
 
-/// Lets [`peak_kib`] begin anew (`proc(5)`, `clear_refs`).
+/// Resets the peak of [`peak_kib`] (`proc(5)`, `clear_refs`).
 pub(crate) fn forget_peak(id: u32) -> Result<()> {
     let path = format!("/proc/{id}/clear_refs");
     fs::write(&path, "5").with_context(|| format!("writing {path}"))

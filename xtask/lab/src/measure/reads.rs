@@ -1,10 +1,11 @@
-//! The one mix of reads, for whatever sends them.
+//! The only mix of reads, for every load.
 
 use testbed::seed::Size;
 
 use super::Numbers;
 
-/// Of ten reads: routes, with `{}` for the id. The two reports are the components' own, and come as often as all else.
+/// Ten reads: routes, with `{}` for an id. The two reports have a component of their own, and are as frequent as all
+/// other reads.
 const READS: [(&str, Ids); 10] = [
     ("/orders/reports/highest-spenders", Ids::None),
     ("/orders/reports/best-sellers", Ids::None),
@@ -26,7 +27,7 @@ enum Ids {
     Products,
 }
 
-/// Paths to read, without end, the same for the same seed, of data of this size.
+/// An endless sequence of paths to read, for data of this size; the same seed gives the same sequence.
 pub(crate) fn reads(size: &Size, seed: u64) -> impl Iterator<Item = String> + use<> {
     let (users, products, orders) = (size.users, size.products, size.orders);
     let mut numbers = Numbers(seed);

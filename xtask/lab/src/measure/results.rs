@@ -1,4 +1,4 @@
-//! The files that results are kept in.
+//! The files of results.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Writes all samples of a run, and says where they are.
+/// Writes all samples of a run, and prints the file's path.
 pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;

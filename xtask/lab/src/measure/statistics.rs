@@ -1,6 +1,6 @@
-//! What samples of the same thing amount to.
+//! Statistics of samples.
 
-/// The middle of some samples, and how far apart they lie.
+/// The median of some samples, and their range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -8,7 +8,7 @@ pub(crate) struct Spread {
     pub(crate) highest: f64,
 }
 
-/// `None` without samples.
+/// The spread of the samples; `None` if there are none.
 pub(crate) fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = samples.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -21,12 +21,12 @@ pub(crate) fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
     })
 }
 
-/// `None` without samples.
+/// The median of the samples; `None` if there are none.
 pub(crate) fn median(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     spread(samples).map(|spread| spread.median)
 }
 
-/// `None` without samples.
+/// The mean of the samples; `None` if there are none.
 pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (mut count, mut sum) = (0_u32, 0.0);
     for sample in samples {
@@ -36,7 +36,7 @@ pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// The sample below which this part of them lies, 0.99 for the 99th percentile; `None` without samples.
+/// The quantile of sorted samples, with 0.99 as `part` for the 99th percentile; `None` if there are none.
 pub(crate) fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

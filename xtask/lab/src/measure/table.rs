@@ -1,19 +1,19 @@
-//! The one table of texts, as Markdown or in columns for a terminal.
+//! The only text table: in Markdown, or in columns for a terminal.
 
-/// A head and rows of as many cells.
+/// A head, and rows with the same number of cells.
 pub(crate) struct TextTable {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// What stands under each head but the first, in Markdown.
+    /// The Markdown rule under every head but the first.
     rule: &'static str,
 }
 
-/// A column of a terminal.
+/// A column in a terminal.
 #[derive(Clone, Copy)]
 pub(crate) enum Column {
-    /// So many characters, the text at their beginning
+    /// Left-aligned, with this many characters
     Left(usize),
-    /// So many characters, the text at their end
+    /// Right-aligned, with this many characters
     Right(usize),
 }
 
@@ -26,7 +26,7 @@ impl TextTable {
         }
     }
 
-    /// All columns but the first are at the right, where Markdown can say so.
+    /// Right-aligns all columns but the first in Markdown.
     pub(crate) fn of_figures(mut self) -> Self {
         self.rule = "---:";
         self
@@ -36,7 +36,7 @@ impl TextTable {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// A line for the head, for the rule and for each row. Nothing is escaped.
+    /// The table in Markdown: a line for the head, for the rule and for each row. Nothing is escaped.
     pub(crate) fn markdown(&self) -> String {
         let rules = (0..self.head.len()).map(|index| if index == 0 { "---" } else { self.rule });
         let rules: String = rules.map(|rule| format!("{rule}|")).collect();
@@ -47,7 +47,8 @@ impl TextTable {
         text
     }
 
-    /// A line for the head and for each row. A text that is longer than its column pushes the others to the right.
+    /// The table in columns: a line for the head and for each row. A text longer than its column pushes the others to
+    /// the right.
     pub(crate) fn in_columns(&self, columns: &[Column]) -> String {
         let lines = std::iter::once(&self.head).chain(&self.rows);
         let line = |cells: &Vec<String>| {

@@ -1,4 +1,4 @@
-//! The host's admin interface, as far as the swap test needs it.
+//! The host's admin API, as far as the swap test needs it.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::measure::{median, series};
 /// Longer than any swap, drain or trial here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time between two looks at the host.
+/// The wait between two checks of the host.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often the memory is looked at. The middle figure counts, as one look may fall on a compilation.
+/// How often the memory is read. The median counts, because one reading may coincide with a compilation.
 const LOOKS: usize = 15;
 
-/// Asks one host.
+/// A client of one host's admin API.
 pub(super) struct Admin {
     client: Client,
     base: String,
     token: &'static str,
 }
 
-/// How many generations had to go, and how many are gone.
+/// How many generations had to be freed, and how many were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GenerationCount {
     pub(super) expected: u64,
@@ -45,7 +45,7 @@ impl Admin {
         })
     }
 
-    /// Uploads a version.
+    /// Uploads a version, and swaps to it.
     pub(super) async fn swap(&self, swap: &Swap) -> Result<(StatusCode, Value)> {
         let path = format!("/components/{}/swap{}", swap.component, swap.query());
         let request = self
@@ -58,7 +58,7 @@ impl Admin {
         Ok((status, response.json().await.context(path)?))
     }
 
-    /// Goes back to the version before, and gives the time until the answer, in milliseconds.
+    /// Rolls a component back to its previous version. Returns the time until the answer, in milliseconds.
     pub(super) async fn rollback(&self, component: &str) -> Result<f64> {
         let path = format!("/components/{component}/rollback");
         let request = self.client.post(format!("{}{path}", self.base));
@@ -69,7 +69,7 @@ impl Admin {
         Ok(started.elapsed().as_secs_f64() * 1000.0)
     }
 
-    /// Waits for the end of a component's trial, and says how it ended.
+    /// Waits for the end of a component's trial, and returns how the trial ended.
     pub(super) async fn verdict(&self, component: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -88,12 +88,12 @@ impl Admin {
         }
     }
 
-    /// Resident memory, in bytes.
+    /// The resident memory in bytes.
     pub(super) async fn memory(&self) -> Result<u64> {
         self.sum("process_resident_memory_bytes").await
     }
 
-    /// The same once nothing drains any more: the middle one of some looks.
+    /// The median of several readings of the resident memory, once nothing drains any more.
     pub(super) async fn settled_memory(&self) -> Result<u64> {
         self.wait_for_drains().await?;
         let mut looks = Vec::new();
@@ -104,8 +104,8 @@ impl Admin {
         Ok(median(looks).unwrap_or_default() as u64)
     }
 
-    /// Compares how many generations are gone with how many were replaced, withdrawn or refused by a probe, and how
-    /// many were rolled back.
+    /// Compares the number of freed generations with the number that was replaced, withdrawn, refused by a probe, or
+    /// rolled back.
     pub(super) async fn freed<'a>(
         &self,
         tried: impl Iterator<Item = &'a SwapAttempt>,

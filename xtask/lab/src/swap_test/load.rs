@@ -8,23 +8,23 @@ use testbed::seed::Size;
 
 use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target, reads};
 
-/// Of ten requests, how many are orders.
+/// How many of ten requests are orders.
 const ORDERS_OF_TEN: u32 = 1;
 
-/// Longer than anything here lasts: a load is ended by hand.
+/// Longer than anything here takes, because a load is always stopped explicitly.
 const LONGEST: Duration = Duration::from_secs(3 * 60 * 60);
 
-/// URLs and bodies to choose from; oha takes one at random for each request.
+/// The number of different URLs and bodies; oha takes a random one for each request.
 const CHOICES: usize = 2000;
 
-/// What is sent.
+/// The requests of the load.
 pub(super) struct Work {
     reads: Target,
     orders: Target,
 }
 
 impl Work {
-    /// Requests to the host at `base`, for data of this size. What oha chooses from goes to `folder`.
+    /// Requests to the host at `base`, for data of this size. The files for oha go to `folder`.
     pub(super) fn write(folder: &Path, base: &str, size: &Size, seed: u64) -> Result<Self> {
         let paths: Vec<String> = reads(size, seed).take(CHOICES).collect();
         let bodies = Orders::new(Basket::Products(1), size, seed).take(CHOICES);
@@ -41,7 +41,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Begins `rate` requests a second.
+    /// Starts `rate` requests per second.
     pub(super) fn start(loaders: &Loaders, work: &Work, rate: u32) -> Result<Self> {
         let orders = rate * ORDERS_OF_TEN / 10;
         let streams = [
@@ -51,7 +51,7 @@ impl Load {
         Ok(Self { streams })
     }
 
-    /// Ends both, and reads what they measured.
+    /// Ends both streams, and reads their results.
     pub(super) async fn stop(self) -> Result<Vec<StreamResult>> {
         Stream::stop_all(self.streams).await
     }

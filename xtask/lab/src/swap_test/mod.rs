@@ -1,4 +1,4 @@
-//! `cargo xtask swap-test`: components are replaced under load, good and bad versions mixed, and no request may notice.
+//! `cargo xtask swap-test`: replaces components under load, with good and bad versions mixed. No request may notice.
 
 mod admin;
 mod load;
@@ -23,22 +23,24 @@ use crate::measure::{Loaders, write_json};
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::{build, paths};
 
-/// Connections are opened, pools filled and pages faulted in before anything is measured.
+/// The warm-up, in which connections are opened, pools filled and pages faulted in.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// Good swaps before the count begins: they fill what is kept for rollbacks, three generations of three components.
+/// Good swaps before the count begins. They fill the places of versions kept for rollbacks: three generations of three
+/// components.
 const FILLING: u32 = 9;
 
-/// Swaps after which memory is looked at for the first time.
+/// The number of swaps after which the memory is first read.
 const FIRST_LOOK: u32 = 10;
 
-/// How long the cache may take to follow the last order: one refresh interval (`report_refresh_seconds`), and a little.
+/// How long the cache may take to reflect the last order: one refresh interval (`report_refresh_seconds`) and a little
+/// more.
 const SETTLE: Duration = Duration::from_secs(70);
 
-/// All that was measured, in this repository.
+/// The path of the results in this repository.
 const RESULTS: &str = "loadtest/results/swap.json";
 
-/// The seed of the random numbers behind data and requests, so that runs can be compared.
+/// The seed of the random data and requests, so that runs can be compared.
 const RNG_SEED: u64 = 42;
 
 /// Swap components under a fixed load, good and bad versions mixed, and compare with the same load without swaps
@@ -52,10 +54,10 @@ pub(crate) struct Options {
     /// Requests a second, a tenth of them orders
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     rate: u32,
-    /// Seconds of load without swaps, to compare with
+    /// Seconds of load without swaps, for the comparison
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
     steady: u64,
-    /// How many swaps
+    /// Number of swaps
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=10_000))]
     swaps: u32,
     /// Test this `store-host` instead of building one
@@ -125,10 +127,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Ok(xtask::verdict(report.failures().is_empty()))
 }
 
-/// Good for this run on this machine.
+/// The admin token of this run on this machine.
 const TOKEN: &str = "the-token-of-one-swap-test";
 
-/// A store of our own with the course's data, and one host in front of it.
+/// Starts a store with the course's data, and one host in front of it.
 async fn start(binary: &Path) -> Result<(DataStore, testbed::Host)> {
     let store = DataStore::start_for_measuring(paths::target().join("tmp/swap-test")).await?;
     store.migrate(binary)?;
@@ -136,7 +138,7 @@ async fn start(binary: &Path) -> Result<(DataStore, testbed::Host)> {
     testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;
     let in_folder = |name: &str| store.folder().join(name).display().to_string();
     let mut options = HostOptions::new(binary, paths::app())
-        // A cache of its own: a hundred versions are of no use to anyone afterwards.
+        // A separate cache, because nobody needs these hundred versions afterwards.
         .arg("--compile-cache")
         .arg(in_folder("cache"))
         .arg("--state-folder")

@@ -1,19 +1,19 @@
-//! Which versions are tried, and how each must end.
+//! The versions that are tried, and the expected outcome of each.
 
 use anyhow::Result;
 use testbed::Guest;
 
-/// The components, in the order in which good versions of them come.
+/// The components, in the order in which good versions of them are swapped in.
 pub(super) const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 
-/// The one that the bad versions are for. It serves only GET, so that a request which a canary fails can be served by
-/// the other generation.
+/// The component of the bad versions. It serves only GET, so if a canary fails a request, the other generation can
+/// serve that request.
 const VICTIM: &str = "reports";
 
-/// The trial of a canary.
+/// The query that makes a swap a canary's trial.
 const TRIAL: &str = "?canary=10&for=2s";
 
-/// What is tried.
+/// The kinds of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Good,
@@ -32,7 +32,7 @@ pub(super) struct Swap {
     pub(super) kind: Kind,
 }
 
-/// `count` good versions, one component after the other.
+/// `count` good versions, of one component after the other.
 pub(super) fn good(count: u32) -> impl Iterator<Item = Swap> {
     (0..count).map(|number| Swap {
         number: 100_000 + number,
@@ -41,7 +41,7 @@ pub(super) fn good(count: u32) -> impl Iterator<Item = Swap> {
     })
 }
 
-/// `count` versions: of ten, five good, one good one tried as a canary, and one of each bad kind.
+/// `count` versions. Of ten, five are good, one is good and tried as a canary, and each bad kind has one.
 pub(super) fn mixed(count: u32) -> impl Iterator<Item = Swap> {
     (0..count).map(|number| {
         let (kind, component) = match number % 10 {
@@ -64,7 +64,7 @@ pub(super) fn mixed(count: u32) -> impl Iterator<Item = Swap> {
 }
 
 impl Swap {
-    /// The file.
+    /// The component's file.
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
         let label = format!("swap {}", self.number);
         let guest =
@@ -81,7 +81,7 @@ impl Swap {
         Ok(version.into_bytes())
     }
 
-    /// What is asked for beside the file.
+    /// The query of the upload.
     pub(super) fn query(&self) -> &'static str {
         match self.kind {
             Kind::GoodCanary | Kind::TrappingCanary => TRIAL,
@@ -89,7 +89,8 @@ impl Swap {
         }
     }
 
-    /// What may become of it. The trial of a good canary is a comparison under load, and may go either way; [`super::report`] asks for one that was promoted.
+    /// The possible outcomes. The trial of a good canary compares generations under load and may go either way;
+    /// [`super::report`] requires that at least one was promoted.
     pub(super) fn expected(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::Good => &["swapped"],

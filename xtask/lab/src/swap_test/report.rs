@@ -1,4 +1,4 @@
-//! What a swap test found: a table for people, and JSON.
+//! The results of a swap test: a table for people, and JSON.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use super::admin::GenerationCount;
 use super::swaps::SwapAttempt;
 use crate::measure::{Column, StreamResult, TextTable, spread};
 
-/// How much slower the slowest hundredth may be while swaps run.
+/// The most by which the 99th percentile may rise while swaps run.
 const P99_RATIO: f64 = 2.0;
 
-/// How much more memory the last swap may leave than the tenth, in percent.
+/// How much the memory may grow from the tenth swap to the last, in percent.
 const MEMORY_GROWTH: f64 = 5.0;
 
-/// Longest time for a rollback, from asking to the answer.
+/// The longest allowed time of a rollback, from request to answer.
 const ROLLBACK_MS: f64 = 100.0;
 
-/// Of the table of streams.
+/// The columns of the table of streams.
 const COLUMNS: [Column; 7] = [
     Column::Left(9),
     Column::Left(8),
@@ -29,22 +29,22 @@ const COLUMNS: [Column; 7] = [
     Column::Right(9),
 ];
 
-/// All that was measured.
+/// All measurements of a test.
 pub(super) struct Report {
     pub(super) rate: u32,
     pub(super) steady: Vec<StreamResult>,
     pub(super) swapping: Vec<StreamResult>,
     pub(super) tried: Vec<SwapAttempt>,
-    /// From asking to the answer, under load.
+    /// The times of the rollbacks under load, from request to answer.
     pub(super) rollbacks_ms: Vec<f64>,
     pub(super) freed: GenerationCount,
-    /// Resident bytes after the tenth swap and after the last.
+    /// The resident bytes after the tenth swap and after the last.
     pub(super) memory: [u64; 2],
     pub(super) audit: Audit,
 }
 
 impl Report {
-    /// What is not as it must be, one line each.
+    /// Everything that is not as it must be, one line each.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
         for (steady, swapping) in self.steady.iter().zip(&self.swapping) {
@@ -92,7 +92,7 @@ impl Report {
         (last / first - 1.0) * 100.0
     }
 
-    /// How often versions of each kind ended in each way.
+    /// How many versions of each kind ended in each way.
     fn outcomes(&self) -> Vec<(String, &str, usize)> {
         let mut outcomes: Vec<(String, &str, usize)> = Vec::new();
         for tried in &self.tried {
@@ -109,13 +109,13 @@ impl Report {
         outcomes
     }
 
-    /// The middle and the largest of what swaps took.
+    /// The median and the maximum of a time of the swaps.
     fn times(&self, of: impl Fn(&SwapAttempt) -> Option<f64>) -> [f64; 2] {
         spread(self.tried.iter().filter_map(of))
             .map_or([f64::NAN; 2], |times| [times.median, times.highest])
     }
 
-    /// What each stream measured, without swaps and with them.
+    /// The results of each stream, without and with swaps.
     fn streams(&self) -> TextTable {
         let head = [
             "", "stream", "requests", "failed", "p50 ms", "p99 ms", "max ms",
@@ -137,7 +137,7 @@ impl Report {
         table
     }
 
-    /// All of it, for programs.
+    /// The whole report, for programs.
     pub(super) fn json(&self) -> Value {
         let swaps = self.tried.iter().map(|tried| {
             json!({

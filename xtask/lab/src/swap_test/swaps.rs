@@ -1,4 +1,4 @@
-//! One swap after the other, each with what became of it.
+//! Tries one swap after the other, and records each outcome.
 
 use anyhow::Result;
 use reqwest::StatusCode;
@@ -11,11 +11,11 @@ use super::plan::{Kind, Swap};
 #[derive(Clone, Debug)]
 pub(super) struct SwapAttempt {
     pub(super) swap: Swap,
-    /// `swapped`, `promoted`, `withdrawn`, or `refused` with its step.
+    /// `swapped`, `promoted`, `withdrawn`, or `refused` with the step that refused it.
     pub(super) outcome: String,
     pub(super) compile_ms: Option<f64>,
     pub(super) switch_us: Option<f64>,
-    /// Resident, right after it.
+    /// The resident memory right after the swap.
     pub(super) memory_bytes: u64,
 }
 
@@ -28,13 +28,13 @@ impl SwapAttempt {
         self.swap.kind == Kind::GoodCanary
     }
 
-    /// Whether instances were made of it: then one generation, this one or the one before, has to be freed.
+    /// Whether instances of the version were made. If so, one generation has to be freed: this one or the previous one.
     pub(super) fn made_a_generation(&self) -> bool {
         !self.outcome.starts_with("refused") || self.outcome == "refused: probe"
     }
 }
 
-/// Tries all of them. Outcomes are collected, not judged.
+/// Tries all swaps, and collects their outcomes without judging them.
 pub(super) async fn run(
     admin: &Admin,
     plan: impl Iterator<Item = Swap>,

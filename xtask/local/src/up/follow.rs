@@ -1,4 +1,4 @@
-//! Showing a log file in the terminal while a host writes it.
+//! Shows a host's log file in the terminal while the host writes it.
 
 use std::io::{self, SeekFrom, Write};
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use tokio::io::{AsyncBufReadExt, AsyncSeekExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Between two looks at a log that has nothing new.
+/// The wait between two checks of a log that has nothing new.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Prints each complete line of the log from byte `start` on behind `label`, until the writer has `ended` and all is
-/// printed.
+/// Prints each complete line of the log from byte `start` on, with `label` in front, until the writer has `ended` and
+/// every line is printed.
 pub(super) async fn follow(
     label: String,
     log: PathBuf,
@@ -30,14 +30,14 @@ pub(super) async fn follow(
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     loop {
-        // Read before the look at the file: what was written before the end is still printed.
+        // Read before the file, so that lines written before the end are still printed.
         let last_look = *ended.borrow();
         let read = reader
             .read_until(b'\n', &mut line)
             .await
             .with_context(|| format!("reading {}", log.display()))?;
         if line.ends_with(b"\n") {
-            // A terminal that has gone away is no reason to stop the store.
+            // If the terminal has gone away, the store still goes on.
             let _ = write!(io::stdout(), "{label} │ {}", String::from_utf8_lossy(&line));
             line.clear();
         } else if read == 0 {

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the whole store on this machine, proxy first, from nothing, until Ctrl-C.
+//! `cargo xtask up`: builds and runs the whole store on this machine, with the proxy in front, until Ctrl-C.
 
 mod follow;
 mod observe;
@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Use this Redis, as redis://user:password@host:port, instead of starting one
     #[arg(long, value_name = "URL", value_parser = store_urls::redis_url)]
     redis_url: Option<String>,
-    /// What to fill an empty store with
+    /// The data to fill an empty store with
     #[arg(long = "seed", value_enum, value_name = "DATA", default_value_t = Data::Lab)]
     data: Data,
     #[command(flatten)]
@@ -52,21 +52,21 @@ pub(crate) struct Options {
     /// The first host's port for metrics and status; the others get the ports after it
     #[arg(long, value_name = "PORT", default_value_t = 5100, value_parser = clap::value_parser!(u16).range(1..=65000))]
     admin_port: u16,
-    /// Where the proxy before the hosts listens; its metrics are on the port after it
+    /// The address of the proxy in front of the hosts; its metrics are on the port after it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     proxy_listen: SocketAddr,
     /// Start the proxy with this file, instead of one made for these hosts
     #[arg(long, value_name = "FILE", conflicts_with = "proxy_listen")]
     proxy_config: Option<PathBuf>,
-    /// Swap a component into the running hosts when its file changes, and reload when spin.toml does
+    /// Swap a component into the running hosts when its file changes, and reload when spin.toml changes
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
     observe: ObserveArgs,
 }
 
-/// What counts as slow here, so that the console has some to show: on one machine without load, hardly any request takes as
-/// long.
+/// The duration from which a request counts as slow here. It is low so that the console has slow requests to show:
+/// without load, hardly any request on one machine takes this long.
 const SLOW: &str = "100ms";
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -75,7 +75,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let running = tokio::select! {
         running = start(&options) => running?,
         () = signals.next() => {
-            // Dropping a half started store kills its servers; MariaDB recovers, and an unfinished seed is rolled back.
+            // Dropping a store that is only half started kills its servers. MariaDB recovers, and rolls an unfinished
+            // seed back.
             eprintln!("interrupted before the store was up");
             return Ok(ExitCode::from(INTERRUPTED));
         }
@@ -118,7 +119,7 @@ async fn fill_if_empty(addresses: &Addresses, options: &Options) -> Result<()> {
 async fn start_hosts(addresses: &Addresses, options: &Options) -> Result<Vec<Host>> {
     let mut hosts = Vec::new();
     let token = token::file()?.display().to_string();
-    // One after the other: the first leaves compiled components in the cache for the rest.
+    // One after the other: the first host leaves compiled components in the cache for the others.
     for number in 0..options.instances {
         let step = Progress::detect().step(&format!("host {}", number + 1), 0);
         let host = Host::start(&host_options(number, options, &token), addresses).await?;
@@ -154,10 +155,11 @@ fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
     }
 }
 
-/// Keeps a second `up` out. The lock is the open file's, so that the kernel frees it however we end.
+/// Keeps a second `up` from starting. The lock belongs to the open file, so the kernel releases it however this process
+/// ends.
 fn lock() -> Result<File> {
     let path = paths::store().join("lock");
-    // It holds passwords, a token and everybody's data.
+    // The folder holds passwords, a token and the store's data.
     private_folder(&paths::store())?;
     let file = OpenOptions::new()
         .read(true)

@@ -14,13 +14,13 @@ pub(super) struct ObserveArgs {
     /// Start Prometheus too, which scrapes every host and the proxy every 5 s
     #[arg(long)]
     pub(super) observe: bool,
-    /// Where Prometheus listens, on 127.0.0.1
+    /// Port of Prometheus, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 9090, requires = "observe", value_parser = clap::value_parser!(u16).range(1..))]
     observe_port: u16,
 }
 
 impl ObserveArgs {
-    /// Fails if Prometheus is asked for and its port is taken.
+    /// Fails if Prometheus is to be started and its port is taken.
     pub(super) fn check_free(&self) -> Result<()> {
         if self.observe {
             let port = self.observe_port;
@@ -31,7 +31,7 @@ impl ObserveArgs {
         Ok(())
     }
 
-    /// Starts it, if it is asked for.
+    /// Starts Prometheus, if the user wants it.
     pub(super) async fn start(&self, hosts: &[Host], proxy: &Proxy) -> Result<Option<Prometheus>> {
         if !self.observe {
             return Ok(None);
@@ -50,7 +50,7 @@ impl ObserveArgs {
     }
 }
 
-/// What Grafana imports.
+/// The dashboard that Grafana imports.
 pub(super) fn dashboard() -> PathBuf {
     paths::root().join("loadtest/grafana/store.json")
 }

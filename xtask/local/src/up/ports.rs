@@ -1,4 +1,4 @@
-//! The hosts' ports, looked at before minutes go into building and seeding.
+//! Checks the hosts' ports before building and seeding take minutes.
 
 use std::net::TcpListener;
 

@@ -11,7 +11,7 @@ use super::{Options, SLOW};
 use xtask::build::PROXY_PACKAGE;
 use xtask::paths;
 
-/// Fails if the proxy's port or that of its metrics is taken.
+/// Fails if the proxy's port or the port of its metrics is taken.
 pub(super) fn check_free(listen: SocketAddr) -> Result<()> {
     for address in [listen, admin(listen)?] {
         TcpListener::bind(address)
@@ -20,7 +20,7 @@ pub(super) fn check_free(listen: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Starts the proxy before `hosts`.
+/// Starts the proxy in front of `hosts`.
 pub(super) async fn start(options: &Options, hosts: &[Host]) -> Result<Proxy> {
     let step = Progress::detect().step("proxy", 0);
     let config = match &options.proxy_config {
@@ -37,8 +37,9 @@ pub(super) async fn start(options: &Options, hosts: &[Host]) -> Result<Proxy> {
     Ok(proxy)
 }
 
-/// The host's flags that name the proxy and its admin token, the hosts' own. The proxy keeps reports in memory and is told when they change. The owner of another
-/// configuration knows whether theirs does, and where it listens; `STORE_HOST_PURGE` says so to the hosts.
+/// The hosts' flags that name the proxy and its admin token, which is the hosts' own token. Hosts tell the proxy when a
+/// report changes, because the proxy keeps reports in memory. With a configuration of the user's, only the user knows
+/// whether and where that proxy listens; `STORE_HOST_PURGE` then tells the hosts.
 pub(super) fn purge_flags(options: &Options, token: &str) -> Vec<String> {
     if options.proxy_config.is_some() {
         return Vec::new();
@@ -61,7 +62,7 @@ fn write_config(listen: SocketAddr, hosts: &[Host]) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Other keys have defaults; `proxy/store-proxy.example.toml` explains all of them.
+/// All other keys have defaults; `proxy/store-proxy.example.toml` explains every key.
 fn config(
     listen: SocketAddr,
     admin: SocketAddr,
@@ -90,7 +91,8 @@ fn config(
     )
 }
 
-/// The port after the one for clients, on loopback: whoever reaches it can change the proxy.
+/// The admin port: the one after the port for clients, on loopback only, because everyone who reaches it can change the
+/// proxy.
 fn admin(listen: SocketAddr) -> Result<SocketAddr> {
     let port = listen
         .port()

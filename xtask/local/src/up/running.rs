@@ -1,4 +1,4 @@
-//! A store that is up: watched, and stopped in order.
+//! A running store: watched, and stopped in order.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::store_urls;
 use xtask::paths;
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 
-/// How soon the end of a server is noticed.
+/// How often the servers' processes are checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Longer than a host or the proxy drains by itself.
+/// Longer than a host or the proxy takes to drain.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct RunningStore {
-    /// `None` unless asked for.
+    /// `None` unless the user wants Prometheus.
     pub(super) prometheus: Option<Prometheus>,
     pub(super) proxy: Proxy,
     pub(super) hosts: Vec<Host>,
@@ -31,7 +31,8 @@ pub(super) struct RunningStore {
 }
 
 impl RunningStore {
-    /// Shows the logs of the proxy and the hosts until a signal asks us to stop (0) or a process dies (an error), and stops the rest.
+    /// Shows the logs of the proxy and the hosts until a signal asks us to stop (exit code 0) or a process dies (an
+    /// error). Then stops the others.
     pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<ExitCode> {
         self.print_addresses();
         let (ended, followers) = self.follow_logs();
@@ -75,7 +76,7 @@ impl RunningStore {
             Some(_) => "MariaDB",
             None => "MySQL  ",
         };
-        // Without the password: what a terminal shows is copied and recorded.
+        // Without the password, because people copy and record terminals.
         println!(
             "  {kind}       {}   with password {}",
             self.servers.addresses.mysql_label(),
@@ -97,7 +98,7 @@ impl RunningStore {
         );
     }
 
-    /// Starts showing the logs. Sending `true` ends that.
+    /// Starts showing the logs. Sending `true` on the returned channel ends this.
     fn follow_logs(&self) -> (watch::Sender<bool>, JoinSet<Result<()>>) {
         let (ended, receiver) = watch::channel(false);
         let mut followers = JoinSet::new();
@@ -114,7 +115,7 @@ impl RunningStore {
         (ended, followers)
     }
 
-    /// Waits until one of our processes has ended, and says which, how, and with what last words.
+    /// Waits until one of our processes has ended. Returns which one, its exit status and the end of its log.
     async fn first_death(&self) -> Result<String> {
         loop {
             for process in self.processes() {
@@ -150,7 +151,8 @@ impl RunningStore {
             .chain(self.prometheus.iter().map(Prometheus::process))
     }
 
-    /// Prometheus, which would see the others vanish, then the proxy, then the hosts, all at once, while what each needs is still there.
+    /// Stops everything in order: first Prometheus, which would see the others vanish, then the proxy, then all hosts
+    /// at once. So each still has what it needs while it stops.
     async fn stop(&mut self) -> Result<()> {
         let mut failed = Vec::new();
         if let Some(prometheus) = &self.prometheus

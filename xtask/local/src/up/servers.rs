@@ -1,12 +1,12 @@
-//! The MariaDB and the Redis of `up`: its own, or given ones.
+//! The MariaDB and the Redis of `up`: started here, or given by URL.
 
 use anyhow::Result;
 use testbed::{Addresses, MariaDb, MariaDbOptions, Progress, Purpose, RedisOptions, RedisServer};
 
 use xtask::paths;
 
-/// What no client of the store sends to Redis, and what makes one of its users more than that. The host refuses components
-/// these commands, but does not look into their scripts: there, Redis itself must not know them.
+/// Redis commands that no client of the store sends, or that would give a client more rights than it needs. The host
+/// refuses these commands to components but does not see what their scripts call, so Redis itself must not know them.
 const REDIS_WITHOUT: &[&str] = &[
     "BGREWRITEAOF",
     "BGSAVE",
@@ -24,11 +24,11 @@ const REDIS_WITHOUT: &[&str] = &[
     "SWAPDB",
 ];
 
-/// Most memory of Redis, in MiB: many times what the course's data take there, and little enough for a small machine. A full
-/// one refuses writes, and the store goes on without it.
+/// The most memory of Redis, in MiB: many times what the course's data need, and little enough for a small machine.
+/// When it is full, Redis refuses writes, and the store goes on without it.
 const REDIS_MEMORY_MIB: u32 = 512;
 
-/// Both servers, whoever started them.
+/// Both servers, started here or given.
 pub(super) struct Servers {
     /// `None` if a URL was given.
     pub(super) mariadb: Option<MariaDb>,
@@ -38,7 +38,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Starts what is not given.
+    /// Starts each server that is not given.
     pub(super) async fn start(mysql_url: Option<&str>, redis_url: Option<&str>) -> Result<Self> {
         let (mariadb, mysql_url) = match mysql_url {
             Some(url) => (None, url.to_owned()),

@@ -1,4 +1,4 @@
-//! An image unpacked, as container runtimes want it.
+//! An unpacked image, in the form that container runtimes need.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// Nobody in particular, as the images say.
+/// The user id in the images, which belongs to nobody.
 pub(super) const NOBODY: u32 = 65_532;
 
-/// An image's files, and what it says about running them.
+/// An image's files, and how to run them according to the image.
 pub(super) struct Bundle {
     pub(super) root: PathBuf,
     pub(super) folder: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    /// An empty one in `folder`, for files that `config` is about.
+    /// A bundle in `folder` without files yet; `config` is the image's configuration.
     ///
     /// # Errors
     /// If the folder can't be made.
@@ -29,7 +29,7 @@ impl Bundle {
             fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
         }
         let root = folder.join("rootfs");
-        // Where runtimes mount what every container has, and the proxy keeps its files.
+        // The places where runtimes mount what every container has, and the folder of the proxy's files.
         for place in ["proc", "dev", "tmp", "run/store-proxy"] {
             fs::create_dir_all(root.join(place)).context("making a container's root")?;
         }
@@ -49,12 +49,13 @@ impl Bundle {
         })
     }
 
-    /// What a runtime knows a container of it by.
+    /// The name under which a runtime knows a container of the bundle.
     pub(super) fn id(&self, what: &str) -> String {
         format!("{}-{what}-{}", self.program, std::process::id())
     }
 
-    /// <https://github.com/opencontainers/runtime-spec>. The network is this machine's: the database is there.
+    /// The runtime specification (<https://github.com/opencontainers/runtime-spec>). The container uses this machine's
+    /// network, because the database is there.
     pub(super) fn spec(&self, command: &[&str], settings: &[String]) -> Value {
         let env: Vec<&String> = self.env.iter().chain(settings).collect();
         let tmpfs = |place: &str| {

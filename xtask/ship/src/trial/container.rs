@@ -1,4 +1,4 @@
-//! A container of a bundle: by a runtime, or as near to it as a chroot comes.
+//! A container of a bundle, started by a container runtime or, failing that, in a chroot.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -13,22 +13,22 @@ use xtask::programs::find_program;
 
 use super::bundle::{Bundle, NOBODY};
 
-/// The first start compiles the components.
+/// How long to wait for health; the first start compiles the components.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// The wait between two checks.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Who starts containers.
+/// What starts containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runner {
     Crun,
     Runc,
-    /// Without a root that is read-only, and without namespaces.
+    /// A chroot: the root is not read-only, and there are no namespaces.
     Chroot,
 }
 
-/// Ended with its owner.
+/// A running container. Dropping it ends the container.
 pub(super) struct Container<'a> {
     runner: Runner,
     bundle: &'a Bundle,
@@ -45,7 +45,7 @@ impl Runner {
         }
     }
 
-    /// What it holds the programs to.
+    /// How strictly the programs are confined, for the report.
     pub(super) fn strictness(self) -> &'static str {
         match self {
             Self::Crun | Self::Runc => "on a read-only root, without a capability",
@@ -53,7 +53,7 @@ impl Runner {
         }
     }
 
-    /// The strictest one that can start the program of `bundle` here.
+    /// The strictest runner that can start the program of `bundle` on this machine.
     ///
     /// # Errors
     /// If not even a chroot can.
@@ -77,10 +77,10 @@ impl Runner {
         bail!("nothing starts containers here: {}", reasons.join("; "))
     }
 
-    /// Runs a command of the image to its end, and gives what it said.
+    /// Runs a command of the image to its end, and returns its output.
     ///
     /// # Errors
-    /// If it fails.
+    /// If the command fails.
     pub(super) fn run_once(
         self,
         bundle: &Bundle,
@@ -140,10 +140,10 @@ impl fmt::Display for Runner {
 }
 
 impl<'a> Container<'a> {
-    /// Starts the image's own command.
+    /// Starts the image's default command.
     ///
     /// # Errors
-    /// If it can't be started.
+    /// If the command can't be started.
     pub(super) fn start(runner: Runner, bundle: &'a Bundle, settings: &[String]) -> Result<Self> {
         let command: Vec<&str> = bundle.command.iter().map(String::as_str).collect();
         let log = bundle.folder.join("log");
@@ -164,10 +164,10 @@ impl<'a> Container<'a> {
         })
     }
 
-    /// Waits until its own health check is content.
+    /// Waits until the image's health check succeeds.
     ///
     /// # Errors
-    /// If it never is.
+    /// If it does not succeed in time.
     pub(super) fn wait_until_healthy(&self) -> Result<()> {
         let began = Instant::now();
         loop {
@@ -183,7 +183,7 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// The image's health check, as an engine would run it: in the container.
+    /// Runs the image's health check inside the container, as an engine would.
     fn check(&self) -> Result<()> {
         let check = [self.bundle.command[0].as_str(), "healthcheck"];
         if self.runner == Runner::Chroot {
@@ -207,10 +207,10 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Stops it as an engine would.
+    /// Stops the container as an engine would.
     ///
     /// # Errors
-    /// If it doesn't end by itself.
+    /// If the container doesn't end by itself.
     pub(super) fn stop(mut self) -> Result<()> {
         self.terminate();
         let status = self.child.wait().context("waiting for a container")?;

@@ -1,11 +1,11 @@
-//! Bad input: each is one clear line, and a unit that stops.
+//! Bad input: each case must give one clear line, and stop the unit.
 
 use anyhow::{Result, ensure};
 
 use super::machine::Machine;
 use super::passed;
 
-/// What goes wrong before the store has ever served; then what is missing is given, and it starts.
+/// Faults before the store has ever served. Then the missing settings are given, and the store starts.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -13,7 +13,7 @@ pub(super) fn try_them(machine: &Machine) -> Result<()> {
     machine.sh(
         "mariadb -e \"CREATE USER store@127.0.0.1 IDENTIFIED BY 'a-secret'; GRANT ALL ON store.* TO store@127.0.0.1\"",
     )?;
-    // A wrong setting that the migration finds too.
+    // A wrong setting that the migration detects too.
     fails_to_start(machine, "store-host@0")?;
     machine.gave_up(
         "store-host@0",
@@ -62,7 +62,7 @@ pub(super) fn try_them(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// What goes wrong with a store that serves.
+/// Faults of a store that serves.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -78,7 +78,7 @@ pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
     machine.sh("systemctl start store-host@1")?;
     passed("a database that a newer version has migrated: one line, and no loop");
 
-    // A file that was broken while it serves changes nothing.
+    // A configuration file that breaks while the proxy serves changes nothing.
     machine.sh("cp /etc/store-manager/store-proxy.toml /var/tmp/whole && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
     let reloaded = machine.try_sh("systemctl reload store-proxy")?;
     ensure!(reloaded.code != Some(0), "half a file is taken up");
@@ -92,7 +92,7 @@ pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
     hung(machine, "store-proxy")
 }
 
-/// A process that no longer says that it is alive is replaced.
+/// A process that stops sending watchdog messages is replaced.
 fn hung(machine: &Machine, unit: &str) -> Result<()> {
     machine.sh(&format!(
         "mkdir -p /run/systemd/system/{unit}.service.d && printf '[Service]\\nWatchdogSec=2s\\nTimeoutAbortSec=2s\\n' > /run/systemd/system/{unit}.service.d/sooner.conf && \
@@ -123,7 +123,7 @@ fn fails_to_start(machine: &Machine, unit: &str) -> Result<()> {
     Ok(())
 }
 
-/// As an editor leaves a file that is killed while it writes.
+/// A file as an editor leaves it that is killed while it writes.
 fn half_written(machine: &Machine, unit: &str, file: &str, name: &str) -> Result<()> {
     machine.sh(&format!(
         "cp {file} /var/tmp/whole && head -c 250 /var/tmp/whole > {file} && printf '\\n[upstr' >> {file}"

@@ -1,4 +1,4 @@
-//! The images: looked at by skopeo, then started by crun or runc if the machine lets them, else in a chroot.
+//! The images: examined by skopeo, then started by crun or runc if the machine allows it, otherwise in a chroot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::bundle::Bundle;
 use super::container::{Container, Runner};
 use super::{folder, passed};
 
-/// What an image may take, as it is fetched.
+/// The largest allowed download size of an image, in bytes.
 const LARGEST: u64 = 40 * 1024 * 1024;
 
 /// Ports on this machine that the containers use.
@@ -21,7 +21,7 @@ const HOST: &str = "127.0.0.1:15900";
 const PROXY: &str = "127.0.0.1:15980";
 const PROXY_ADMIN: &str = "127.0.0.1:15981";
 
-/// Looks at the two images and starts them, the proxy before the host.
+/// Examines the two images and starts them, the proxy before the host.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -66,7 +66,7 @@ pub(super) async fn try_them(host: &Path, proxy: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks what is said of the image at `path`, and unpacks its files.
+/// Checks the metadata of the image at `path`, and unpacks its files.
 fn unpacked(path: &Path, program: &'static str) -> Result<Bundle> {
     let bytes = fs::metadata(path)
         .with_context(|| format!("looking at {}", path.display()))?

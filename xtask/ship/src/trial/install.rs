@@ -1,4 +1,4 @@
-//! The package before and after it is installed, and the sandbox of its units.
+//! Checks the package before and after its installation, and the sandbox of its units.
 
 use anyhow::{Context, Result, ensure};
 
@@ -6,7 +6,7 @@ use super::machine::Machine;
 use super::passed;
 use crate::deb::UNITS;
 
-/// What `systemd-analyze security` may say at most. Its scale goes from 0 to 10.
+/// The highest exposure that `systemd-analyze security` may report for a unit, on its scale from 0 to 10.
 const HIGHEST_EXPOSURE: f64 = 2.5;
 
 /// Installs the earlier version on a machine that has never seen it.

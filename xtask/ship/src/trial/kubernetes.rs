@@ -1,4 +1,5 @@
-//! The Kubernetes manifests: built as `kubectl apply -k` would, and held against the schemas of what they are for.
+//! The Kubernetes manifests: built as `kubectl apply -k` would build them, and validated against the schemas of
+//! Kubernetes.
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
@@ -9,7 +10,7 @@ use super::passed;
 /// Checks all overlays.
 ///
 /// # Errors
-/// What is wrong with them.
+/// What is wrong with the overlays.
 pub(super) async fn check() -> Result<()> {
     let python = kubernetes::ready().await?;
     let mut check = Command::new(python.program());

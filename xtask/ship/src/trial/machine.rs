@@ -1,4 +1,4 @@
-//! A root that is booted: a systemd of its own, processes and network of its own.
+//! A booted root: it has its own systemd, processes and network.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,20 +11,20 @@ use anyhow::{Context, Result, bail, ensure};
 use super::roots::Suite;
 use super::{folder, passed};
 
-/// Longest wait until a service is as it should be.
+/// The longest wait until a service is in the expected state.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// The wait between two checks.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Ended with its owner.
+/// A running machine. Dropping it ends the machine.
 pub(super) struct Machine {
     nspawn: Child,
-    /// The id of its first process, as this machine counts.
+    /// The process id of its first process, as seen from this machine.
     init: u32,
 }
 
-/// How a command ended, and what it said.
+/// A command's exit code and output.
 pub(super) struct CommandOutput {
     pub(super) code: Option<i32>,
     pub(super) text: String,
@@ -41,7 +41,8 @@ impl Machine {
             File::create(&console).with_context(|| format!("creating {}", console.display()))?;
         let nspawn = Command::new("systemd-nspawn")
             .args(["--quiet", "--register=no", "--keep-unit", "--private-network", "--boot"])
-            // Newer ones refuse the older kind of cgroups, which some machines still have, unless they are told twice.
+            // Some machines still have version 1 of cgroups. Newer versions of systemd refuse it without both of these
+            // settings.
             .arg("--setenv=SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
             .arg("--directory")
             .arg(root)
@@ -84,10 +85,10 @@ impl Machine {
         bail!("systemd-nspawn started nothing")
     }
 
-    /// Runs a shell's command line there.
+    /// Runs a shell command line in the machine.
     ///
     /// # Errors
-    /// If it can't be started.
+    /// If the shell can't be started.
     pub(super) fn try_sh(&self, script: &str) -> Result<CommandOutput> {
         let output = Command::new("nsenter")
             .args(["--target", &self.init.to_string()])
@@ -118,10 +119,10 @@ impl Machine {
         })
     }
 
-    /// The same for what must succeed; gives what it said.
+    /// Runs a command that must succeed, and returns its output.
     ///
     /// # Errors
-    /// If it fails.
+    /// If the command fails.
     pub(super) fn sh(&self, script: &str) -> Result<String> {
         let said = self.try_sh(script)?;
         ensure!(
@@ -133,10 +134,10 @@ impl Machine {
         Ok(said.text)
     }
 
-    /// Runs it again until it says `expected`.
+    /// Runs a command again and again until its output is `expected`.
     ///
     /// # Errors
-    /// If it never does.
+    /// If that does not happen in time.
     pub(super) fn wait_for(&self, script: &str, expected: &str) -> Result<()> {
         let began = Instant::now();
         loop {
@@ -153,18 +154,19 @@ impl Machine {
         }
     }
 
-    /// What a unit's property is.
+    /// The value of a unit's property.
     ///
     /// # Errors
-    /// If systemd can't be asked.
+    /// If systemd can't be queried.
     pub(super) fn property(&self, unit: &str, name: &str) -> Result<String> {
         self.sh(&format!("systemctl show --value --property={name} {unit}"))
     }
 
-    /// Checks that a unit has stopped for good with the exit code `code`, and said why in one line with these `parts`.
+    /// Checks that a unit has stopped for good with the exit code `code`, and has logged the reason in one line that
+    /// contains these `parts`.
     ///
     /// # Errors
-    /// If it has not, or runs in a loop.
+    /// If it has not, or if systemd restarts it again and again.
     pub(super) fn gave_up(&self, unit: &str, code: i32, parts: &[&str]) -> Result<()> {
         self.wait_for(&format!("systemctl is-active {unit}"), "failed")?;
         let (found, restarts) = (
@@ -189,7 +191,7 @@ impl Machine {
     }
 }
 
-/// Whether a process is the first one in a namespace of its own: systemd-nspawn has another child at first.
+/// Whether a process is the first in its own process namespace: at first, systemd-nspawn has another child.
 fn is_first_of_its_own(id: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
@@ -199,7 +201,7 @@ fn is_first_of_its_own(id: u32) -> bool {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The end of its first process is the end of all others.
+        // When the machine's first process ends, all its other processes end too.
         let _ = self.try_sh("systemctl poweroff --force --force");
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {

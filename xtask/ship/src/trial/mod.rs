@@ -1,8 +1,8 @@
-//! Trials of what was made, each in a place that has nothing of ours: a root of Debian that is booted, and an empty one.
+//! Tests the packages, each in a place that has nothing of ours: a booted Debian root, or an empty root.
 //!
-//! `roots` makes the places, `machine` boots one and runs commands there. `install`, `faults`, `tour`, `upgrade` and
-//! `remove` are what is done with the Debian package, in this order. `tarball` and `image` start the others, the latter as a
-//! `container` of a `bundle`; `kubernetes` judges what nothing here can start.
+//! `roots` makes the roots, `machine` boots a root and runs commands in it. `install`, `faults`, `tour`, `upgrade` and
+//! `remove` test the Debian package, in this order. `tarball` and `image` start the other packages, the image as a
+//! `container` of a `bundle`. `kubernetes` validates the manifests, which can't be started here.
 
 mod bundle;
 mod container;
@@ -31,10 +31,10 @@ use crate::deb;
 use crate::package::Package;
 use crate::release::Release;
 
-/// The version that an upgrade begins with.
+/// The version from which the trial upgrades.
 const EARLIER: &str = "0.0.9";
 
-/// Tries what was `made`.
+/// Tests what was `made`.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -83,13 +83,13 @@ fn try_on(suite: Suite, earlier: &Path, new: &Path) -> Result<()> {
     remove::try_it(&machine)
 }
 
-/// Whether we may do all that a trial does.
+/// Whether we are root, which the trials need.
 fn is_root() -> Result<bool> {
     let us = fs::metadata("/proc/self").context("asking who we are")?;
     Ok(us.uid() == 0)
 }
 
-/// Where trials keep what they need.
+/// The folder of the trials' files.
 fn folder() -> PathBuf {
     paths::target().join("ship")
 }
@@ -104,7 +104,7 @@ fn is_named(path: &Path, ending: &str) -> bool {
     path.to_string_lossy().ends_with(ending)
 }
 
-/// Says that a trial went as it should.
+/// Prints that a trial has passed.
 fn passed(what: &str) {
     println!("✓ {what}");
 }

@@ -1,11 +1,11 @@
-//! Removal leaves what is the administrator's; a purge does not.
+//! Removing the package keeps the administrator's files; purging it does not.
 
 use anyhow::{Result, ensure};
 
 use super::machine::Machine;
 use super::passed;
 
-/// Removes the package, and purges it.
+/// Removes the package, then purges it.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -41,7 +41,7 @@ pub(super) fn try_it(machine: &Machine) -> Result<()> {
         !units.contains("active running"),
         "left after a purge: {units}"
     );
-    // The database is not the package's.
+    // The database does not belong to the package.
     machine.sh("mariadb store -e 'SELECT 1 FROM users'")?;
     passed("purged: nothing of it is left, and the database is as it was");
     Ok(())

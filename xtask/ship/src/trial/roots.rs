@@ -1,4 +1,4 @@
-//! Roots of Debian with the servers that a store needs, made once and copied for each trial.
+//! Debian roots with the servers that a store needs. They are made once and copied for each trial.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -38,17 +38,18 @@ impl fmt::Display for Suite {
     }
 }
 
-/// What is installed besides a minimal Debian. The last is a module for names, which a static program must not load.
+/// The packages in addition to a minimal Debian. The last one is a module for name resolution, which a static program
+/// must not load.
 const PACKAGES: &str =
     "systemd systemd-sysv dbus procps curl mariadb-server redis-server libnss-myhostname";
 
 /// The programs that come with Debian's tools for making roots.
 const TOOLS: [&str; 2] = ["debootstrap", "systemd-nspawn"];
 
-/// A root of `suite` in which nothing has been tried yet.
+/// A fresh root of `suite`.
 ///
 /// # Errors
-/// If it can't be made.
+/// If the root can't be made.
 pub(super) fn fresh(suite: Suite) -> Result<PathBuf> {
     for tool in TOOLS {
         require_program(tool).context("Debian's packages are debootstrap and systemd-container")?;
@@ -60,7 +61,7 @@ pub(super) fn fresh(suite: Suite) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// The root that others are copied from.
+/// The root from which the others are copied.
 fn base(suite: Suite) -> Result<PathBuf> {
     let base = folder()
         .join("roots")
@@ -82,7 +83,7 @@ fn base(suite: Suite) -> Result<PathBuf> {
             unfinished,
         ],
     )?;
-    // What is installed is not started here, in a root that is not booted.
+    // Keeps packages from starting their services, because this root is not booted.
     let no_starts = base.join("usr/sbin/policy-rc.d");
     fs::write(&no_starts, "#!/bin/sh\nexit 101\n").context("writing policy-rc.d")?;
     let install = format!(

@@ -1,4 +1,4 @@
-//! The tarball, unpacked where there is nothing else.
+//! The tarball, unpacked into an empty root.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use xtask::programs::require_program;
 
 use super::{folder, passed};
 
-/// Unpacks it into an empty root and starts its programs there.
+/// Unpacks the tarball into an empty root and starts its programs there.
 ///
 /// # Errors
-/// If one does not start.
+/// If a program does not start.
 pub(super) fn try_it(tarball: &Path) -> Result<()> {
     let root = folder().join("empty");
     if root.exists() {

@@ -1,11 +1,12 @@
-//! The README's tour, on a store that is empty at first: what clients do, and then what an operator does.
+//! The tour of the README, on a store that is empty at first: first the requests of clients, then the commands of an
+//! operator.
 
 use anyhow::{Result, ensure};
 
 use super::machine::Machine;
 use super::passed;
 
-/// What is asked, and what the answer must have in it.
+/// Each request, and a text that its answer must contain.
 const STEPS: [(&str, &str); 14] = [
     (
         r#"-X POST localhost:8080/users -H 'content-type: application/json' -d '{"name": "Ada", "email": "ada@example.com"}'"#,
@@ -20,7 +21,7 @@ const STEPS: [(&str, &str); 14] = [
         "product 1",
     ),
     (ORDER, r#"{"order_id":1}"#),
-    // Sent twice, ordered once.
+    // Sent twice with one idempotency key, so it is one order.
     (ORDER, r#"{"order_id":1}"#),
     ("localhost:5001/orders/1", r#""total_amount":99.98"#),
     ("localhost:8080/stocks/1", r#""quantity":3"#),
@@ -42,19 +43,19 @@ const STEPS: [(&str, &str); 14] = [
     ),
 ];
 
-/// Hosts that serve.
+/// The number of hosts that serve.
 const HOSTS: usize = 2;
 
 const ORDER: &str = r#"localhost:8080/orders -H 'content-type: application/json' -H 'idempotency-key: try-1' -d '{"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}'"#;
 
-/// Lets an operator in, who has a token in a file beside the other secrets.
+/// Gives the operator a token, in a file next to the other secrets.
 const LET_IN: &str = r"
 head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' | install -o root -g store-manager -m 0640 /dev/stdin /etc/store-manager/secrets/admin_token
 sed -i 's/^#STORE_HOST_ADMIN_TOKEN_FILE=/STORE_HOST_ADMIN_TOKEN_FILE=/' /etc/store-manager/host.env
 systemctl restart store-host@0 store-host@1
 ";
 
-/// What the operator tells both hosts, and what must be said of it.
+/// The operator's commands for both hosts, and a text that each output must contain.
 const CHANGES: [(&str, &str); 4] = [
     (
         "swap reports /usr/lib/store-manager/reports.wasm",
@@ -65,10 +66,10 @@ const CHANGES: [(&str, &str); 4] = [
     ("refresh", "`reports` has made its reports anew"),
 ];
 
-/// Walks through it.
+/// Takes the tour.
 ///
 /// # Errors
-/// The first answer that is another.
+/// The first answer that differs.
 pub(super) fn walk(machine: &Machine) -> Result<()> {
     for (request, expected) in STEPS {
         let answer = machine.sh(&format!("curl -s --max-time 10 {request}"))?;

@@ -1,11 +1,12 @@
-//! The new version over the one before, while requests come.
+//! Upgrades to the new version while requests arrive.
 
 use anyhow::{Context, Result, ensure};
 
 use super::machine::Machine;
 use super::passed;
 
-/// Two clients: one with a connection for each request, as a refused one shows there, one with a connection that is kept.
+/// Two clients: one opens a connection for each request, so that it notices a refused connection; the other keeps its
+/// connection.
 const LOAD: &str = r#"
 rm -f /var/tmp/stop /var/tmp/codes-*
 (while [ ! -e /var/tmp/stop ]; do
@@ -18,12 +19,12 @@ done) > /dev/null 2>&1 &
 done) > /dev/null 2>&1 &
 "#;
 
-/// Installs it, and looks at what the clients were answered.
+/// Installs the new version, and checks the answers that the clients got.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
 pub(super) fn try_it(machine: &Machine) -> Result<()> {
-    // So that a new process which does not say that it is alive, as the old one did, is found out.
+    // With a short watchdog, the trial notices if the new process does not send watchdog messages as the old one did.
     machine.sh(
         "mkdir -p /run/systemd/system/store-proxy.service.d && printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/store-proxy.service.d/sooner.conf && \
          systemctl daemon-reload && systemctl restart store-proxy",
@@ -57,7 +58,7 @@ pub(super) fn try_it(machine: &Machine) -> Result<()> {
             state == "active" && restarts == "0",
             "{unit} is {state}, {restarts} restarts"
         );
-        // What runs from a file that was replaced is shown as deleted.
+        // The kernel shows the path of a program whose file was replaced as deleted.
         let process = machine.property(unit, "MainPID")?;
         let runs = machine.sh(&format!("readlink /proc/{process}/exe"))?;
         ensure!(runs == program, "{unit} runs {runs} after the upgrade");
@@ -68,7 +69,7 @@ pub(super) fn try_it(machine: &Machine) -> Result<()> {
         "installed is {version}"
     );
     machine.sh("rm -r /run/systemd/system/store-proxy.service.d && systemctl daemon-reload")?;
-    // Settings that only a new process takes up, by the same command.
+    // Some settings take effect only in a new process; the same command starts one.
     machine.sh("sed -i 's/^address = \"127.0.0.1:8080\"/address = \"127.0.0.1:8082\"/' /etc/store-manager/store-proxy.toml && systemctl reload store-proxy")?;
     machine
         .sh("curl -sf http://127.0.0.1:8082/health-check")

@@ -1,4 +1,4 @@
-//! The connection as a whole: its preface, its settings, its frames (RFC 9113, sections 3.4, 4, 6.5 to 6.9).
+//! Cases about the whole connection: preface, settings, frames (RFC 9113, sections 3.4, 4, 6.5 to 6.9).
 
 use super::frames::{ACK, END_HEADERS, MOST_BYTES, PREFACE, frame, kind, settings, window_update};
 use super::{Case, Expect, case, get, hpack, last_data, post_head, raw};
@@ -27,7 +27,7 @@ fn prefaces() -> Vec<Case> {
             ]
             .concat(),
         ),
-        // An error by the letter. The h2 crate reads on with the default settings, and nobody is harmed by that.
+        // The RFC calls this an error. The h2 crate continues with the default settings, which harms nobody.
         raw(
             "no SETTINGS after the preface (3.4)",
             Either,

@@ -1,4 +1,4 @@
-//! Sends a case and reads how it ends.
+//! Sends a case and reads the server's reaction.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::time::timeout_at;
 use super::frames::{END_STREAM, ReceivedFrame, kind};
 use super::{Case, Expect};
 
-/// Longest time for what is bound to happen: longer than any limit of a server's that a case runs into.
+/// How long to wait for a reaction that must come: longer than any time limit of a server that a case triggers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What became of a stream or its connection, whichever ended first.
+/// What happened to a stream or its connection, whichever ended first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The stream was answered: the status if it is 200 or stands in a problem, the body.
+    /// The stream was answered. Holds the status if it is 200 or is given in a problem, and the body.
     Answered(Option<u16>, String),
-    /// The stream was reset with this code.
+    /// The stream was reset with this error code.
     Reset(u32),
-    /// The connection was ended with this code, or without a word.
+    /// The connection was ended with this error code, or without a code.
     Ended(Option<u32>),
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Nothing,
 }
 
-/// Sends `case` on `connection` and gives what became of its request, with what is wrong with that, if anything.
+/// Sends `case` on `connection`. Returns what happened to its request, and what is wrong with that, if anything.
 /// `served` is the status of a request that the server serves.
 pub async fn judge(
     case: &Case,
@@ -61,7 +61,7 @@ pub async fn judge(
 async fn outcome(case: &Case, connection: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
     let (mut reader, mut writer) = tokio::io::split(connection);
     let send = async {
-        // A server that has had enough doesn't read the rest.
+        // A server that has given up doesn't read the rest.
         _ = writer.write_all(&case.bytes).await;
         _ = writer.flush().await;
         std::future::pending::<Outcome>().await
@@ -87,7 +87,7 @@ async fn read(case: &Case, reader: &mut (impl AsyncRead + Unpin)) -> Outcome {
     }
 }
 
-/// What these frames make of the case; none if its end is still to come.
+/// The outcome of the case according to these frames; `None` if more frames are needed.
 fn so_far(case: &Case, mut bytes: &[u8]) -> Option<Outcome> {
     let mut answer = Answer::default();
     while let Some((frame, rest)) = ReceivedFrame::first(bytes) {
@@ -96,7 +96,7 @@ fn so_far(case: &Case, mut bytes: &[u8]) -> Option<Outcome> {
         match frame.kind {
             kind::GOAWAY => {
                 let code = code(frame.payload.get(4..8));
-                // Without an error it announces an end, and lets what was begun finish.
+                // A GOAWAY without an error announces the end and lets running requests finish.
                 if code != Some(0) {
                     return Some(Outcome::Ended(code));
                 }
@@ -115,7 +115,7 @@ fn so_far(case: &Case, mut bytes: &[u8]) -> Option<Outcome> {
     None
 }
 
-/// An answer as far as it has come.
+/// An answer, as far as it has arrived.
 #[derive(Default)]
 struct Answer {
     is_200: bool,
@@ -125,8 +125,8 @@ struct Answer {
 impl Answer {
     fn take(&mut self, frame: &ReceivedFrame<'_>) -> Option<Outcome> {
         if frame.kind == kind::HEADERS {
-            // `:status: 200` by its place in the static table (RFC 7541, appendix A); a change of the table's size may stand
-            // before it.
+            // `:status: 200` as an index into the static table (RFC 7541, appendix A); a change of the table's size may
+            // come before it.
             self.is_200 |= frame.payload.iter().find(|byte| **byte >> 5 != 1) == Some(&0x88);
         } else {
             self.body.extend(frame.payload);
@@ -143,7 +143,7 @@ impl Answer {
     }
 }
 
-/// The status in the body of a problem (RFC 9457), if it has all that ours have.
+/// The status in the body of a problem (RFC 9457), if the problem has all members that the store's problems have.
 fn problem_status(body: &str) -> Option<u16> {
     let problem: serde_json::Value = serde_json::from_str(body).ok()?;
     let texts = ["type", "title", "detail", "instance", "error"];

@@ -1,6 +1,6 @@
-//! Frames as bytes (RFC 9113, section 4.1).
+//! Encodes and decodes frames (RFC 9113, section 4.1).
 
-/// What a client's connection begins with (RFC 9113, section 3.4).
+/// The bytes at the start of a client's connection (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames (RFC 9113, section 6).
@@ -9,39 +9,39 @@ pub mod kind {
     pub const DATA: u8 = 0;
     /// A head, or trailers.
     pub const HEADERS: u8 = 1;
-    /// No longer used; to be ignored.
+    /// Deprecated; receivers ignore it.
     pub const PRIORITY: u8 = 2;
     /// The end of one stream.
     pub const RST_STREAM: u8 = 3;
     /// Settings of a connection.
     pub const SETTINGS: u8 = 4;
-    /// Only servers may send it.
+    /// A pushed request; only servers may send it.
     pub const PUSH_PROMISE: u8 = 5;
-    /// Asks for a sign of life.
+    /// Asks the other side for an answer, to test the connection.
     pub const PING: u8 = 6;
     /// The end of a connection.
     pub const GOAWAY: u8 = 7;
-    /// Room for more of a body.
+    /// Permission to send more of a body.
     pub const WINDOW_UPDATE: u8 = 8;
-    /// More of a head.
+    /// Continues a head.
     pub const CONTINUATION: u8 = 9;
 }
 
 pub(super) const ACK: u8 = 1;
-/// Flag of a frame that ends its stream's request or answer.
+/// The flag of the last frame of a stream's request or answer.
 pub const END_STREAM: u8 = 1;
-/// Flag of a frame that ends a head.
+/// The flag of the last frame of a head.
 pub const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
 pub(super) const PRIORITY: u8 = 0x20;
 
-/// The default of SETTINGS_MAX_FRAME_SIZE, which neither server raises.
+/// The default of SETTINGS_MAX_FRAME_SIZE, in bytes; neither server raises it.
 pub(super) const MOST_BYTES: usize = 16_384;
 
-/// One frame.
+/// Encodes a frame.
 ///
 /// # Panics
-/// If `payload` has more bytes than a frame's length can say (2²⁴ − 1).
+/// If `payload` is longer than a frame's length field can say (2²⁴ − 1 bytes).
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a frame's length");
     let [high, bytes @ ..] = length.to_be_bytes();
@@ -75,18 +75,18 @@ pub fn reset(stream: u32) -> Vec<u8> {
 /// A frame that was received.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedFrame<'a> {
-    /// Its type, one of [`kind`].
+    /// The frame's type, one of [`kind`].
     pub kind: u8,
-    /// Its flags.
+    /// The frame's flags.
     pub flags: u8,
-    /// The number of its stream, 0 for the connection.
+    /// The number of the frame's stream, 0 for the connection.
     pub stream: u32,
-    /// What it carries.
+    /// The frame's payload.
     pub payload: &'a [u8],
 }
 
 impl<'a> ReceivedFrame<'a> {
-    /// The first whole frame of `bytes`, and what follows it.
+    /// The first complete frame of `bytes`, and the bytes after it.
     pub fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;
         let [l0, l1, l2, kind, flags, stream @ ..] = *head;

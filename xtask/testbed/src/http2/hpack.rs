@@ -1,12 +1,12 @@
-//! Header blocks (RFC 7541), good and bad.
+//! Header blocks (RFC 7541), valid and invalid.
 
 use super::frames::{END_HEADERS, END_STREAM, frame, kind};
 use super::{Case, Expect, INTENDED, case};
 
-/// A field by name and value, as bytes: what stands in a block may be anything.
+/// A field's name and value, as bytes, because a block may contain anything.
 pub type Field = (Vec<u8>, Vec<u8>);
 
-/// The fields of a request, `more` behind the usual ones.
+/// The fields of a request: the usual ones, then `more`.
 pub(super) fn request(method: &str, more: &[(&str, &str)]) -> Vec<Field> {
     let usual = [
         (":method", method),
@@ -17,7 +17,7 @@ pub(super) fn request(method: &str, more: &[(&str, &str)]) -> Vec<Field> {
     fields(&[&usual, more].concat())
 }
 
-/// Fields of a head, from texts.
+/// Converts texts to the fields of a head.
 pub fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
     let bytes = |text: &str| text.as_bytes().to_vec();
     fields
@@ -54,7 +54,8 @@ fn length(block: &mut Vec<u8>, length: usize) {
     block.push(u8::try_from(rest).expect("less than 128"));
 }
 
-/// Blocks that can't be read end the connection: its table is no longer known (RFC 9113, section 4.3).
+/// Cases with blocks that can't be decoded. They end the connection, because its compression state is lost (RFC 9113,
+/// section 4.3).
 pub(super) fn cases() -> Vec<Case> {
     let good = block(&request("GET", &[]));
     let with = |before: &[u8], after: &[u8]| [before, &good, after].concat();

@@ -1,5 +1,5 @@
-//! What stands in a head and how long a body is: what may stand in a frame may not stand in a line of HTTP/1.1
-//! (RFC 9113, section 8).
+//! Cases about the content of heads and the length of bodies: some bytes are valid in a frame but not in a line of
+//! HTTP/1.1 (RFC 9113, section 8).
 
 use super::frames::{END_HEADERS, END_STREAM, MOST_BYTES, frame, kind};
 use super::hpack::{Field, block, fields, request};
@@ -7,7 +7,7 @@ use super::{Case, Expect, INTENDED, case, last_data, post_head};
 
 use Expect::{Either, Problem, Refused, Served};
 
-/// What a smuggler wants a server to take for a second request.
+/// The text that an attacker wants a server to take for a second request.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 
 pub(super) fn cases() -> Vec<Case> {
@@ -20,13 +20,13 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// One request without a body, of these fields.
+/// A request without a body, with these fields.
 fn head(name: &'static str, expect: Expect, fields: &[Field]) -> Case {
     let head = frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block(fields));
     case(name, expect, [head])
 }
 
-/// A GET with these fields behind the usual ones.
+/// A GET with the usual fields, then `more`.
 fn with(name: &'static str, expect: Expect, more: &[(&str, &str)]) -> Case {
     head(name, expect, &request("GET", more))
 }
@@ -149,7 +149,7 @@ fn names_and_values() -> Vec<Case> {
     ]
 }
 
-/// A head of three frames, larger than any limit of ours.
+/// A head in three frames, larger than any limit of the servers.
 fn long_value() -> Case {
     let block = block(&request("GET", &[("x-a", &"x".repeat(40_000))]));
     let mut frames = block
@@ -354,7 +354,7 @@ fn trailers() -> Vec<Case> {
         )
     };
     vec![
-        // The h2 crate leaves these two out of what it hands on, so that nobody behind it can be misled.
+        // The h2 crate drops these two fields, so that no server behind it can be misled.
         trailer(
             "a pseudo-header field in trailers (8.1)",
             Either,

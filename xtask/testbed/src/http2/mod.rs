@@ -1,8 +1,8 @@
 //! A corpus of HTTP/2 connections as raw frames: what a server must serve, refuse or end (RFC 9113).
 //!
-//! Host and proxy are judged by the same cases. A case is everything a client sends on one connection; [`judge`] sends it
-//! and says what is wrong with what came back. What the server did with the request behind its front is for the
-//! caller to check.
+//! Host and proxy are judged by the same cases. A case is everything that a client sends on one connection; [`judge`]
+//! sends it and says what is wrong with the server's reaction. What the server did behind its front, the caller has to
+//! check.
 
 mod connection;
 mod exchange;
@@ -23,17 +23,17 @@ pub const INTENDED: &str = "/in";
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What is special about it, and where the rule stands.
+    /// What is special about the case, with the section of the RFC.
     pub name: &'static str,
-    /// All that the client sends, its preface included.
+    /// All bytes that the client sends, including the preface.
     pub bytes: Vec<u8>,
-    /// What must come of it.
+    /// How the server must react.
     pub expect: Expect,
-    /// The stream whose end is awaited.
+    /// The stream whose end [`judge`] waits for.
     stream: u32,
 }
 
-/// What must come of a case.
+/// How the server must react to a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// The request is served.
@@ -42,7 +42,7 @@ pub enum Expect {
     Refused,
     /// The request is answered with a problem of this status.
     Problem(u16),
-    /// Either served or refused: the RFC leaves it open, or allows to ignore what is wrong.
+    /// The request is served or refused: the RFC leaves it open, or allows servers to ignore the error.
     Either,
     /// The connection ends, by GOAWAY with an error or at once. Whether the request was served first doesn't matter.
     Ended,
@@ -57,14 +57,14 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// A case that begins well: preface and settings, then `frames`.
+/// A case that begins correctly: preface and settings, then `frames`.
 fn case(name: &'static str, expect: Expect, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
     let mut bytes = [PREFACE, &settings(&[])].concat();
     bytes.extend(frames.into_iter().flatten());
     raw(name, expect, bytes)
 }
 
-/// A case of these bytes alone.
+/// A case of exactly these bytes.
 fn raw(name: &'static str, expect: Expect, bytes: impl Into<Vec<u8>>) -> Case {
     Case {
         name,
@@ -74,25 +74,25 @@ fn raw(name: &'static str, expect: Expect, bytes: impl Into<Vec<u8>>) -> Case {
     }
 }
 
-/// The same, judged by what becomes of another stream than the first.
+/// Changes the stream by which the case is judged.
 fn on_stream(stream: u32, mut case: Case) -> Case {
     case.stream = stream;
     case
 }
 
-/// A GET without a body, whole, on this stream.
+/// A complete GET without a body, on this stream.
 fn get(stream: u32) -> Vec<u8> {
     let block = hpack::block(&hpack::request("GET", &[]));
     frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block)
 }
 
-/// The head of a POST whose body is still to come, on the first stream.
+/// The head of a POST on the first stream; its body is still to come.
 fn post_head() -> Vec<u8> {
     let block = hpack::block(&hpack::request("POST", &[]));
     frame(kind::HEADERS, END_HEADERS, 1, &block)
 }
 
-/// The last of a body on the first stream.
+/// The last part of a body on the first stream.
 fn last_data(body: &[u8]) -> Vec<u8> {
     frame(kind::DATA, END_STREAM, 1, body)
 }

@@ -1,4 +1,4 @@
-//! Streams: their numbers, their states, their frames (RFC 9113, sections 5.1, 6.1 to 6.4, 6.10).
+//! Cases about streams: their numbers, states and frames (RFC 9113, sections 5.1, 6.1 to 6.4, 6.10).
 
 use super::frames::{END_HEADERS, END_STREAM, PADDED, PRIORITY, frame, kind, reset, window_update};
 use super::{Case, Expect, case, get, hpack, last_data, on_stream, post_head};
@@ -217,7 +217,8 @@ fn heads() -> Vec<Case> {
     ]
 }
 
-/// Cheap for the client, dear for a server that doesn't count. Serving on is allowed too.
+/// Floods: cheap for the client, expensive for a server that doesn't count frames. The server may also continue to
+/// serve.
 fn floods() -> Vec<Case> {
     let continuations = std::iter::repeat_n(frame(kind::CONTINUATION, 0, 1, &[]), 20_000);
     let block = hpack::block(&hpack::request("GET", &[]));
@@ -258,7 +259,7 @@ fn floods() -> Vec<Case> {
 }
 
 impl Case {
-    /// A server may also reset the stream alone.
+    /// Allows the server to reset only the stream.
     fn or_refused(mut self) -> Self {
         if self.expect == Ended {
             self.expect = Expect::Either;

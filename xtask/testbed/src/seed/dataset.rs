@@ -1,16 +1,15 @@
-//! What a store is filled with, in memory.
+//! The data that a store is filled with, in memory.
 
 use store_domain::Cents;
 use store_domain::orders::{Order, OrderItem};
 use store_domain::stock::{StockLevel, StockedProduct};
 
-/// Everything a seed puts into a store. Ids count from 1 without gaps, so that the same data gets the same addresses
-/// everywhere.
+/// All data of a seed. Ids count from 1 without gaps, so that the same data has the same URLs everywhere.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
     /// Rows of `users`.
     pub users: Vec<User>,
-    /// Rows of `products` and of `stocks`. The stock is what is left after the orders.
+    /// Rows of `products` and of `stocks`. The stock is the number of pieces left after the orders.
     pub products: Vec<StockedProduct>,
     /// Rows of `orders` and of `order_items`.
     pub orders: Vec<Order>,
@@ -19,11 +18,11 @@ pub struct Dataset {
 /// A row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// From 1.
+    /// The id, from 1.
     pub id: i64,
-    /// For people.
+    /// The user's name.
     pub name: String,
-    /// Unique.
+    /// The e-mail address; unique.
     pub email: String,
 }
 
@@ -67,7 +66,7 @@ impl Dataset {
         });
     }
 
-    /// Adds an order of `(product_id, quantity)` lines, ids ascending, at the products' prices.
+    /// Adds an order of `(product_id, quantity)` lines, by ascending product id, at the products' prices.
     pub(super) fn add_order(&mut self, user_id: i64, lines: impl IntoIterator<Item = (i64, i64)>) {
         let priced = lines.into_iter().map(|(product_id, quantity)| OrderItem {
             product_id,

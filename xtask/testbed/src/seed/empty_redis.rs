@@ -1,4 +1,4 @@
-//! Redis without anything of the store.
+//! Removes everything of the store from Redis.
 
 use anyhow::{Context, Result};
 use store_domain::cache;
@@ -7,11 +7,11 @@ use store_domain::reports::Report;
 
 use crate::redis_keys::StoreKeys;
 
-/// Commands in one round trip.
+/// How many commands go in one round trip.
 const BATCH: usize = 1_000;
 
-/// Removes all that is the store's from Redis, and nothing else: it may be shared. Whatever a host writes there meanwhile
-/// is of an epoch that ends with this.
+/// Removes everything of the store from Redis and nothing else, because others may use the same server. The epoch ends
+/// with this, so whatever a host writes meanwhile belongs to an old epoch.
 pub(super) async fn forget_all(keys: &mut StoreKeys) -> Result<()> {
     let reports = Report::ALL.map(cache::report_key);
     let marks = [cache::STATE, cache::REFRESHED];
@@ -24,7 +24,7 @@ pub(super) async fn forget_all(keys: &mut StoreKeys) -> Result<()> {
         names.extend(keys.all_of(entity).await?);
     }
     for batch in names.chunks(BATCH) {
-        // One key each, so that it works on a cluster too.
+        // One key per command, so that this works in a cluster too.
         let mut commands = redis::pipe();
         for name in batch {
             commands.unlink(name).ignore();

@@ -1,4 +1,4 @@
-//! Random data of a given size, the same for the same seed on every machine.
+//! Random data of a given size; one seed gives the same data on every machine.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Size {
     pub orders: usize,
 }
 
-/// The course's data.
+/// The size of the course's data.
 pub const LAB: Size = Size {
     users: 1_000,
     products: 10_000,
@@ -67,9 +67,9 @@ const LINES: [&str; 8] = [
 ];
 
 impl Dataset {
-    /// Random data, a function of `size` and `seed` alone.
+    /// Random data that depends only on `size` and `seed`.
     pub fn random(size: Size, seed: u64) -> Self {
-        // A named algorithm: `StdRng` may change with the next version of its crate.
+        // A named algorithm, because `StdRng` may change with the next version of its crate.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut data = Self::default();
         for id in 1..=size.users {
@@ -102,7 +102,7 @@ impl Dataset {
     }
 }
 
-/// 1 to 5 different products, by id, 1 to 5 units of each.
+/// 1 to 5 different products, by ascending id, with 1 to 5 pieces of each.
 fn order_lines(products: usize, rng: &mut ChaCha8Rng) -> BTreeMap<i64, i64> {
     let count = rng.random_range(1..=5).min(products);
     let mut lines = BTreeMap::new();
@@ -133,7 +133,7 @@ mod tests {
         assert_ne!(Dataset::random(SMALL, 42), Dataset::random(SMALL, 43));
     }
 
-    /// A change of these numbers changes everybody's data: measurements before and after it can't be compared.
+    /// If these numbers change, everybody's data changes, and measurements before and after can't be compared.
     #[test]
     fn seed_42_gives_the_rows_it_always_gave() {
         let data = Dataset::random(LAB, 42);

@@ -1,4 +1,4 @@
-//! A dataset's rows, into MySQL.
+//! Inserts a dataset's rows into MySQL.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,18 @@ use store_domain::Cents;
 use super::dataset::Dataset;
 use crate::progress::Progress;
 
-/// Rows in one statement: with 5 columns, far below the protocol's 65,535 parameters. More gains nothing.
+/// The rows of one statement: with 5 columns, far below the protocol's limit of 65,535 parameters. More rows gain
+/// nothing.
 const BATCH_ROWS: usize = 1_000;
 
-/// One table's part of the load.
+/// The rows of one table.
 struct TableRows<'a, const COLUMNS: usize> {
     name: &'a str,
     columns: [&'a str; COLUMNS],
     rows: Vec<[Value; COLUMNS]>,
 }
 
-/// Inserts everything, and the totals that the reports read.
+/// Inserts all rows, and the totals that the reports read.
 pub(super) async fn insert_all(
     conn: &mut Transaction<'_>,
     data: &Dataset,
@@ -49,7 +50,7 @@ impl<const COLUMNS: usize> TableRows<'_, COLUMNS> {
         Ok(())
     }
 
-    /// The same text for every full batch, so that the server prepares it once.
+    /// Every full batch has the same text, so that the server prepares it once.
     fn statement(&self, rows: usize) -> String {
         let row = format!("({})", ["?"; COLUMNS].join(","));
         let columns = self.columns.join(", ");

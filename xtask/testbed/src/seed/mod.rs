@@ -1,4 +1,4 @@
-//! Fills a store with data: MySQL in one transaction. Redis is emptied; it fills again with what readers ask for.
+//! Fills a store with data: MySQL in one transaction. Redis is emptied; readers fill it again.
 
 mod dataset;
 mod empty_redis;
@@ -16,7 +16,7 @@ use crate::addresses::Addresses;
 use crate::progress::Progress;
 use crate::redis_keys::StoreKeys;
 
-/// All that hold data.
+/// All tables with data.
 const TABLES: [&str; 8] = [
     "idempotency_keys",
     "product_totals",
@@ -30,7 +30,8 @@ const TABLES: [&str; 8] = [
 
 /// Fills an empty store.
 ///
-/// MySQL gets everything in one transaction, so that an interrupted load leaves an empty store and not half a one.
+/// MySQL gets everything in one transaction, so that an interrupted load leaves an empty store and not half of the
+/// data.
 ///
 /// # Errors
 /// When the store has users already (see [`empty`]), has no tables, or a server is down or does not hold its keys.
@@ -43,7 +44,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
         );
     }
     check_redis(addresses).await?;
-    // The generator's own rows refer to each other by construction, and checking costs a third of the time.
+    // The generator's rows refer to each other correctly by construction, and checking them takes a third of the time.
     conn.query_drop("SET foreign_key_checks = 0, unique_checks = 0")
         .await
         .context("setting up the session")?;
@@ -54,8 +55,8 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
     load_mysql::insert_all(&mut transaction, dataset, progress).await?;
     let step = progress.step("commit", 0);
     transaction.commit().await.context("committing the data")?;
-    // Until the server finds out by itself, some ten seconds later, it takes the tables for empty, and would rather read
-    // all of one than look up a few rows.
+    // Until the server updates its statistics, about ten seconds later, it takes the tables for empty and reads whole
+    // tables instead of looking up a few rows.
     conn.query_drop(format!("ANALYZE TABLE {}", TABLES.join(", ")))
         .await
         .context("counting the rows")?;
@@ -64,7 +65,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
     empty_redis::forget_all(&mut StoreKeys::open(addresses).await?).await
 }
 
-/// Whether the store holds any user, and so any data worth keeping.
+/// Whether the store has no users, and so no data worth keeping.
 ///
 /// # Errors
 /// When it has no tables yet, or the server is down.
@@ -83,7 +84,7 @@ pub async fn empty(addresses: &Addresses) -> Result<()> {
     let mut conn = addresses.mysql().await?;
     has_users(&mut conn).await?;
     check_redis(addresses).await?;
-    // TRUNCATE refuses a table that others refer to, even an empty one, unless the checks are off.
+    // Without this, TRUNCATE refuses a table that another refers to, even if it is empty.
     conn.query_drop("SET foreign_key_checks = 0")
         .await
         .context("setting up the session")?;

@@ -1,5 +1,5 @@
-//! Redis against MySQL: every order and every stock level that a reader would be shown from Redis. What is missing there,
-//! marked by a writer, or of an earlier epoch, a reader looks up in MySQL.
+//! Compares Redis with MySQL: every order and every stock level that a reader would get from Redis. An entry that is
+//! missing, marked by a writer, or of an earlier epoch doesn't count, because readers then ask MySQL.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use super::findings::{Audit, Check};
 use crate::progress::{Progress, Step};
 use crate::redis_keys::StoreKeys;
 
-// Both take the last id of the batch before. The limit is the number of commands in one round trip to Redis.
+// Both take the last id of the previous batch. The limit is the number of commands in one round trip to Redis.
 
 const ORDERS: &str = "\
 SELECT o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), i.product_id, i.quantity,
@@ -92,7 +92,8 @@ pub(super) async fn audit_stocks(
     Ok(())
 }
 
-/// The epoch of the cache: what was written in another counts for nothing. None at all is shown while it is doubted.
+/// The current epoch of the cache: entries of other epochs don't count. While the epoch is doubted, readers get nothing
+/// from Redis, so the result then matches no entry.
 async fn epoch(conn: &mut Transaction<'_>) -> Result<i64> {
     const NOT_SHOWN: i64 = -1;
     let epoch: Option<i64> = conn
@@ -104,10 +105,10 @@ async fn epoch(conn: &mut Transaction<'_>) -> Result<i64> {
     Ok(epoch.unwrap_or(NOT_SHOWN))
 }
 
-/// The fields that say whether a hash is shown: its epoch, and whose turn it is to write it.
+/// The fields that decide whether readers get a hash: its epoch, and the turn of a writer.
 const STATE_FIELDS: [&str; 2] = ["epoch", "turn"];
 
-/// Whether a hash with these [`STATE_FIELDS`] is shown.
+/// Whether readers get a hash with these [`STATE_FIELDS`].
 fn is_shown(state: &[Option<String>], now: i64) -> bool {
     let [epoch, turn] = state else {
         return true;
@@ -116,7 +117,7 @@ fn is_shown(state: &[Option<String>], now: i64) -> bool {
     turn.is_none() && epoch == Ok(now)
 }
 
-/// How something is written in a hash of `N` fields.
+/// How an entity is encoded in a hash of `N` fields.
 struct Coding<T, const N: usize> {
     fields: [&'static str; N],
     encode: fn(&T) -> [String; N],
@@ -142,7 +143,7 @@ struct Comparison<'a> {
     epoch: i64,
     audit: &'a mut Audit,
     step: &'a Step,
-    /// The ids that MySQL has.
+    /// The ids that exist in MySQL.
     known: HashSet<i64>,
 }
 
@@ -158,7 +159,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares what MySQL has with the hashes in Redis.
+    /// Compares rows of MySQL with their hashes in Redis.
     async fn compare<T: PartialEq, const N: usize>(
         &mut self,
         keys: &mut StoreKeys,
@@ -166,7 +167,7 @@ impl<'a> Comparison<'a> {
         expected: Vec<(i64, T)>,
     ) -> Result<()> {
         let mut commands = redis::pipe();
-        // A key of another type than a hash is a difference to report, not an error to stop at.
+        // A key that is not a hash is a difference to report, not a reason to stop.
         commands.ignore_errors();
         let fields: Vec<&str> = coding.fields.into_iter().chain(STATE_FIELDS).collect();
         for (id, _) in &expected {
@@ -193,7 +194,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Reports the keys that MySQL knows nothing of.
+    /// Reports keys whose ids are not in MySQL.
     async fn find_unknown_keys(&mut self, keys: &mut StoreKeys) -> Result<()> {
         for key in keys.all_of(self.entity).await? {
             let id = keys.id_in(self.entity, &key);
@@ -213,7 +214,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The values of a hash that a reader would be shown, or why they can't be read.
+/// The values of a hash if readers get it, or why it can't be read.
 fn shown<const N: usize>(
     found: RedisResult<Vec<Option<String>>>,
     epoch: i64,
@@ -239,7 +240,7 @@ impl<T: PartialEq, const N: usize> Coding<T, N> {
             Ok(values) => values,
             Err(error) => return Some(format!("unreadable: {error}")),
         };
-        // What counts is what a reader makes of it, not how it is spelled.
+        // Compares the decoded value, not its encoding.
         if (self.decode)(id, values.clone()).as_ref() == Some(expected) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! MySQL against itself: what is stored as a total against what it adds up to.
+//! Compares totals that MySQL stores with the sums that it computes.
 
 use anyhow::{Context, Result};
 use mysql_async::Transaction;
@@ -8,7 +8,8 @@ use store_domain::Cents;
 use super::findings::{Audit, Check};
 use crate::progress::Progress;
 
-// Each gives id, stored total and recomputed total of the rows where these differ. A missing row of totals counts as 0.
+// Each query returns id, stored total and computed total of the rows where the two differ. A missing row of totals
+// counts as 0.
 
 const ORDER_TOTALS: &str = "\
 SELECT id, CAST(kept * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
@@ -36,7 +37,7 @@ SELECT id, CAST(kept AS SIGNED), CAST(computed AS SIGNED) FROM (
 /// A row of one of the queries above.
 type Total = (i64, i64, i64);
 
-/// Checks every total that is kept.
+/// Checks every stored total.
 pub(super) async fn audit_totals(
     conn: &mut Transaction<'_>,
     audit: &mut Audit,

@@ -1,25 +1,25 @@
-//! What an audit found.
+//! The differences that an audit found.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How many differences of each kind are written out. The rest are counted.
+/// How many differences of each kind are printed; the others are only counted.
 const SHOWN: usize = 20;
 
-/// What is compared with what.
+/// The kinds of comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// `orders.total_amount` with the sum of the order's items.
+    /// Compares `orders.total_amount` with the sum of the order's items.
     OrderTotals,
-    /// `user_totals` with the sum of the user's orders.
+    /// Compares `user_totals` with the sum of the user's orders.
     UserTotals,
-    /// `product_totals` with the sum of the product's order items.
+    /// Compares `product_totals` with the sum of the product's order items.
     ProductTotals,
-    /// Orders in Redis with orders in MySQL.
+    /// Compares orders in Redis with orders in MySQL.
     CachedOrders,
-    /// Stock levels in Redis with stock levels in MySQL.
+    /// Compares stock levels in Redis with stock levels in MySQL.
     CachedStocks,
-    /// Reports in Redis with reports computed from MySQL.
+    /// Compares reports in Redis with reports computed from MySQL.
     CachedReports,
 }
 
@@ -59,7 +59,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Whether nothing differs.
+    /// Whether there are no differences.
     pub fn is_clean(&self) -> bool {
         self.findings.values().all(|findings| findings.count == 0)
     }
@@ -71,7 +71,7 @@ impl Audit {
             .map_or(0, |findings| findings.count)
     }
 
-    /// How many things `check` looked at.
+    /// How many items `check` compared.
     pub fn compared(&self, check: Check) -> usize {
         self.findings
             .get(&check)

@@ -1,4 +1,4 @@
-//! An audit of a store: everything in it that must be equal is compared.
+//! Audits a store: compares everything in it that must be equal.
 
 mod cache;
 mod database;
@@ -17,13 +17,13 @@ use crate::addresses::Addresses;
 use crate::progress::Progress;
 use crate::redis_keys::StoreKeys;
 
-/// Between two audits of a store that is expected to become right.
+/// The wait between two audits of a store that is expected to become consistent.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Compares orders with their items, report totals with the orders, and Redis with MySQL.
+/// Compares orders with their items, report totals with orders, and Redis with MySQL.
 ///
-/// All of MySQL is read as it was at one moment; Redis is read after it, so that a store at work may differ for the
-/// time of a request.
+/// MySQL is read from one snapshot and Redis afterwards, so a store under load may show differences for the time of a
+/// request.
 ///
 /// # Errors
 /// When a server is down or has no tables, or Redis holds the store's keys under another prefix or on another node.
@@ -42,7 +42,7 @@ pub async fn audit(addresses: &Addresses, progress: Progress) -> Result<Audit> {
     Ok(audit)
 }
 
-/// Audits again and again until nothing differs or `settle` has passed, and gives the last audit.
+/// Repeats the audit until nothing differs or `settle` has passed, and returns the last audit.
 ///
 /// # Errors
 /// When a server is down or has no tables, or Redis holds the store's keys under another prefix or on another node.

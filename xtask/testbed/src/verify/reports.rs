@@ -1,4 +1,4 @@
-//! The finished reports in Redis against what MySQL would report.
+//! Compares the finished reports in Redis with the reports that MySQL gives.
 
 use anyhow::{Context, Result};
 use mysql_async::Transaction;
@@ -13,7 +13,7 @@ use super::findings::{Audit, Check};
 use crate::progress::Progress;
 use crate::redis_keys::StoreKeys;
 
-// From the orders themselves, not from the tables of totals: these are audited too.
+// Computed from the orders, not from the tables of totals, because those are audited too.
 
 const HIGHEST_SPENDERS: &str = "\
 SELECT user_id, CAST(SUM(total_amount) * 100 AS SIGNED) AS total FROM orders
@@ -23,7 +23,7 @@ const BEST_SELLERS: &str = "\
 SELECT product_id, CAST(SUM(quantity) AS SIGNED) AS total FROM order_items
 GROUP BY product_id HAVING total > 0 ORDER BY total DESC, product_id LIMIT ?";
 
-/// Compares the reports that are there. One that is not will be made for its next reader.
+/// Compares the reports in Redis. A missing report is no difference: its next reader will make it.
 pub(super) async fn audit_reports(
     conn: &mut Transaction<'_>,
     keys: &mut StoreKeys,

@@ -2,7 +2,7 @@ use async_graphql::parser::parse_query;
 
 use super::*;
 
-/// What GraphiQL and Apollo ask to learn a schema: the costliest query that must pass.
+/// The query by which GraphiQL and Apollo read a schema: the costliest query that must pass.
 pub(in super::super) const FULL_INTROSPECTION: &str = "query IntrospectionQuery { __schema { description \
     queryType { name kind } mutationType { name kind } subscriptionType { name kind } \
     types { ...FullType } \
@@ -19,7 +19,7 @@ pub(in super::super) const FULL_INTROSPECTION: &str = "query IntrospectionQuery 
     ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
     ofType { kind name } } } } } } } } } }";
 
-/// By how many bytes the answer is estimated.
+/// The estimated length of the query's answer, in bytes.
 pub(in super::super) fn answer_bytes(query: &str) -> usize {
     let document = async_graphql::parser::parse_query(query).expect("it is GraphQL");
     let mut budget = Budget::of(&document);

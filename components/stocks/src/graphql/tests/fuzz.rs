@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::ask_for_text;
 
-/// More than the estimate allows, and far less than an instance's memory of 128 MiB.
+/// More than the cost estimate allows, and far less than an instance's memory of 128 MiB.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// A query that passes the limits is answered, and not at any length.
+/// A query that passes the limits is answered, and its answer is not too long.
 #[test]
 fn query() {
     store_fuzz::target("graphql", |input| {

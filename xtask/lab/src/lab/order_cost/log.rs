@@ -9,31 +9,31 @@ use anyhow::{Context, Result};
 
 use crate::lab::model::Statement;
 
-/// Characters at the beginning of a statement, which name its table.
+/// How many characters at the start of a statement are kept: they contain the table's name.
 const BEGINNING: usize = 400;
 
-/// A log, from some place on.
+/// A log from a certain position on.
 pub(super) struct Log {
     path: PathBuf,
     begins: u64,
 }
 
 impl Log {
-    /// What is written from now on.
+    /// The log from its current end on.
     pub(super) fn from_its_end(path: PathBuf) -> Result<Self> {
         let file = fs::metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
         let begins = file.len();
         Ok(Self { path, begins })
     }
 
-    /// The statements by name, what took longest first.
+    /// The statements by name, longest total time first.
     pub(super) fn statements(&self) -> Result<Vec<Statement>> {
         let context = || format!("reading {}", self.path.display());
         let mut file = File::open(&self.path).with_context(context)?;
         file.seek(SeekFrom::Start(self.begins))
             .with_context(context)?;
         let mut sums = Sums::default();
-        // Not all that clients may say is UTF-8.
+        // Clients may send text that is not UTF-8.
         for line in BufReader::new(file).split(b'\n') {
             sums.take(&String::from_utf8_lossy(&line.with_context(context)?));
         }
@@ -43,17 +43,17 @@ impl Log {
     }
 }
 
-/// What has been read of a log.
+/// The sums over the part of the log that was read.
 #[derive(Default)]
 struct Sums {
     by_name: BTreeMap<String, Statement>,
-    /// Of the statement whose text comes next.
+    /// The time of the statement whose text follows.
     seconds: Option<f64>,
 }
 
 impl Sums {
-    /// A statement's times stand in comments before it, and its text from the first line on that is none and sets no
-    /// time.
+    /// Reads one line. A statement's times are in comments before it. Its text begins with the first line that is
+    /// neither a comment nor a statement that sets the time.
     fn take(&mut self, line: &str) {
         if let Some(times) = line.strip_prefix("# Query_time: ") {
             let seconds = times.split_whitespace().next();
@@ -66,7 +66,7 @@ impl Sums {
         let Some(seconds) = self.seconds.take() else {
             return;
         };
-        // Our own look.
+        // The statement by which we read the counters.
         if line.starts_with("SHOW GLOBAL STATUS") {
             return;
         }
@@ -81,9 +81,9 @@ impl Sums {
     }
 }
 
-/// What a statement does to which table, however long its lists are: `INSERT INTO orders`.
+/// The operation and the table of a statement, however long its lists are: `INSERT INTO orders`.
 fn name(text: &str) -> String {
-    // The rest is values.
+    // The rest of the text is values.
     let beginning: String = text.chars().take(BEGINNING).collect();
     let words = beginning.split(|c: char| !c.is_alphanumeric() && c != '_');
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
@@ -94,10 +94,11 @@ fn name(text: &str) -> String {
         words.get(at + 1).copied()
     };
     match words.as_slice() {
-        // How the components begin and end a transaction.
+        // The statements with which the components begin and end a transaction.
         ["SET", "autocommit", "0"] => "begin".into(),
         ["SET", "autocommit", "1"] => "commit".into(),
-        // One statement of several tables: what the transaction has written, for the cache's marks (ADR 13).
+        // One statement on several tables: it reads what the transaction has written, for the marks in the cache (ADR
+        // 13).
         ["SELECT", ..] if words.contains(&"cache_state") => "SELECT what changed".into(),
         ["INSERT", ..] => format!("INSERT INTO {}", after("INTO").unwrap_or("?")),
         ["SELECT", first, ..] => match after("FROM") {

@@ -1,4 +1,4 @@
-//! The course's nine questions, answered from the run, each next to the figures it rests on.
+//! Answers the course's nine questions from the run. Each answer is next to its figures.
 
 mod balancing;
 mod failing;
@@ -9,7 +9,7 @@ use super::document::{Block, Chart, ReportTable, Section};
 use crate::lab::model::StageResult;
 use crate::lab::stage::Stage;
 
-/// A question, what the run says to it, and what that rests on.
+/// A question, its answer, and the figures behind the answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) question: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Answer {
     pub(crate) pictures: Vec<Chart>,
 }
 
-/// All nine.
+/// All nine answers.
 pub(crate) fn all(stages: &[StageResult], users: u32, processors: usize) -> [Answer; 9] {
     [
         failing::users_until_failures(stages, users),
@@ -33,7 +33,7 @@ pub(crate) fn all(stages: &[StageResult], users: u32, processors: usize) -> [Ans
     ]
 }
 
-/// The section of the report.
+/// The section with the answers.
 pub(super) fn section(stages: &[StageResult], users: u32, processors: usize) -> Section {
     let mut section = Section::new("answers", "The course's questions");
     for (index, answer) in all(stages, users, processors).into_iter().enumerate() {
@@ -53,7 +53,7 @@ fn of(stages: &[StageResult], stage: Stage) -> Option<&StageResult> {
     stages.iter().find(|result| result.stage == stage)
 }
 
-/// The results of two stages, or what to say without them.
+/// The results of two stages, or a text that says why they are missing.
 fn both(
     stages: &[StageResult],
     before: Stage,
@@ -69,7 +69,7 @@ fn both(
     }
 }
 
-/// Texts as a list: `a, b and c`.
+/// Joins texts to a list: `a, b and c`.
 fn listed(texts: &[String]) -> String {
     match texts {
         [] => String::new(),

@@ -1,7 +1,8 @@
-//! The pictures, as traces and layouts for plotly.js.
+//! The charts, as traces and layouts for plotly.js.
 //!
-//! Colours are names that the page's style gives a value for the light and the dark theme: `@c0` to `@c8`, after Okabe
-//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. No line is told by its colour alone: each has a dash or a marker too.
+//! Colours are names; the page's style gives each a value for the light and the dark theme: `@c0` to `@c8`, after Okabe
+//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. Lines don't differ by colour alone: each has its own dash or
+//! marker too.
 
 mod over_time;
 mod stages;
@@ -67,7 +68,7 @@ fn point(index: usize, label: &str) -> Mark {
     }
 }
 
-/// What all layouts share.
+/// The settings that all layouts share.
 fn layout(extra: Value) -> Value {
     let mut layout = json!({
         "paper_bgcolor": "@clear",
@@ -98,7 +99,7 @@ fn axis(title: &str, extra: Value) -> Value {
     axis
 }
 
-/// Powers of ten, so that a phone has room for the labels.
+/// An axis with powers of ten only, so that a phone has room for the labels.
 fn log_axis(title: &str) -> Value {
     axis(
         title,

@@ -1,4 +1,4 @@
-//! The report before it has a form: blocks that become HTML and Markdown alike.
+//! The report as blocks, which are then written as HTML and as Markdown.
 
 use serde_json::Value;
 
@@ -6,42 +6,42 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     pub(crate) title: String,
-    /// Under the title.
+    /// The line under the title.
     pub(crate) subtitle: String,
     pub(crate) sections: Vec<Section>,
 }
 
-/// A part of it that the table of contents names.
+/// A part of the report that the table of contents lists.
 #[derive(Debug, Default)]
 pub(crate) struct Section {
-    /// For links; unique.
+    /// The target of links; unique.
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) blocks: Vec<Block>,
 }
 
-/// A piece of a section. All texts are plain: each form escapes them.
+/// A piece of a section. All texts are plain; the HTML and Markdown writers escape them.
 #[derive(Debug)]
 pub(crate) enum Block {
     Heading(String),
     Text(String),
-    /// Smaller: how something was measured, or what it doesn't show.
+    /// A text in small type: how something was measured, or what it doesn't show.
     Note(String),
     List(Vec<Item>),
     Cards(Vec<Card>),
     Table(ReportTable),
-    /// Only on the page: Markdown has no pictures of its own.
+    /// A chart; only HTML shows it, because Markdown has no pictures of its own.
     Chart(Chart),
 }
 
-/// A line of a list, with what it is about before it.
+/// A line of a list; `lead` names its subject.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) lead: String,
     pub(crate) text: String,
 }
 
-/// A figure to be seen first.
+/// A figure that the report shows first.
 #[derive(Debug)]
 pub(crate) struct Card {
     pub(crate) label: String,
@@ -57,7 +57,7 @@ pub(crate) struct ReportTable {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// One cell: a value, and what it is compared with.
+/// A cell of a table: a value, and comparisons under it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cell {
     pub(crate) text: String,
@@ -71,7 +71,7 @@ pub(crate) struct Note {
     pub(crate) tone: Tone,
 }
 
-/// Whether a change is for the better. The text says it too: nobody needs the colour.
+/// Whether a change is an improvement. The text says so too, so nobody needs to see the colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Better,
@@ -79,29 +79,30 @@ pub(crate) enum Tone {
     Even,
 }
 
-/// A figure for the charting library: its traces and its layout.
+/// A chart for plotly.js: its traces and its layout.
 #[derive(Debug)]
 pub(crate) struct Chart {
-    /// Unique.
+    /// The element's id; unique.
     pub(crate) id: String,
-    /// What the picture shows, for those who don't see it.
+    /// A description of the chart, for readers who can't see it.
     pub(crate) caption: String,
-    /// In CSS pixels.
+    /// The height in CSS pixels.
     pub(crate) height: u32,
-    /// Groups and their entries; outside of the picture, where there is room on a phone too.
+    /// The groups of the legend with their entries. The legend is outside of the picture, so that it fits on a phone
+    /// too.
     pub(crate) legend: Vec<(&'static str, Vec<Mark>)>,
     pub(crate) data: Value,
     pub(crate) layout: Value,
 }
 
-/// A line of a chart, or a kind of points, as the legend shows it.
+/// An entry of a legend: a line of the chart, or a kind of points.
 #[derive(Debug)]
 pub(crate) struct Mark {
-    /// Which of the style's colours.
+    /// The number of a colour in the style.
     pub(crate) colour: usize,
-    /// As plotly names dashes.
+    /// The dash under plotly's name.
     pub(crate) line: Option<&'static str>,
-    /// As plotly names symbols.
+    /// The symbol under plotly's name.
     pub(crate) symbol: Option<&'static str>,
     pub(crate) label: String,
 }

@@ -1,4 +1,4 @@
-//! The flash sale: one stage, measured with orders that commit alone and with orders that commit together.
+//! The flash sale: one load, measured with orders that commit alone and with orders that commit together.
 
 use super::charts;
 use super::document::{Block, Cell, ReportTable, Section};
@@ -9,7 +9,7 @@ use crate::lab::model::{ROUTES, Route, StageResult};
 use crate::lab::stage::Stage;
 use crate::measure::Basket;
 
-/// The section on it; `None` unless both ways were measured.
+/// The section about the flash sale; `None` unless both were measured.
 pub(super) fn section(stages: &[StageResult], processors: usize) -> Option<Section> {
     let [alone, together] = both(stages)?;
     let mut section = Section::new("flash-sale", "9. A flash sale");
@@ -46,7 +46,7 @@ pub(super) fn section(stages: &[StageResult], processors: usize) -> Option<Secti
     Some(section)
 }
 
-/// Alone and together, if both were measured.
+/// The two results, alone and together, if both were measured.
 pub(super) fn both(stages: &[StageResult]) -> Option<[&StageResult; 2]> {
     let of = |wanted| stages.iter().find(|result| result.stage == wanted);
     let [alone, together] = Stage::FLASH_SALE.map(of);

@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing from anywhere: style, script, charting library and data are in it.
+//! The report as one self-contained page: it includes style, script, charting library and data.
 
 mod legend;
 mod library;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::document::{Block, Cell, Chart, Document, ReportTable, Section, Tone};
 
-/// Colours and type, which are the console's.
+/// The colours and fonts of the console.
 const TOKENS: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../server/src/console/page/tokens.css"
@@ -44,7 +44,7 @@ pub(super) fn html(document: &Document) -> Result<String> {
                     noscript { p.note { "The charts need JavaScript; the tables and texts don't." } }
                     @for section in &document.sections { (self::section(section)) }
                 }
-                // Data, not script: the browser doesn't look into it.
+                // The type makes it data, not script, so the browser does not parse it.
                 script type="text/plain" id="library" { (PreEscaped(library)) }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -90,7 +90,7 @@ fn block(block: &Block) -> Markup {
 
 fn table(table: &ReportTable) -> Markup {
     html! {
-        // Reachable by keyboard, so that it can be scrolled by keyboard.
+        // Focusable, so that it can be scrolled by keyboard.
         div.scroll tabindex="0" {
             table {
                 @if !table.caption.is_empty() { caption { (table.caption) } }
@@ -119,7 +119,7 @@ fn cell(cell: &Cell) -> Markup {
     }
 }
 
-/// Long texts wrap; figures don't.
+/// Whether the cell is a text, which may wrap; figures must not wrap.
 fn is_prose(cell: &Cell) -> bool {
     cell.text.len() > 24
 }

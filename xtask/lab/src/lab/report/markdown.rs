@@ -56,7 +56,7 @@ fn table(table: &ReportTable) -> String {
     text + &cells.markdown()
 }
 
-/// What comes from outside must not become a tag, a link or a new cell.
+/// Escapes texts from outside, so that they can't become a tag, a link or a new cell.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();

@@ -1,11 +1,12 @@
-//! Numbers for people: thousands separated, no more digits than mean something, changes in percent and as a factor.
+//! Formats numbers for people: with thousands separators and only significant digits, and changes in percent and as a
+//! factor.
 
 use super::document::{Note, Tone};
 
-/// Changes smaller than this are within what two runs of the same thing differ by.
+/// Smaller changes are within the difference between two runs of the same thing.
 pub(crate) const NOISE: f64 = 0.10;
 
-/// What stands for a number that isn't known.
+/// The text for an unknown number.
 pub(crate) const UNKNOWN: &str = "–";
 
 /// `1,234,567`
@@ -21,7 +22,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// Three digits at least, and none after the point from 100 on: `0.47`, `3.21`, `47.1`, `1,235`.
+/// At least three digits, and none after the point from 100 on: `0.47`, `3.21`, `47.1`, `1,235`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return UNKNOWN.into();
@@ -35,7 +36,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// `1,234 ms`; Locust's own resolution is a millisecond.
+/// `1,234 ms`; Locust's own resolution is one millisecond.
 pub(crate) fn ms(value: f64) -> String {
     match value {
         _ if !value.is_finite() => UNKNOWN.into(),
@@ -44,7 +45,7 @@ pub(crate) fn ms(value: f64) -> String {
     }
 }
 
-/// The same, or [`UNKNOWN`].
+/// As [`ms`], or [`UNKNOWN`].
 pub(crate) fn maybe_ms(value: Option<f64>) -> String {
     value.map_or_else(|| UNKNOWN.into(), ms)
 }
@@ -54,7 +55,7 @@ pub(crate) fn per_second(value: f64) -> String {
     format!("{}/s", number(value))
 }
 
-/// A share of 1 as `12.3 %`. What is not nothing is not shown as nothing.
+/// A share of 1 as `12.3 %`. A small share is never shown as 0.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if !percent.is_finite() => UNKNOWN.into(),
@@ -81,13 +82,13 @@ pub(crate) fn change(from: f64, to: f64) -> Option<String> {
     Some(match percent.round() {
         0.0 => "±0 %".into(),
         up if up > 0.0 => format!("+{} %", count(up as u64)),
-        // Not −100 %: something is left.
+        // Never −100 %, because something is left.
         down if down <= -99.0 => format!("−{:.1} %", (-percent).min(99.9)),
         down => format!("−{} %", count(-down as u64)),
     })
 }
 
-/// The factor between two values, with words for which way it goes: `3.1× faster`.
+/// The factor between two values, with a word for its direction: `3.1× faster`.
 pub(crate) fn factor(from: f64, to: f64, less: &str, more: &str) -> Option<String> {
     let ratio = ratio(from, to)?;
     let (size, word) = if ratio < 1.0 {
@@ -122,7 +123,7 @@ pub(crate) fn compare_rates(label: &str, from: Option<f64>, to: Option<f64>) -> 
     })
 }
 
-/// How a value that should be small changed.
+/// Whether the change of a value that should be small is an improvement.
 pub(crate) fn tone(from: f64, to: f64) -> Tone {
     match ratio(from, to) {
         Some(ratio) if ratio < 1.0 - NOISE => Tone::Better,
@@ -131,7 +132,7 @@ pub(crate) fn tone(from: f64, to: f64) -> Tone {
     }
 }
 
-/// `None` where a comparison says nothing.
+/// The ratio of two values; `None` if they can't be compared.
 fn ratio(from: f64, to: f64) -> Option<f64> {
     let known = from.is_finite() && to.is_finite() && from > 0.0 && to > 0.0;
     known.then(|| to / from)

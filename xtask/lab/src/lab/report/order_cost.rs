@@ -1,4 +1,4 @@
-//! What an order costs MariaDB, as a table and as a picture.
+//! The cost of an order for MariaDB, as a table and as a chart.
 
 use super::charts;
 use super::document::{Chart, ReportTable};
@@ -7,24 +7,24 @@ use crate::lab::model::{OrderCost, StageResult};
 use crate::lab::stage::Stage;
 use crate::measure::Basket;
 
-/// The note under every picture of what orders cost.
+/// The note under every chart of order costs.
 pub(super) const NOTE: &str = "Counted in a short run of its own, in which MariaDB writes each statement to a log: that slows it, so compare these figures with one another only. What a group costs is divided among its orders.";
 
-/// An order's cost in one stage, under what people call it.
+/// The cost of an order in one stage, with its name for readers.
 pub(super) type NamedCost<'a> = (&'a str, &'a OrderCost);
 
-/// What orders of a kind cost in a stage, if that was looked into.
+/// The cost of this kind of order in a stage, if it was measured.
 pub(super) fn of(stages: &[StageResult], stage: Stage, basket: Basket) -> Option<&OrderCost> {
     let result = stages.iter().find(|result| result.stage == stage)?;
     result.order_costs.iter().find(|cost| cost.basket == basket)
 }
 
-/// Of each statement the time for one order; a bar for each cost.
+/// A chart of the time per order of each statement; one bar for each cost.
 pub(super) fn chart(id: &str, caption: &str, costs: &[NamedCost<'_>]) -> Chart {
     charts::by_statement(id, caption, costs)
 }
 
-/// What one order costs, a column for each cost.
+/// A table of the costs of one order; one column for each cost.
 pub(super) fn table(caption: &str, costs: &[NamedCost<'_>]) -> ReportTable {
     let head: Vec<&str> = std::iter::once("for one order")
         .chain(costs.iter().map(|(name, _)| *name))

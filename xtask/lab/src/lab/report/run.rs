@@ -1,4 +1,4 @@
-//! How the run was made, and what its figures can't be compared with.
+//! How the run was made, and with what its figures can't be compared.
 
 use super::Report;
 use super::document::{Block, Item, ReportTable, Section};
@@ -7,7 +7,7 @@ use crate::lab::folder::Run;
 use crate::lab::saturate::P99_LIMIT_MS;
 use crate::lab::stage::Stage;
 
-/// One line under the title.
+/// The line under the title.
 pub(super) fn subtitle(run: &Run) -> String {
     let settings = &run.settings;
     format!(

@@ -1,4 +1,4 @@
-//! The stages: all side by side, then each by itself.
+//! The stages: first a comparison of all, then each by itself.
 
 use super::charts;
 use super::document::{Block, Cell, ReportTable, Section};
@@ -9,7 +9,7 @@ use super::numbers::{
 use crate::lab::model::{ROUTE_LABELS, ROUTES, Route, StageResult, Step};
 use crate::lab::stage::Stage;
 
-/// One table with a row for each stage, and what a request costs.
+/// A table with a row for each stage, and the cost of a request.
 pub(super) fn comparison(stages: &[StageResult]) -> Section {
     let mut section = Section::new("stages", "All stages");
     let mut table = ReportTable::new(
@@ -51,7 +51,7 @@ pub(super) fn comparison(stages: &[StageResult]) -> Section {
     section
 }
 
-/// A column for each stage, the reference first.
+/// A table with a column for each stage, the reference first.
 fn side_by_side(stages: &[StageResult]) -> ReportTable {
     let head = stages.iter().map(|result| result.stage.short());
     let head: Vec<&str> = std::iter::once("").chain(head).collect();
@@ -123,7 +123,7 @@ fn section(
     section
 }
 
-/// What makes a stage, for a reader who would repeat it.
+/// What distinguishes a stage, for a reader who wants to repeat it.
 pub(super) fn switched_by(result: &StageResult) -> String {
     if let Some(url) = &result.url {
         return format!(
@@ -146,7 +146,7 @@ pub(super) fn switched_by(result: &StageResult) -> String {
     text + "."
 }
 
-/// Each route and all of them, compared with the stage before and with the first.
+/// A table of each route and the total, compared with the previous stage and with the first.
 fn routes(
     result: &StageResult,
     before: Option<&StageResult>,
@@ -156,7 +156,7 @@ fn routes(
         "The course's load",
         &["route", "requests", "rate", "failed", "p50", "p95", "p99"],
     );
-    // The stage before may be the first.
+    // The previous stage may be the first.
     let first = first.filter(|first| before.is_none_or(|before| before.stage != first.stage));
     let others: Vec<(String, &StageResult)> = [before, first]
         .into_iter()
@@ -209,7 +209,7 @@ fn compared(
     cell
 }
 
-/// What the processes used: nothing is known of the reference's.
+/// The resources that the processes used; unknown for the reference.
 pub(super) fn usage(result: &StageResult) -> ReportTable {
     let mut table = ReportTable::new(
         "Processors and memory during the course's load",

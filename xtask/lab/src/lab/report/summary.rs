@@ -1,4 +1,4 @@
-//! What the report opens with: the headline, and a sentence for each step.
+//! The start of the report: the headline, and a sentence for each step.
 
 use super::Report;
 use super::charts;
@@ -47,7 +47,7 @@ pub(super) fn section(report: &Report<'_>) -> Section {
     section
 }
 
-/// Orders of one product, alone against together.
+/// A card for orders of one product: committed alone, and together.
 fn flash_sale_card(sale: &[StageResult]) -> Option<Card> {
     let [alone, together] = flash_sale::both(sale)?;
     let (from, to) = (alone.highest_rate()?, together.highest_rate()?);
@@ -61,7 +61,7 @@ fn flash_sale_card(sale: &[StageResult]) -> Option<Card> {
     })
 }
 
-/// The first stage against the last.
+/// Cards that compare the first stage with the last.
 fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
     let pair = format!("{} → {}", first.stage.short(), last.stage.short());
     let mut cards = Vec::new();
@@ -98,7 +98,7 @@ fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
     cards
 }
 
-/// One sentence for each stage, compared with the one before.
+/// One sentence for each stage, compared with the previous stage.
 fn steps(stages: &[StageResult]) -> Vec<Item> {
     let mut items = Vec::new();
     let mut before: Option<&StageResult> = None;
@@ -173,8 +173,8 @@ fn compared(before: &StageResult, result: &StageResult) -> String {
     )
 }
 
-/// Compares two stages by the highest rate if one of them has any; else by the share of requests that did not fail, if any
-/// failed; else by the slowest of the routes.
+/// Compares two stages: by the highest rate if one of them has any; otherwise by the share of requests that did not
+/// fail, if any failed; otherwise by the slowest route.
 fn verdict(before: &StageResult, result: &StageResult) -> &'static str {
     let (was, is) = (&before.load.total, &result.load.total);
     let is_searched = before.saturation.is_some() && result.saturation.is_some();

@@ -1,11 +1,11 @@
-//! As much as goes over HTTP/2, sent by `h2load`.
+//! A flood of requests over HTTP/2, sent by `h2load`: as many as the server can answer.
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
 use super::{Flood, STREAMS, Target};
 
-/// Runs `command`, to which h2load's arguments are added, to its end.
+/// Runs `command` with h2load's arguments added, to its end.
 pub(super) async fn flood(
     mut command: Command,
     target: &Target,
@@ -29,7 +29,7 @@ pub(super) async fn flood(
     understand(&said, seconds)
 }
 
-/// Reads what h2load prints. An error makes the numbers worthless.
+/// Parses h2load's output. Any failed request makes the figures worthless, so it is an error.
 fn understand(said: &str, seconds: u32) -> Result<Flood> {
     ensure!(
         said.contains("Application protocol: h2\n"),
@@ -42,7 +42,7 @@ fn understand(said: &str, seconds: u32) -> Result<Flood> {
     let good = good.map_or(0.0, |(_, count)| *count);
     let all: f64 = counts.iter().map(|(_, count)| count).sum();
     ensure!(good > 0.0 && good == all, "h2load: {statuses}");
-    // Those that were under way when the time was over count as neither.
+    // Requests that were in flight at the end count neither as succeeded nor as failed.
     let requests = line("requests: ").context("no requests in h2load's report")?;
     for (what, count) in self::counts(requests)? {
         let is_bad = matches!(&*what, "failed" | "errored" | "timeout");
@@ -55,7 +55,7 @@ fn understand(said: &str, seconds: u32) -> Result<Flood> {
     })
 }
 
-/// Reads `12 this, 3 that`.
+/// Parses `12 this, 3 that`.
 fn counts(text: &str) -> Result<Vec<(String, f64)>> {
     let count = |part: &str| {
         let (count, what) = part.trim().split_once(' ')?;

@@ -1,6 +1,6 @@
-//! The one load driver: `wrk` sends as many requests as the server can answer, `h2load` the same over HTTP/2, `oha` sends them
-//! at a fixed rate, or a fixed number. All send what a [`Target`] says, from one address. Clients that are to have addresses of
-//! their own are [`Clients`] of this process.
+//! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and `oha`
+//! sends requests at a fixed rate, or a fixed number of them. All three send the requests of a [`Target`] from one
+//! address. For clients with addresses of their own, there are [`Clients`] in this process.
 
 mod h2load;
 mod oha;
@@ -21,30 +21,30 @@ pub(crate) use self::stream_result::StreamResult;
 pub(crate) use self::target::Target;
 use xtask::setup;
 
-/// Connections of a stream: more than are ever busy at once, so that none waits for another.
+/// The connections of a stream: more than are ever in use, so that no request waits for another.
 const STREAM_CONNECTIONS: u32 = 64;
 
-/// Streams of one connection of HTTP/2: its clients ask for much at once on few connections.
+/// The concurrent streams of an HTTP/2 connection: HTTP/2 clients send many requests over few connections.
 const STREAMS: u32 = 8;
 
-/// As much as goes.
+/// The result of a flood: as many requests as the server can answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flood {
     pub(crate) requests: f64,
     pub(crate) requests_per_second: f64,
-    /// Half of the answers took no longer, in milliseconds; `NaN` over HTTP/2, where h2load does not say it.
+    /// The median time of an answer in milliseconds; `NaN` over HTTP/2, because h2load does not print it.
     pub(crate) p50_ms: f64,
 }
 
-/// The programs.
+/// The load generators.
 pub(crate) struct Loaders {
     oha: PathBuf,
-    /// The processors that they are kept to, as taskset names them; all of the machine's otherwise.
+    /// The processors that the generators run on, in the form of taskset; `None` for all.
     cpus: Option<String>,
 }
 
 impl Loaders {
-    /// Builds `oha` if it is not there.
+    /// Finds the generators, and builds `oha` if it does not exist.
     pub(crate) async fn find_or_install() -> Result<Self> {
         Ok(Self {
             oha: setup::oha().await?,
@@ -52,7 +52,7 @@ impl Loaders {
         })
     }
 
-    /// The same, kept to these processors.
+    /// The same generators, limited to these processors.
     pub(crate) fn on(&self, cpus: &str) -> Self {
         Self {
             oha: self.oha.clone(),
@@ -60,13 +60,13 @@ impl Loaders {
         }
     }
 
-    /// Where `oha` is.
+    /// The path of `oha`.
     pub(crate) fn oha(&self) -> &Path {
         &self.oha
     }
 
-    /// Sends as many requests as the server can answer on so many connections; over HTTP/2, so many at once. A request that
-    /// fails is an error.
+    /// Sends as many requests as the server can answer over `connections` connections; over HTTP/2, that many at once.
+    /// Fails if a request fails.
     pub(crate) async fn flood(
         &self,
         target: &Target,
@@ -80,7 +80,7 @@ impl Loaders {
         wrk::flood(self.command(Path::new("wrk")), target, connections, seconds).await
     }
 
-    /// Sends requests at a fixed rate for so many seconds. A request that fails is an error.
+    /// Sends requests at a fixed rate for `seconds` seconds. Fails if a request fails.
     pub(crate) async fn pace(
         &self,
         target: &Target,
@@ -94,14 +94,14 @@ impl Loaders {
         stream.measured().await?.without_failures()
     }
 
-    /// Sends so many requests in all, however long they take. A request that fails is an error.
+    /// Sends `requests` requests, however long they take. Fails if a request fails.
     pub(crate) async fn ask(&self, target: &Target, connections: u32, requests: u32) -> Result<()> {
         let oha = self.command(&self.oha);
         let asking = Stream::asking(oha, target, connections, requests)?;
         asking.measured().await?.without_failures().map(drop)
     }
 
-    /// Sends requests at a fixed rate until it is interrupted, for `longest` at most.
+    /// Sends requests at a fixed rate until it is stopped, for at most `longest`.
     pub(crate) fn stream(
         &self,
         name: &'static str,

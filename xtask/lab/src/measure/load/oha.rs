@@ -1,4 +1,5 @@
-//! A fixed rate of requests, sent by `oha` on time even when answers are late, and timed from when they were due.
+//! Requests at a fixed rate, sent by `oha`. It sends on time even if answers are late, and times each request from the
+//! moment at which it was due.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -19,7 +20,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Runs `command`, to which oha's arguments are added: `rate` requests a second on so many connections. It ends by
+    /// Runs `command` with oha's arguments added: `rate` requests per second over `connections` connections. It ends by
     /// itself after `longest`.
     pub(super) fn start(
         mut command: Command,
@@ -30,13 +31,13 @@ impl Stream {
         longest: Duration,
     ) -> Result<Self> {
         let longest = format!("{}ms", longest.as_millis());
-        // Corrected: a request that could not start in time counts as slow, and not as one not sent.
+        // With the correction, a request that could not start on time counts as slow instead of as not sent.
         command.args(["--latency-correction", "-q", &rate.to_string()]);
         command.args(["-z", &longest]);
         Self::spawn(command, name, target, connections)
     }
 
-    /// Runs `command`, to which oha's arguments are added: so many requests in all, as fast as they are answered.
+    /// Runs `command` with oha's arguments added: `requests` requests, as fast as they are answered.
     pub(super) fn asking(
         mut command: Command,
         target: &Target,
@@ -47,7 +48,7 @@ impl Stream {
         Self::spawn(command, "all", target, connections)
     }
 
-    /// Over HTTP/2, `connections` is how many requests there are at once.
+    /// Starts oha. Over HTTP/2, `connections` is the number of concurrent requests.
     fn spawn(
         mut command: Command,
         name: &'static str,
@@ -71,7 +72,7 @@ impl Stream {
         Ok(Self { name, oha })
     }
 
-    /// Ends some at the same time, and reads what they measured.
+    /// Ends these streams at the same time, and reads their results.
     pub(crate) async fn stop_all(
         streams: impl IntoIterator<Item = Self>,
     ) -> Result<Vec<StreamResult>> {
@@ -86,14 +87,14 @@ impl Stream {
         Ok(measured)
     }
 
-    /// Asks it to end; [`Stream::measured`] waits for that.
+    /// Asks oha to end; [`Stream::measured`] waits for the end.
     fn interrupt(&self) -> Result<()> {
         let id = self.oha.id().context("oha has ended by itself")?;
         let id = i32::try_from(id).context("a process id is a positive i32")?;
         kill(Pid::from_raw(id), Signal::SIGINT).context("ending oha")
     }
 
-    /// Waits for its end, and reads what it measured.
+    /// Waits for oha's end, and reads its results.
     pub(super) async fn measured(self) -> Result<StreamResult> {
         let output = self.oha.wait_with_output().await;
         let output = output.context("waiting for oha")?;
@@ -105,7 +106,7 @@ impl Stream {
     }
 }
 
-/// What of oha's output we read; times are in seconds.
+/// The part of oha's output that we read; times are in seconds.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Output {

@@ -1,7 +1,7 @@
-//! A fixed rate of requests from several addresses of this machine, which neither `wrk` nor `oha` can choose.
+//! Requests at a fixed rate from several addresses of this machine, which neither `wrk` nor `oha` can do.
 //!
-//! Requests are evenly spaced and timed from when they were due. They are sent by a thread of their own, so that nothing
-//! else of this process has them wait.
+//! The requests are evenly spaced, and timed from the moment at which each was due. A separate thread sends them, so
+//! that other work of this process does not delay them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,13 +19,13 @@ use tokio::time::{Instant, sleep_until};
 use super::StreamResult;
 use crate::measure::quantile;
 
-/// How long an answer is awaited: longer than a server of ours gives itself.
+/// How long to wait for an answer: longer than the servers' own limit.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One request: a GET, or a POST of JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// From the slash on.
+    /// The path and query, from the first slash on.
     pub(crate) path: String,
     pub(crate) body: Option<String>,
 }
@@ -36,11 +36,11 @@ pub(crate) struct Clients {
     thread: JoinHandle<Result<StreamResult>>,
 }
 
-/// How long a request took, or why it failed.
+/// How long a request took, in milliseconds, or why it failed.
 type Outcome = Result<f64, String>;
 
 impl Clients {
-    /// Begins to send `rate` requests a second to the server at `base`, from each of `addresses` in turn.
+    /// Starts to send `rate` requests per second to the server at `base`, from each of `addresses` in turn.
     pub(crate) fn start(
         base: &str,
         addresses: &[IpAddr],
@@ -71,7 +71,7 @@ impl Clients {
         Ok(Self { stop, thread })
     }
 
-    /// Sends no more, waits for the answers that are missing, and gives what was measured.
+    /// Stops sending, waits for the missing answers, and returns the results.
     pub(crate) async fn stop(self) -> Result<StreamResult> {
         self.stop.notify_one();
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
@@ -124,7 +124,7 @@ async fn outcome(request: reqwest::RequestBuilder, due: Instant) -> Outcome {
     Ok(due.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// The innermost cause: the outer ones name the URL, and each would be counted by itself.
+/// The innermost cause of an error. The outer causes contain the URL, so each URL would be counted separately.
 fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -1,19 +1,19 @@
-//! What became of the requests of one stream.
+//! The results of one stream of requests.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-/// What a stream measured. Times are `NaN` where nothing was answered.
+/// The results of a stream. Times are `NaN` if nothing was answered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct StreamResult {
     pub(crate) stream: &'static str,
     pub(crate) requests: u64,
-    /// Answered with 2xx, each second. Fewer than asked for: then the generator could not keep up, or the server could
-    /// not.
+    /// The answers with 2xx per second. If they are fewer than requested, the generator or the server could not keep
+    /// up.
     pub(crate) requests_per_second: f64,
-    /// Answers other than 2xx, by status, and requests without an answer, by reason.
+    /// The number of answers other than 2xx, by status, and of requests without an answer, by reason.
     pub(crate) failed: BTreeMap<String, u64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -22,7 +22,7 @@ pub(crate) struct StreamResult {
 }
 
 impl StreamResult {
-    /// Refuses what had failures. Requests still under way when oha's own time was over are none.
+    /// Fails if there were failures. Requests in flight at the end of oha's own time limit don't count as failures.
     pub(super) fn without_failures(self) -> Result<Self> {
         let failures: Vec<_> = self
             .failed

@@ -1,35 +1,35 @@
-//! The requests of a load, in the form that each generator reads.
+//! The requests of a load, in the form that each load generator reads.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Requests of one kind. Where there are several, wrk sends them in turn and oha takes one at random.
+/// Requests of one kind. If they differ, wrk sends them in turn and oha takes a random one.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(super) url: String,
-    /// wrk's flags, among them a script that makes the requests.
+    /// wrk's flags, including a script that makes the requests.
     pub(super) wrk: Vec<String>,
     /// Whether the requests go over HTTP/2, which wrk does not speak.
     pub(super) http2: bool,
-    /// oha's flags for the same requests, the URL included.
+    /// oha's flags for the same requests, including the URL.
     pub(super) oha: Vec<String>,
 }
 
 impl Target {
-    /// The same URL again and again.
+    /// A GET of the same URL, repeated.
     pub(crate) fn get(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             wrk: Vec::new(),
             http2: false,
-            // Servers that are measured have certificates that nobody signed; wrk and h2load don't look either.
+            // The measured servers have self-signed certificates. wrk and h2load don't check certificates at all.
             oha: vec!["--insecure".to_owned(), url.to_owned()],
         }
     }
 
-    /// The same, each request on a connection of its own.
+    /// Changes the target to use a new connection for each request.
     pub(crate) fn closing(mut self) -> Self {
         self.wrk
             .extend(["--header", "Connection: close"].map(str::to_owned));
@@ -37,14 +37,14 @@ impl Target {
         self
     }
 
-    /// The same, over HTTP/2 with TLS.
+    /// Changes the target to use HTTP/2 with TLS.
     pub(crate) fn over_http2(mut self) -> Self {
         self.http2 = true;
         self.oha.push("--http2".to_owned());
         self
     }
 
-    /// A `POST` of this JSON with an `Idempotency-Key`. What wrk reads goes to `folder`, in a file with this name.
+    /// A `POST` of this JSON with an `Idempotency-Key`. The script for wrk goes to `folder`, in a file with this name.
     pub(crate) fn post(url: &str, body: &str, folder: &Path, name: &str) -> Result<Self> {
         let script = folder.join(format!("{name}.lua"));
         let text = format!(
@@ -64,14 +64,15 @@ impl Target {
         })
     }
 
-    /// These paths of the server at `base`. What the generators read goes to `folder`, in files that begin with `name`.
+    /// GETs of these paths of the server at `base`. The files for the generators go to `folder`; their names begin with
+    /// `name`.
     pub(crate) fn gets(base: &str, paths: &[String], folder: &Path, name: &str) -> Result<Self> {
         let script = folder.join(format!("{name}.lua"));
         let requests = paths
             .iter()
             .map(|path| format!("  wrk.format(\"GET\", \"{path}\"),"));
         write(&script, &lua(requests))?;
-        // These name the server, and several may be measured in one folder.
+        // These files contain the server's URL, and several servers may be measured in one folder.
         let port = base.rsplit_once(':').map_or("", |(_, port)| port);
         let urls = folder.join(format!("{name}-{port}.txt"));
         let lines: Vec<String> = paths.iter().map(|path| format!("{base}{path}")).collect();
@@ -117,7 +118,7 @@ fn script_flags(script: &Path) -> Vec<String> {
     vec!["--script".to_owned(), script.display().to_string()]
 }
 
-/// A script that sends the requests in turn. They are made once: making one costs more than sending it.
+/// A script that sends the requests in turn. They are made once, because making a request costs more than sending it.
 fn lua(requests: impl Iterator<Item = String>) -> String {
     let requests: Vec<String> = requests.collect();
     format!(

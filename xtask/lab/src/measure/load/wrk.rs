@@ -5,7 +5,7 @@ use tokio::process::Command;
 
 use super::{Flood, Target};
 
-/// Runs `command`, to which wrk's arguments are added, to its end.
+/// Runs `command` with wrk's arguments added, to its end.
 pub(super) async fn flood(
     mut command: Command,
     target: &Target,
@@ -14,7 +14,7 @@ pub(super) async fn flood(
 ) -> Result<Flood> {
     command
         .args(["--threads", "1", "--connections", &connections.to_string()])
-        // An answer that takes this long is an error.
+        // An answer that takes this long counts as an error.
         .args(["--timeout", "30s", "--duration", &format!("{seconds}s")])
         .arg("--latency")
         .args(&target.wrk)
@@ -30,7 +30,7 @@ pub(super) async fn flood(
     understand(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Reads what wrk prints. An error makes the numbers worthless.
+/// Parses wrk's output. Any failed request makes the figures worthless, so it is an error.
 fn understand(said: &str) -> Result<Flood> {
     if let Some(errors) = said
         .lines()
@@ -58,9 +58,9 @@ fn understand(said: &str) -> Result<Flood> {
     })
 }
 
-/// Reads a time as wrk prints it.
+/// Parses a time in wrk's format.
 fn milliseconds(text: &str) -> Option<f64> {
-    // The longer units first: each ends in the letter of seconds.
+    // The longer units come first, because each of them ends with the letter of seconds.
     for (unit, in_ms) in [("us", 0.001), ("ms", 1.0), ("s", 1000.0)] {
         if let Some(number) = text.strip_suffix(unit) {
             return number.parse::<f64>().ok().map(|number| number * in_ms);

@@ -1,11 +1,11 @@
-//! Questions 1 to 3: when requests fail, which, and what they are told.
+//! Questions 1 to 3: when requests fail, which ones, and with which messages.
 
 use super::{Answer, listed};
 use crate::lab::model::{Failure, ROUTE_LABELS, ROUTES, StageResult};
 use crate::lab::report::document::ReportTable;
 use crate::lab::report::numbers::{count, percent, share};
 
-/// Most messages are variations; the first ones tell.
+/// How many messages are shown: most messages are variations of the first few.
 const MESSAGES: usize = 12;
 
 pub(super) fn users_until_failures(stages: &[StageResult], users: u32) -> Answer {
@@ -123,7 +123,7 @@ pub(super) fn messages(stages: &[StageResult]) -> Answer {
     }
 }
 
-/// The part that a message points at, as far as it says so.
+/// The part of the store that a message is about, if the message says so.
 fn part(message: &str) -> &'static str {
     let text = message.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));

@@ -81,7 +81,7 @@ pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
     }
 }
 
-/// What orders with few and with many products cost, the shortest first.
+/// The costs of orders with few and with many products, fewest products first.
 fn by_items(stages: &[StageResult]) -> Vec<(String, &OrderCost)> {
     let costs = stages.iter().flat_map(|result| &result.order_costs);
     let mut costs: Vec<(u64, &OrderCost)> = costs
@@ -151,7 +151,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
     }
 }
 
-/// Where the time goes, and what of it groups spare.
+/// Where the time of an order goes, and how much of it groups save.
 fn together(single: &OrderCost, grouped: &OrderCost) -> String {
     let most: Vec<String> = single
         .statements
@@ -175,7 +175,7 @@ fn together(single: &OrderCost, grouped: &OrderCost) -> String {
     )
 }
 
-/// What ran out first at the highest rate, if anything did.
+/// What was exhausted first at the highest rate, if anything was.
 fn busiest(
     machine: Option<f64>,
     processors: usize,
@@ -289,7 +289,7 @@ mod tests {
             grouped,
         ];
         let answer = what_bounds_them(&stages, 2);
-        // 3 ms of 100 orders, and a tenth of it.
+        // 3 ms over 100 orders, and a tenth of that.
         let expected = "3.00 µs of MariaDB's time instead of 30.0 µs";
         assert!(answer.text.contains(expected), "{}", answer.text);
         let most = "INSERT INTO t2 (67 %), INSERT INTO t1 (33 %)";

@@ -1,4 +1,4 @@
-//! Questions 6 and 8: what a step of the course changed for each route, in percent.
+//! Questions 6 and 8: how a step of the course changed each route, in percent.
 
 use super::{Answer, of};
 use crate::lab::model::{ROUTE_LABELS, ROUTES, StageResult};

@@ -1,4 +1,4 @@
-//! One stage over time: seven rows above one time axis.
+//! A stage over time: seven rows of lines above one time axis.
 
 mod lines;
 
@@ -9,21 +9,21 @@ use super::{axis, chart, layout, mark};
 use crate::lab::model::{ROUTE_LABELS, StageResult};
 use crate::lab::report::document::{Chart, Mark};
 
-/// Height of one row, and below it that of what lies above and below all rows, in CSS pixels.
+/// The height of one row, and the height above and below all rows, in CSS pixels.
 const ROW: u32 = 132;
 const FRAME: u32 = 70;
 
-/// Room between two rows, as a share of the height: the next row's title stands in it.
+/// The gap between two rows, as a share of the height. It contains the next row's title.
 const GAP: f64 = 0.034;
 
-/// A row: its title, its lines, and what is special about its axis.
+/// A row: its title, its lines, and the special settings of its axis.
 struct Row {
     title: &'static str,
     lines: Vec<Value>,
     axis: Value,
 }
 
-/// Users, throughput, latency, failures, processors, memory and the servers' work.
+/// A chart of users, throughput, latency, failures, processors, memory and the servers' work.
 pub(in crate::lab::report) fn over_time(result: &StageResult, processors: usize) -> Chart {
     let rows = rows(result, processors);
     let count = rows.len();
@@ -94,7 +94,7 @@ fn rows(result: &StageResult, processors: usize) -> Vec<Row> {
     rows
 }
 
-/// The axis of failures, which reaches above zero even where nothing failed.
+/// The axis of failures. It reaches above zero even if nothing failed.
 fn failures_axis(result: &StageResult) -> Value {
     if result.load.total.failures == 0 {
         json!({"range": [0, 1]})

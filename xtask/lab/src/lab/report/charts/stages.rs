@@ -1,4 +1,4 @@
-//! Pictures that put all stages side by side.
+//! Charts that compare all stages.
 
 use serde_json::{Value, json};
 
@@ -7,14 +7,14 @@ use crate::lab::model::{ROUTE_LABELS, ROUTES, Route, StageResult};
 use crate::lab::report::document::Chart;
 use crate::lab::report::numbers::{count, number};
 
-/// Height of the row of one stage, and below it that of what lies above and below all rows.
+/// The height of one stage's row, and the height above and below all rows, in CSS pixels.
 const ROW: u32 = 44;
 const FRAME: u32 = 80;
 
-/// Locust's resolution is 1 ms, and a logarithmic axis has no place for 0.
+/// The smallest time shown: Locust's resolution is 1 ms, and a logarithmic axis can't show 0.
 const LEAST_MS: f64 = 0.5;
 
-/// The highest rate that each stage stands.
+/// The highest rate that each stage can serve.
 pub(in crate::lab::report) fn highest_rates(
     stages: &[StageResult],
     id: &str,
@@ -85,7 +85,7 @@ pub(in crate::lab::report) fn p95_by_route(stages: &[StageResult]) -> Chart {
     chart
 }
 
-/// What one request costs the two servers.
+/// The cost of one request for the two servers.
 pub(in crate::lab::report) fn per_request(stages: &[StageResult]) -> Option<Chart> {
     type Cost = fn(&StageResult) -> Option<f64>;
     let costs: [(&str, Cost); 3] = [
@@ -129,7 +129,7 @@ pub(in crate::lab::report) fn per_request(stages: &[StageResult]) -> Option<Char
     Some(chart)
 }
 
-/// The share of a route's requests that took no longer than each time; a picture for each route.
+/// The share of a route's requests that took no longer than each time; one chart per route.
 pub(in crate::lab::report) fn distributions(stages: &[StageResult]) -> Vec<Chart> {
     let charts = ROUTES.iter().enumerate().map(|(index, name)| {
         let traces = stages.iter().filter_map(|result| {
@@ -183,7 +183,7 @@ fn cumulative(result: &StageResult, route: &Route) -> Value {
     })
 }
 
-/// A value of each stage that has one.
+/// The points of the stages that have a value.
 fn points(
     stages: &[StageResult],
     of: impl Fn(&StageResult) -> Option<f64>,
@@ -194,13 +194,13 @@ fn points(
     points.collect()
 }
 
-/// Of different sizes, so that points on one another are all seen.
+/// Markers differ in size, so that points on top of one another are all visible.
 fn marker(index: usize) -> Value {
     let size = [12, 16, 8].get(index).copied().unwrap_or(10);
     json!({"color": colour(index), "symbol": SYMBOLS[index], "size": size, "line": {"width": 2, "color": colour(index)}})
 }
 
-/// The first stage on top.
+/// An axis with the first stage on top.
 fn stage_axis() -> Value {
     axis(
         "",

@@ -1,4 +1,4 @@
-//! Where an order's time goes.
+//! A chart of the time that each statement of an order takes.
 
 use serde_json::{Value, json};
 
@@ -7,16 +7,15 @@ use crate::lab::model::OrderCost;
 use crate::lab::report::document::{Chart, Mark};
 use crate::lab::report::numbers::number;
 
-/// Most rows; the statements that take least are summed up in the last.
+/// The most rows. The last row sums up the statements that take least time.
 const ROWS: usize = 11;
 
-/// Height of one bar, and below it that of the gap between two statements and of what lies above and below all of them, in CSS
-/// pixels.
+/// The heights of one bar, of the gap between two statements, and of the space above and below all bars, in CSS pixels.
 const BAR: u32 = 17;
 const SPACE: u32 = 12;
 const FRAME: u32 = 80;
 
-/// How plotly hatches the bars of each cost, and what that is called in a legend.
+/// The hatching of each cost's bars in plotly, and its name in a legend.
 const HATCHES: [(&str, &str); 4] = [
     ("", "bar"),
     ("/", "bar-hatched"),
@@ -24,7 +23,7 @@ const HATCHES: [(&str, &str); 4] = [
     ("-", "bar-striped"),
 ];
 
-/// A group of bars for each statement, what takes longest on top; a bar in it for each cost.
+/// A group of bars for each statement, longest on top; in each group, a bar for each cost.
 pub(in crate::lab::report) fn by_statement(
     id: &str,
     caption: &str,
@@ -37,7 +36,7 @@ pub(in crate::lab::report) fn by_statement(
     });
     let data: Vec<Value> = bars.collect();
     let all = costs.iter().flat_map(|(_, cost)| times(cost, &names));
-    // Room for the longest bar's figure.
+    // Leaves space for the figure of the longest bar.
     let right = all.fold(0.0, f64::max) * 1.25;
     let layout = layout(json!({
         "barmode": "group",
@@ -79,7 +78,7 @@ fn bars(index: usize, label: &str, names: &[String], times: &[f64]) -> Value {
     })
 }
 
-/// What the rows of the picture are called: the statements that take longest for any of the orders, and all others.
+/// The names of the rows: the statements that take longest in any of the costs, and one row for all others.
 fn names(costs: &[(&str, &OrderCost)]) -> Vec<String> {
     let mut times: Vec<(String, f64)> = Vec::new();
     for (_, cost) in costs {
@@ -99,7 +98,7 @@ fn names(costs: &[(&str, &OrderCost)]) -> Vec<String> {
 
 const OTHERS: &str = "all others";
 
-/// Microseconds for one order, of each row.
+/// The time of each row in microseconds per order.
 fn times(cost: &OrderCost, names: &[String]) -> Vec<f64> {
     let row = |name: &String| {
         let statements = cost
@@ -135,7 +134,7 @@ mod tests {
             let times = trace["x"].as_array().into_iter().flatten();
             times.filter_map(Value::as_f64).sum()
         };
-        // 14 ms of 1 to 14 in 100 orders, and in 400.
+        // 14 kinds of statements that take 1 to 14 ms in total: divided by 100 orders, and by 400.
         assert_eq!((sum(&traces[0]), sum(&traces[1])), (1050.0, 262.5));
     }
 }

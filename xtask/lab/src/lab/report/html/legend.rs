@@ -1,4 +1,4 @@
-//! A chart's legend, beside the picture and not in it: it wraps where there is little room.
+//! A chart's legend, as HTML next to the picture, so that it wraps on small screens.
 
 use maud::{Markup, html};
 
@@ -33,7 +33,7 @@ fn swatch(mark: &Mark) -> Markup {
     }
 }
 
-/// What SVG calls plotly's dashes.
+/// The SVG dash array for a dash of plotly.
 fn dashes(name: &str) -> &str {
     match name {
         "dash" => "7 4",
@@ -48,7 +48,7 @@ fn dashes(name: &str) -> &str {
     }
 }
 
-/// What plotly's symbols look like, and bars with its patterns.
+/// The SVG path for a symbol of plotly, or for a bar with one of its patterns.
 fn path(name: &str) -> &'static str {
     match name {
         "diamond-open" => "M14 1 19 6 14 11 9 6Z",

@@ -1,6 +1,7 @@
-//! The charting library, plotly.js, as the crate `plotly` carries it.
+//! The charting library, plotly.js, from the crate `plotly`.
 //!
-//! Packed, because it is 4.6 MB of text: the page's script unpacks it with the browser's own `DecompressionStream`.
+//! It is compressed, because it is 4.6 MB of text; the page's script decompresses it with the browser's own
+//! `DecompressionStream`.
 
 use std::io::Write;
 
@@ -11,10 +12,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use plotly::Plot;
 
-/// How the library's own text begins.
+/// The start of the library's text.
 const BEGINNING: &str = "plotly.js v";
 
-/// gzip, then base64.
+/// The library, compressed with gzip and encoded as base64.
 pub(super) fn packed() -> Result<String> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(source()?.as_bytes())
@@ -23,7 +24,8 @@ pub(super) fn packed() -> Result<String> {
     Ok(STANDARD.encode(packed))
 }
 
-/// The crate gives two scripts in their tags: the library, and another for formulas, of which there are none here.
+/// The library's text. The crate returns two scripts in their tags: the library, and one for formulas, which the report
+/// doesn't use.
 fn source() -> Result<String> {
     let scripts = Plot::offline_js_sources();
     let script = scripts.split("</script>").find_map(|script| {

@@ -1,13 +1,14 @@
 "use strict";
-// Unpacks the charting library, draws every figure in the colours of the theme, and draws again when theme or paper change.
-// What became of it stands in the attributes data-charts-drawn and data-charts-failed of the page.
+// Decompresses the charting library, draws every chart in the colours of the theme, and redraws when the theme or the
+// medium changes.
+// The page's attributes data-charts-drawn and data-charts-failed show the result.
 (async () => {
   const root = document.documentElement;
   const figures = [...document.querySelectorAll("figure.chart")];
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const paper = matchMedia("print");
   const fine = matchMedia("(pointer: fine)");
-  // Wide enough for A4 within its margins.
+  // Fits A4 within its margins.
   const PAPER_WIDTH = 660;
   const PAPER_HEIGHT = 720;
 
@@ -19,7 +20,7 @@
     document.head.append(script);
   }
 
-  // "@c0" is the style's colour --c0, "@c7/0.2" the same, mostly transparent.
+  // "@c0" is the style's colour --c0; "@c7/0.2" is --c7 with an opacity of 0.2.
   function colour(name) {
     if (name === "clear") return "rgba(0,0,0,0)";
     const [variable, alpha] = name.split("/");
@@ -41,9 +42,9 @@
   function draw(figure) {
     const plot = figure.querySelector(".plot");
     const { data, layout } = themed(JSON.parse(figure.querySelector("script").textContent));
-    // A finger that scrolls the page must not zoom the chart.
+    // Scrolling the page by touch must not zoom the chart.
     layout.dragmode = fine.matches ? "zoom" : false;
-    // On paper, a stage's table and charts share a page.
+    // On paper, a stage's table and charts fit on one page.
     const printed = paper.matches || "printing" in root.dataset;
     layout.height = printed ? Math.min(plot.dataset.height, PAPER_HEIGHT) : Number(plot.dataset.height);
     plot.style.height = layout.height + "px";
@@ -90,7 +91,7 @@
   let waiting;
   let last = innerWidth;
   addEventListener("resize", () => {
-    // On a phone the height changes with every scroll.
+    // On a phone, the window's height changes with every scroll.
     if (innerWidth === last || "printing" in root.dataset) return;
     last = innerWidth;
     clearTimeout(waiting);

@@ -1,11 +1,11 @@
-//! The lines of one stage over time.
+//! The lines of the chart of a stage over time.
 
 use serde_json::{Value, json};
 
 use crate::lab::model::{Moment, ROUTE_LABELS, ROUTES, Sample, StageResult, Usage};
 use crate::lab::report::charts::line;
 
-/// Seconds over which figures for one request are taken, as Locust's own rates are.
+/// The window of the per-request figures, in seconds; Locust's own rates have the same window.
 const WINDOW: usize = 10;
 
 /// The processes in the order of their colours.
@@ -18,7 +18,7 @@ pub(super) const PROCESSES: [&str; 6] = [
     "locust",
 ];
 
-/// The colours of all processes of the machine together, and of what the two servers did.
+/// The colours of the whole machine's processors, and of the work of the two servers.
 pub(super) const MACHINE: usize = 7;
 pub(super) const STATEMENTS: usize = 3;
 pub(super) const COMMANDS: usize = 4;
@@ -73,7 +73,7 @@ fn by_process(result: &StageResult, unit: &str, of: impl Fn(&Usage) -> f64) -> V
     lines
 }
 
-/// All of the machine, and each process.
+/// The busy processors of the whole machine, and of each process.
 pub(super) fn processors_busy(result: &StageResult) -> Vec<Value> {
     let machine = result
         .samples
@@ -93,7 +93,7 @@ pub(super) fn memory(result: &StageResult) -> Vec<Value> {
     by_process(result, " MiB", |usage| usage.memory_bytes as f64 / MIB)
 }
 
-/// What the two servers did for one request.
+/// The work of the two servers per request.
 pub(super) fn work(result: &StageResult) -> Vec<Value> {
     let statements = per_request(result, |sample| sample.statements);
     let commands = per_request(result, |sample| sample.redis_commands);
@@ -103,7 +103,7 @@ pub(super) fn work(result: &StageResult) -> Vec<Value> {
     ]
 }
 
-/// What was counted in the last ten seconds, divided by the requests answered in them.
+/// The sum over the last ten seconds, divided by the requests that were answered in them.
 fn per_request(result: &StageResult, of: impl Fn(&Sample) -> Option<u64>) -> Vec<(f64, f64)> {
     let moments: Vec<&Moment> = result.load.moments("").collect();
     let answered = |second: f64| {
@@ -117,7 +117,7 @@ fn per_request(result: &StageResult, of: impl Fn(&Sample) -> Option<u64>) -> Vec
         let (first, last) = (window.first()?, window.last()?);
         let requests = answered(last.second).saturating_sub(answered(first.second - 1.0));
         let counted: u64 = window.iter().filter_map(&of).sum();
-        // A logarithmic axis has no place for nothing.
+        // A logarithmic axis can't show zero.
         (requests > 0 && counted > 0).then(|| (last.second, counted as f64 / requests as f64))
     });
     points.collect()
