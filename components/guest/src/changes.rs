@@ -124,7 +124,7 @@ impl ChangeSet {
             match try_to_mark(state, &turn, &self.changed).await {
                 Ok(true) => return Ok(turn),
                 Ok(false) => {}
-                Err(error) => log_sparsely(format_args!("changes not marked: {error}")),
+                Err(error) => log_sparsely(format_args!("can't mark changes in Redis: {error}")),
             }
             // What this instance knew of Redis is no longer true.
             trust::forget();

@@ -57,7 +57,7 @@ fn one_key(values: &[Vec<u8>]) -> Result<Option<IdempotencyKey>, StoreError> {
         [] => Ok(None),
         [value] => IdempotencyKey::parse(value).map(Some),
         _ => Err(StoreError::Malformed(
-            "there must be one Idempotency-Key at most".into(),
+            "send at most one Idempotency-Key".into(),
         )),
     }
 }

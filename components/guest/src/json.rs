@@ -16,7 +16,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, StoreError> {
         .map(|Object(value)| value)
         .map_err(|error| {
             let message: String = error.to_string().chars().take(MAX_MESSAGE_CHARS).collect();
-            StoreError::Malformed(format!("the body is not what this path reads: {message}"))
+            StoreError::Malformed(format!("the body does not fit this path: {message}"))
         })
 }
 

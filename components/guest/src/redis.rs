@@ -19,7 +19,7 @@ pub struct RedisError(String);
 
 impl RedisError {
     fn unexpected(command: &str) -> Self {
-        Self(format!("{command} answered something unexpected"))
+        Self(format!("unexpected answer to {command}"))
     }
 
     /// Redis did not answer in time.

@@ -113,7 +113,7 @@ impl Request {
             return Err(Problem::UnsupportedCoding);
         }
         let Some(request) = self.request.take() else {
-            return Err(StoreError::Internal("the body was read before".into()).into());
+            return Err(StoreError::Internal("the body was already read".into()).into());
         };
         let body = IncomingRequestBody::new(request);
         read_body(body.map_err(|error| broken_off(&error))?).await

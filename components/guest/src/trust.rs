@@ -222,7 +222,9 @@ async fn begin_epoch(
     let names = vec![epoch.into(), said.run_id.clone().into()];
     connection.execute(BEGIN_EPOCH, names).await?;
     connection.execute(FORGET_DOUBTS, ids([epoch])).await?;
-    crate::log(format_args!("the cache begins anew: epoch {epoch}"));
+    crate::log(format_args!(
+        "the cache starts epoch {epoch}; earlier entries are ignored"
+    ));
     Ok(())
 }
 
@@ -256,7 +258,7 @@ async fn doubt(url: &str, epoch: i64) -> Result<(), MysqlError> {
     connection.execute(DATE_DOUBT, ids([epoch])).await?;
     let state = State::read(&connection).await?;
     drop(connection);
-    crate::log_sparsely("Redis takes no writes: nothing is read from it until it does");
+    crate::log_sparsely("Redis refuses writes; readers use MySQL until it accepts them");
     if state.epoch == epoch {
         let doubted_for = state.doubted_for.unwrap_or_default();
         spin_sdk::time::sleep(DOUBT_SETTLED.saturating_sub(doubted_for)).await;

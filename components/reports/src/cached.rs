@@ -130,7 +130,9 @@ async fn make(
     let body = mysql::summarise(&connection, report).await?;
     let lifetime = lifetime(interval, right_at);
     if let Err(error) = lease.put(report, &body, lifetime).await {
-        store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
+        store_guest::log_sparsely(format_args!(
+            "report made, but not written to Redis: {error}"
+        ));
         return Ok((body.into_bytes(), Freshness::NONE));
     }
     // Under plain Spin, no refresh task does the rest of a refresh's work.

@@ -19,7 +19,7 @@ async fn post_raw(shop: &Shop, path: &str, body: impl Into<reqwest::Body>) -> An
 }
 
 /// What a component says before the parser's own words.
-const NOT_READ: &str = "the body is not what this path reads: ";
+const NOT_READ: &str = "the body does not fit this path: ";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_not_what_the_route_reads_are_400() {

@@ -43,7 +43,7 @@ pub enum MysqlError {
     #[error("MySQL commit without an answer: {0}")]
     CommitUnknown(String),
     /// A bug: a statement, parameter or column of the wrong kind.
-    #[error("MySQL answered what nobody asked: {0}")]
+    #[error("unexpected answer from MySQL: {0}")]
     Unexpected(String),
 }
 

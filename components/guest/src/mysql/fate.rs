@@ -80,7 +80,9 @@ pub(super) async fn look_up(
         }
         match look_once(url, &fate).await {
             Ok(fate) => return fate,
-            Err(error) => crate::log_sparsely(format_args!("looking up a lost commit: {error}")),
+            Err(error) => crate::log_sparsely(format_args!(
+                "can't look up whether a commit succeeded: {error}"
+            )),
         }
     }
     TransactionFate::Unknown

@@ -28,7 +28,7 @@ pub enum Abort {
     #[error(transparent)]
     Database(#[from] MysqlError),
     /// The changes could not be marked in Redis, in this epoch of the cache. Everything was rolled back.
-    #[error("changes not marked in epoch {0} of the cache")]
+    #[error("can't mark changes in Redis in epoch {0} of the cache")]
     NotMarked(i64),
 }
 

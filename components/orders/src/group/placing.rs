@@ -258,7 +258,7 @@ fn check_ids(
     }
     ID_INCREMENT.set(None);
     Err(MysqlError::Unexpected(
-        "ids that lie apart otherwise than expected".into(),
+        "order ids have an unexpected increment".into(),
     ))
 }
 

@@ -102,7 +102,7 @@ async fn tell_cache(after_commit: Option<(Turn, Vec<Write>)>) {
 
 /// The outcome of an order whose group ended without giving it one, for example because the host ended the task.
 pub(super) fn broken_off() -> Abort {
-    MysqlError::CommitUnknown("its group was broken off".into()).into()
+    MysqlError::CommitUnknown("the order's group ended without an outcome".into()).into()
 }
 
 fn no_outcome() -> StoreError {
@@ -176,7 +176,10 @@ async fn attempt<'a>(
                 }
                 Either::Right(_) => {
                     is_stuck.set(true);
-                    Err(StoreError::Unavailable("a group is held up".into()).into())
+                    Err(
+                        StoreError::Unavailable("the group waits too long for a lock".into())
+                            .into(),
+                    )
                 }
             }
         },

@@ -199,7 +199,7 @@ fn innermost(written: &Type) -> &Name {
 }
 
 fn too_much() -> ServerError {
-    refusal("the query selects too much".into())
+    refusal("the query selects too much; ask for fewer fields".into())
 }
 
 #[cfg(test)]

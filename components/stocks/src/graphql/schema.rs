@@ -1,4 +1,4 @@
-//! What can be asked by GraphQL.
+//! The GraphQL schema.
 
 use async_graphql::{Context, Error, Object, Result, SimpleObject};
 use store_guest::parse_id;
@@ -15,7 +15,7 @@ fn int(number: i64) -> Int {
     i32::try_from(number).map_err(|_| Error::new("the number does not fit into Int, 32 bits"))
 }
 
-/// What can be asked.
+/// The queries of the store.
 #[Object]
 impl Query {
     /// A product and its stock, or null if there is no such product.
@@ -36,7 +36,7 @@ impl Query {
         Ok(find(context, id).await?.map(view))
     }
 
-    /// How many pieces of a product there are, or null if it has no stock.
+    /// How many pieces of a product are in stock, or null if its stock was never set.
     async fn stock_level(&self, context: &Context<'_>, product_id: String) -> Result<Option<Int>> {
         let found = find(context, product_id).await?;
         Ok(found
@@ -49,15 +49,15 @@ impl Query {
 #[derive(SimpleObject)]
 #[graphql(name = "Product")]
 struct ProductView {
-    /// The product's number.
+    /// The product's id.
     id: i64,
-    /// What it is called.
+    /// The product's name.
     name: String,
-    /// The shop's own code for it.
+    /// The shop's own code for the product.
     sku: String,
-    /// What one piece costs.
+    /// The price of one piece.
     price: f64,
-    /// How many pieces there are, or null if its stock was never set.
+    /// How many pieces are in stock, or null if the stock was never set.
     quantity: Option<Int>,
 }
 
