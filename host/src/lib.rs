@@ -312,7 +312,9 @@ fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
         (Some(path), _) => path.clone(),
         // With port 0 the system chooses the port, so the host would have another folder after each start.
         (None, 0) => {
-            tracing::info!("Swaps end with this process: keep them with --state-folder");
+            tracing::info!(
+                "Swapped versions are forgotten when this process ends; keep them with --state-folder"
+            );
             return Ok(None);
         }
         (None, port) => {

@@ -31,7 +31,7 @@ impl Admin {
     ) -> Result<(), Rejection> {
         place.check(request.method()).map_err(|why| match why {
             ConsoleRejection::NoSuchPath => {
-                let detail = "no such path of another member is passed on";
+                let detail = "this path of another member can't be reached through the console";
                 Rejection::new(http::StatusCode::NOT_FOUND, detail)
             }
             ConsoleRejection::Method(allowed) => Rejection::method_not_allowed(allowed),

@@ -58,7 +58,7 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The error text for any other path.
-const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
+const PATHS: &str = "the paths are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
 
 /// Answers the requests of all admin connections.
 pub(crate) struct Admin {

@@ -65,7 +65,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
     }
     Err(Rejection::new(
         StatusCode::FORBIDDEN,
-        "a web page elsewhere may change nothing here",
+        "web pages of other origins may not make changes",
     ))
 }
 

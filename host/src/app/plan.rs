@@ -306,7 +306,7 @@ fn check_values(
             && !values.contains(value)
         {
             return Err(format!(
-                "`component.{id}.variables.{name}`: `{value}` is none of its values, which are {}",
+                "`component.{id}.variables.{name}`: `{value}` is not allowed; allowed are {}",
                 values.join(", ")
             ));
         }

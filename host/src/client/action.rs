@@ -8,7 +8,7 @@ use super::swap::segment;
 use super::{ClientError, Targets, say};
 use crate::answers::Change;
 
-/// Which component of which hosts.
+/// The component and the hosts.
 #[derive(Debug, Args)]
 pub struct ActionArgs {
     /// The component's id in spin.toml
@@ -19,7 +19,7 @@ pub struct ActionArgs {
     pub targets: Targets,
 }
 
-/// Which component of which hosts goes back to which generation.
+/// The component, the hosts, and the generation to go back to.
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// A kept generation, as `status` numbers them [default: the one that served last]

@@ -12,7 +12,7 @@ use super::ClientError;
 use super::http::{Call, Caller};
 use crate::config::{AdminUrl, duration};
 
-/// Where it is asked, by the settings that it serves with.
+/// The address of the host to check, given by the settings that it serves with.
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
     /// Where the host listens for requests

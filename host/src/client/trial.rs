@@ -79,7 +79,7 @@ impl Trial<'_> {
                         watch.show(self.step_for);
                         continue;
                     }
-                    "its trial does not end".into()
+                    "its trial did not end in time".into()
                 }
             };
             return Err(ClientError::Withdrawn {

@@ -86,7 +86,7 @@ pub struct CanaryBudget {
     )]
     pub p99_ratio: f64,
 
-    /// A difference between these two percentiles that is never too much
+    /// The canary's 99th percentile may always exceed the stable generation's by this much
     #[arg(
         long = "canary-p99-slack",
         env = "STORE_HOST_CANARY_P99_SLACK",

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 pub enum TlsMode {
     /// Nothing: no TLS, unless an address asks for it.
     Off,
-    /// That it speaks TLS. Whoever is on the way may still be the one who answers.
+    /// That it speaks TLS. A man in the middle could still answer.
     Require,
     /// That a trusted authority signed its certificate.
     VerifyCa,

@@ -40,9 +40,9 @@ pub(crate) enum ControlError {
     /// Holds the name of a component in backticks, or `the app`.
     #[error("another change of {0} is under way; try again when it is done")]
     Busy(String),
-    #[error("a canary of `{0}` is tried; promote or abort it first")]
+    #[error("a canary of `{0}` is on trial; promote or abort it first")]
     OnTrial(String),
-    #[error("no canary of `{0}` is tried")]
+    #[error("`{0}` has no canary on trial")]
     NoCanary(String),
     /// The roll-out that a command leads is not the one on this host.
     #[error("`{0}` has no such roll-out here; was the host restarted without its state folder?")]
@@ -86,7 +86,7 @@ pub(crate) enum ControlError {
     #[error("{0}")]
     Reload(String),
     /// The change panicked, or the host is ending.
-    #[error("the change was broken off; /status shows what serves")]
+    #[error("the change was interrupted; /status shows which version serves")]
     BrokenOff,
     #[error(
         "another host has been making the reports of `{0}` for too long; try again when it is done"

@@ -59,7 +59,7 @@ impl Parts {
         self.state.as_ref()?.record(id).unwrap_or_else(|error| {
             tracing::error!(
                 component = id,
-                "What was swapped in for `{id}` is not known, so its own file serves: {error}"
+                "Can't read which version of `{id}` was swapped in, so the file that the manifest names serves: {error}"
             );
             None
         })
@@ -71,7 +71,7 @@ impl Parts {
         let record = state.rollout(id).unwrap_or_else(|error| {
             tracing::error!(
                 component = id,
-                "What became of the last roll-out of `{id}` is not known: {error}"
+                "Can't read how the last roll-out of `{id}` ended: {error}"
             );
             None
         })?;
@@ -122,7 +122,7 @@ impl Parts {
                 tracing::info!(
                     component = id,
                     digest = record.digest,
-                    "Serving generation {} of `{id}`, swapped in at {}, instead of its own file",
+                    "Serving generation {} of `{id}`, swapped in at {}, instead of the file that the manifest names",
                     record.generation,
                     record.accepted_at
                 );
@@ -137,7 +137,7 @@ impl Parts {
                 tracing::error!(
                     component = id,
                     digest = record.digest,
-                    "Generation {} of `{id}` was swapped in and can't be loaded, so its own file serves: {reason}",
+                    "Generation {} of `{id}` was swapped in and can't be loaded, so the file that the manifest names serves: {reason}",
                     record.generation
                 );
                 None

@@ -132,7 +132,7 @@ impl Control {
         if is_late {
             return Err(ControlError::Ended {
                 component: id.to_owned(),
-                how: "left by the command that leads it, which said nothing for too long".into(),
+                how: "left by the command that leads it, which sent no message for too long".into(),
             });
         }
         Ok(record.generation)

@@ -84,7 +84,7 @@ impl Control {
         let Some(fleet) = &record.fleet else {
             return PAUSE;
         };
-        let why = "the command that led its roll-out said nothing for too long";
+        let why = "the command that led its roll-out sent no message for too long";
         if record.is_open() {
             let ending = match while_open(votes, asking > fleet.lease * PATIENCE) {
                 OrphanAction::Wait | OrphanAction::Settle => return PAUSE,
@@ -192,7 +192,7 @@ impl Control {
         record.settle();
         Err(ControlError::NotKept {
             component: id.to_owned(),
-            wanted: "version of before its roll-out".into(),
+            wanted: "version from before its roll-out".into(),
             kept,
         })
     }

@@ -84,7 +84,7 @@ fn request(probe: &Probe, id: &RequestId) -> Result<Request<WasiBody>, String> {
     *request.method_mut() = probe.method.clone();
     *request.uri_mut() = format!("http://localhost{}", probe.path)
         .parse()
-        .map_err(|_| "the probe's path is not one".to_owned())?;
+        .map_err(|_| "the probe's path is not a valid URL path".to_owned())?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     id.put(headers);

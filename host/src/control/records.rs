@@ -72,7 +72,7 @@ impl Control {
             if let Err(error) = restored {
                 tracing::error!(
                     component = id,
-                    "A restart may serve another version of `{id}` than now: {error}"
+                    "Can't record which version of `{id}` serves, so a restart may serve another: {error}"
                 );
             }
         }

@@ -187,7 +187,7 @@ impl Control {
         if let Err(error) = write(notes.as_ref(), id, &record) {
             tracing::error!(
                 component = id,
-                "A restart may find the roll-out of `{id}` as it was before: {error}"
+                "Can't record the state of the roll-out of `{id}`, so a restart may go on from an earlier one: {error}"
             );
         }
     }

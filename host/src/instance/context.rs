@@ -88,7 +88,7 @@ impl Context {
         if self.near_refusals.is_to_be_logged() {
             tracing::warn!(
                 component = self.id,
-                "`{}`: Redis values are not kept near: {error}",
+                "`{}`: Redis values are not cached in the host's memory: {error}",
                 self.id
             );
         }

@@ -38,7 +38,7 @@ pub(crate) enum NoRoom {
         "a row is larger than the host holds for the component in one piece, which is a part of its memory limit"
     )]
     RowTooLarge,
-    #[error("what the host holds for the component is not taken by it")]
+    #[error("the component does not read what the host holds for it; no room is left for more")]
     Full,
 }
 

@@ -111,7 +111,7 @@ fn checked(authority: Authority) -> Result<Authority, Problem> {
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     let is_port = port.is_empty() || (is_number && port.parse::<u16>().is_ok());
     if host.is_empty() || text.contains('@') || !is_port {
-        return Err(Problem::Malformed("the host that it is for is malformed"));
+        return Err(Problem::Malformed("the request's host is malformed"));
     }
     Ok(authority)
 }

@@ -31,7 +31,7 @@ impl OutboundVecs {
             )?,
             refused: declare.counters(
                 "store_outbound_refused_total",
-                "What a component asked MySQL or Redis for and the host refused: address, command, pools or size",
+                "Calls of a component to MySQL or Redis that the host refused: address, command, pools or size",
                 &["component", "reason"],
             )?,
         })

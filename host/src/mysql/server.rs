@@ -163,7 +163,7 @@ impl Server {
         };
         if hides_changes && !self.hides_changes.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "For all we know, a view or trigger in the database at {self} may change a session, so each is reset after its use"
+                "A view or trigger in the database at {self} may change a session, so each session is reset after its use"
             );
         }
         self.hides_changes.store(hides_changes, Ordering::Relaxed);

@@ -138,7 +138,7 @@ impl Members {
         }
         if !settings.name_servers.is_empty() {
             return Err(
-                "--mysql-name-servers: nobody is looked up; name the members as --mysql-members dns:host:port".into(),
+                "--mysql-name-servers has no effect without --mysql-members dns:host:port".into(),
             );
         }
         let servers = entries.iter().map(|entry| match entry {

@@ -183,7 +183,7 @@ pub(super) async fn within<T>(
         Some(tenure) => tokio::select! {
             biased;
             answer = answer => answer,
-            () = tenure.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
+            () = tenure.over() => return Err(silent("no answer, and another MySQL member is the writer now").into()),
         },
     };
     answer.map_err(|_| silent("no answer in time"))?

@@ -48,7 +48,9 @@ impl Writer {
             }
             Self::Group(group) => match timeout(TIME_LIMIT, group.writer()).await {
                 Ok(found) => found.map(drop).map_err(|reason| format!("MySQL: {reason}")),
-                Err(_) => Err("MySQL: its members are about to agree on a writer".into()),
+                Err(_) => Err(
+                    "MySQL: no member has been chosen as the writer yet; try again shortly".into(),
+                ),
             },
         }
     }

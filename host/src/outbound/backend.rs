@@ -109,7 +109,7 @@ impl Backend {
         match self.tls.built_in_roots || tls.has_own_roots() {
             true => Ok(()),
             false => {
-                Err("`built_in_roots=false` needs others: name their file with --mysql-ca".into())
+                Err("`built_in_roots=false` leaves no trusted authority: name the file of others with --mysql-ca".into())
             }
         }
     }
@@ -244,7 +244,7 @@ fn database(url: &Url, kind: Kind) -> Result<Option<String>, String> {
     let database = decoded(path, "database")?;
     match &database {
         Some(number) if kind == Kind::Redis && number.parse::<u16>().is_err() => {
-            Err("what follows the host of a redis:// address is the number of a database".into())
+            Err("after its host, a redis:// address may have only the number of a database".into())
         }
         _ => Ok(database),
     }

@@ -167,12 +167,12 @@ impl ScriptEnder {
         let (server, limit) = (self.server.lock().clone(), self.limit);
         if reason.contains(HAS_WRITTEN) {
             tracing::error!(
-                "Redis at {server} runs a script for longer than {limit:?} that has written, and can't end it: it \
-                 answers nobody until the script ends or it is stopped with SHUTDOWN NOSAVE"
+                "A script that has written data runs in Redis at {server} for longer than {limit:?}, so it can't be ended: Redis \
+                 answers nobody until the script ends or Redis is stopped with SHUTDOWN NOSAVE"
             );
         } else {
             tracing::warn!(
-                "Redis at {server} was to end a script that ran for longer than {limit:?}: {reason}"
+                "Can't end a script that runs in Redis at {server} for longer than {limit:?}: {reason}"
             );
         }
     }

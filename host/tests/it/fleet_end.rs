@@ -250,7 +250,7 @@ async fn a_host_that_can_not_go_back_is_named() {
     for part in [
         "`persist`",
         "withdrawn on all hosts, but unix:",
-        "has no version of before its roll-out to roll back to",
+        "has no version from before its roll-out to roll back to",
     ] {
         assert!(said.contains(part), "no `{part}` in:\n{said}");
     }

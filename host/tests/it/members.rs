@@ -247,7 +247,11 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     for host in [&one, &other] {
         eventually("nobody takes writes", async || readiness(host).await == 503).await;
     }
-    assert!(one.log().contains("written to nowhere"), "{}", one.log());
+    assert!(
+        one.log().contains("No MySQL member takes writes"),
+        "{}",
+        one.log()
+    );
     pair.promote().await;
     for (host, number) in [(&one, 3), (&other, 4)] {
         make_user(host, number).await;
@@ -360,7 +364,7 @@ async fn a_stranger_never_becomes_the_writer() {
     let stranger = stranger(database).await;
     let both = options_of(&[&stranger, &own]);
     // Nobody knows whose data these are.
-    refuses(&store, both.clone(), 1, &["one store's as another's"]).await;
+    refuses(&store, both.clone(), 1, &["one store's data as another's"]).await;
 
     let state = store.folder().join("state");
     let alone = remembering(options_of(&[&own]), &state);

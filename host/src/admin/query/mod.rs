@@ -85,7 +85,7 @@ impl Query {
                 let number = value.parse();
                 self.generation = Some(number.map_err(|_| "must be a number".to_owned())?);
             }
-            _ => return Err(format!("means nothing to {action}")),
+            _ => return Err(format!("is not a parameter of {action}")),
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let share = |text| format!("`canary`: `{text}` is not a percentage above 0 and below 100");
-        let unknown = |action, name| format!("`{name}`: means nothing to {action}");
+        let unknown = |action, name| format!("`{name}`: is not a parameter of {action}");
         for (action, wrong, reason) in [
             ("swap", "canary=0", share("0")),
             ("swap", "canary=100", share("100")),

@@ -116,8 +116,8 @@ impl WriterElection {
             return;
         }
         tracing::warn!(
-            "All MySQL members were restored: each shows term {} or an earlier one of origin {}, and none term {} of \
-             origin {}, which was seen before; what they show counts from now on",
+            "All MySQL members were restored from a backup or made anew: they show term {} of origin {} at most, but term {} \
+             of origin {} was seen before; from now on the host goes by what they show",
             shown.term,
             shown.origin,
             known.term,

@@ -102,7 +102,7 @@ impl Group {
         match decided.as_deref() {
             Ok(State::Writer(at)) => Ok(at.clone()),
             Ok(State::Nobody(reasons)) => Err(format!("no member takes writes: {reasons}")),
-            Ok(State::Undecided) | Err(_) => Err("the members are looked at no longer".into()),
+            Ok(State::Undecided) | Err(_) => Err("the members are no longer checked".into()),
         }
     }
 
@@ -243,7 +243,7 @@ impl Follower {
         match refusal.outcome {
             Outcome::Changed => {}
             Outcome::TooSoon => tracing::warn!(
-                "MySQL member {member} is not the writer yet: the last change is younger than 5 s, and stands as long"
+                "MySQL member {member} is not the writer yet: the last change of the writer is less than 5 s old, and stands for that long"
             ),
             Outcome::Beaten => {
                 tracing::info!("MySQL member {member} is not the writer: another host was quicker");
@@ -272,10 +272,10 @@ impl Follower {
         match &state {
             State::Undecided => {}
             State::Writer(at) => {
-                tracing::info!("MySQL is written to at {at}");
+                tracing::info!("MySQL member {at} is the writer");
             }
             State::Nobody(reasons) => {
-                tracing::error!("MySQL is written to nowhere: {reasons}");
+                tracing::error!("No MySQL member takes writes: {reasons}");
             }
         }
     }

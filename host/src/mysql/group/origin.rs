@@ -33,8 +33,8 @@ pub(super) fn origin_of_most(views: &[View]) -> Result<String, String> {
             .map(|members| members.join(" and "))
             .collect();
         return Err(format!(
-            "it is not known whose data these are: as many members hold one store's as another's, {}; name those of \
-             one store only",
+            "the origin of the data is unknown: as many members hold one store's data as another's, {}; name only the \
+             members of one store",
             sides.join(" against ")
         ));
     }
@@ -48,7 +48,7 @@ fn too_few(views: &[View], shown: usize) -> String {
     let silent = views.iter().filter(|view| view.row.is_none());
     let silent = silent.map(|view| format!("{}: {}", view.at, view.reason("")));
     format!(
-        "it is not known whose data these are until half of the members have shown it; {shown} of {} have: {}",
+        "the origin of the data is unknown until half of the members have shown it; {shown} of {} have: {}",
         views.len(),
         silent.collect::<Vec<_>>().join("; ")
     )

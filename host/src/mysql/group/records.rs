@@ -45,7 +45,7 @@ impl WriterRecords {
         match durable::read::<Entries>(&path) {
             Ok(entries) => *self.entries.lock() = entries.unwrap_or_default(),
             Err(error) => tracing::warn!(
-                "Can't read {}: {error}; which MySQL members were left behind is not known until they show it",
+                "Can't read {}: {error}; which MySQL members are outdated is unknown until they show their rows",
                 path.display()
             ),
         }
@@ -75,7 +75,7 @@ impl WriterRecords {
         let Some(path) = &*file else { return };
         if let Err(error) = self.write_to(path) {
             tracing::warn!(
-                "Can't write {}: {error}; after a restart, a MySQL member that was left behind may be written to",
+                "Can't write {}: {error}; after a restart, the host may write to an outdated MySQL member",
                 path.display()
             );
         }

@@ -52,7 +52,7 @@ impl View {
                 "it holds another store's data, so it is no member"
             }
             (_, Some(_)) => "it lags behind what was seen before",
-            (_, None) => "it says nothing of the writer",
+            (_, None) => "its table `mysql_writer` has no row",
         }
     }
 }
