@@ -49,6 +49,6 @@ fn sign_of_life() -> Option<Duration> {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "The service manager can't be told: see NOTIFY_SOCKET");
+        tracing::warn!(%error, "Can't notify the service manager; check NOTIFY_SOCKET");
     }
 }

@@ -84,7 +84,10 @@ fn check_listeners(config: &Config) -> CheckResult {
         let path = ["listen", &number, "address"];
         fixed_port(&path, listen.address)?;
         if !seen.insert(listen.address) {
-            return Err(Complaint::new(&path, "is listened on already"));
+            return Err(Complaint::new(
+                &path,
+                "another listener has this address already",
+            ));
         }
         if listen.h2c && listen.tls.is_some() {
             let reason = "is HTTP/2 without TLS; with TLS it is `h2`";

@@ -47,7 +47,7 @@ fn check_group(group: &Group) -> CheckResult {
             } else {
                 "address"
             };
-            let reason = format!("`{}` is here twice", server.written());
+            let reason = format!("`{}` is named twice", server.written());
             return Err(Complaint::new(&["servers", &number, key], reason));
         }
         check_server(server, group.policy, &number)?;

@@ -190,11 +190,11 @@ const MISTAKES: [(&str, &str); 45] = [
     ),
     (
         "[[listen]]\naddress = \"127.0.0.1:1\"\n[[listen]]\naddress = \"127.0.0.1:1\"",
-        "6: `listen[1].address`: is listened on already",
+        "6: `listen[1].address`: another listener has this address already",
     ),
     (
         "[[listen]]\naddress = \"127.0.0.1:8081\"",
-        "4: `listen[0].address`: is listened on already",
+        "4: `listen[0].address`: another listener has this address already",
     ),
     (
         "[[listen]]\nh2c = true\n[listen.tls]\ncertificate = \"a\"\nkey = \"b\"",
@@ -242,7 +242,7 @@ const MISTAKES: [(&str, &str); 45] = [
     ),
     (
         "[[upstreams.other.servers]]\naddress = \"127.0.0.1:1\"\n[[upstreams.other.servers]]\naddress = \"127.0.0.1:1\"",
-        "6: `upstreams.other.servers[1].address`: `127.0.0.1:1` is here twice",
+        "6: `upstreams.other.servers[1].address`: `127.0.0.1:1` is named twice",
     ),
     (
         "[[upstreams.other.servers]]\naddress = \"127.0.0.1:1\"\nweight = 2",
@@ -274,11 +274,11 @@ const MISTAKES: [(&str, &str); 45] = [
     ),
     (
         "[upstreams.other]\nservers = [{ address = \"store:0\" }]",
-        "4: `upstreams.other.servers[0].address`: port 0 is no server's",
+        "4: `upstreams.other.servers[0].address`: a server can't have port 0",
     ),
     (
         "[[upstreams.other.servers]]\nsrv = \"store\"\n[[upstreams.other.servers]]\nsrv = \"store\"",
-        "6: `upstreams.other.servers[1].srv`: `store` is here twice",
+        "6: `upstreams.other.servers[1].srv`: `store` is named twice",
     ),
     (
         "[resolver]\nservers = [\"10.96.0.10\", \"dns.example\"]",

@@ -51,7 +51,8 @@ pub(crate) struct Front {
 }
 
 /// The refusal of a client that chose HTTP/2 and does not begin with its preface.
-const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
+const NO_PREFACE: Problem =
+    Problem::Malformed("the connection does not begin with HTTP/2's preface");
 
 /// Counts client connections.
 #[derive(Default)]

@@ -158,7 +158,7 @@ impl Framing {
             // If there are both, the chunks count and the length does not.
             (1, _) if self.is_chunked => Ok(AnswerBody::Chunked),
             // The proxy has not announced that it understands other codings (RFC 9112, section 7.4).
-            _ => Err(MalformedAnswer("it is coded in an unknown way")),
+            _ => Err(MalformedAnswer("its transfer coding is unknown")),
         }
     }
 }

@@ -109,7 +109,8 @@ impl Problem {
                 "no server can be reached; nothing was done, try again later".into()
             }
             Self::UpstreamUntrusted => {
-                "no server can be reached by a connection that is trusted; nothing was done".into()
+                "a TLS certificate was not accepted between proxy and server; nothing was done"
+                    .into()
             }
             Self::UpstreamTimedOut => {
                 "the server did not answer in time; the request may have been carried out".into()

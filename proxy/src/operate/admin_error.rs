@@ -16,7 +16,7 @@ pub(super) type Answer = Response<Vec<u8>>;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
     #[error(
-        "here are /console, /metrics, /healthz, /status, /traces, /history, /events and /fleet to GET, /reload, /drain, /undrain and /cache/purge to POST"
+        "the paths are /console, /metrics, /healthz, /status, /traces, /history, /events and /fleet to GET, /reload, /drain, /undrain and /cache/purge to POST"
     )]
     NotFound,
     #[error("use {0}")]
@@ -31,9 +31,9 @@ pub(super) enum AdminError {
     FromBrowser,
     #[error("a new process takes over; ask again")]
     HandingOver,
-    #[error("no such path of another member is passed on")]
+    #[error("this path of another member can't be reached through the console")]
     NotPassedOn,
-    #[error("a component of more than {0} bytes is not passed on; give it to its host")]
+    #[error("a component of more than {0} bytes is not passed on; send it to the host itself")]
     TooLarge(usize),
     #[error("the body was not received within {0:?}")]
     TooSlow(Duration),
@@ -47,7 +47,7 @@ pub(super) enum AdminError {
     NoSuchUpstream(#[from] NoSuchUpstream),
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("`{0}` gets no more requests, but still has some after the time given")]
+    #[error("`{0}` gets no more requests, but still has some in flight after the time given")]
     NotIdle(String),
     #[error("{0}")]
     Internal(String),

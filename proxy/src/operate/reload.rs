@@ -75,7 +75,7 @@ impl Reloader {
         if !not_taken_up.is_empty() {
             tracing::warn!(
                 sections = not_taken_up.join(", "),
-                "Settings changed that only an upgrade or a restart takes up"
+                "Some settings that changed take effect only after an upgrade or a restart"
             );
         }
         not_taken_up

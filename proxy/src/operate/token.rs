@@ -32,7 +32,7 @@ impl Token {
             ));
         }
         if is_readable_by_others(file) {
-            tracing::warn!(file = %file.display(), "Others than its owner can read the admin token");
+            tracing::warn!(file = %file.display(), "The admin token's file can be read by others than its owner: `chmod 600` it");
         }
         Ok(Self(token))
     }

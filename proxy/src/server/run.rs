@@ -292,7 +292,10 @@ impl Proxy {
         while empty_looks < EMPTY_LOOKS {
             if Instant::now() > limit {
                 let connections = self.running.occupants.count();
-                return tracing::warn!(connections, "Time to finish is over");
+                return tracing::warn!(
+                    connections,
+                    "The time to finish is over: open connections are cut off"
+                );
             }
             match self.running.occupants.count() {
                 0 => empty_looks += 1,

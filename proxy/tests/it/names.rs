@@ -255,7 +255,7 @@ async fn services_say_ports_and_weights_and_what_is_wrong_of_them_is_left_out() 
         assert_eq!(rig.get("/").await.status(), 200);
     }
     assert_eq!((one.count(), two.count(), spare.count()), (30, 10, 0));
-    for why in ["port 0 is no server's", "there is no such name"] {
+    for why in ["a server can't have port 0", "there is no such name"] {
         eventually("each is told once", async || {
             rig.proxy.log().matches(why).count() == 1
         })

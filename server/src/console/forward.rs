@@ -49,7 +49,7 @@ impl Fleet {
         body: impl Future<Output = Result<Bytes, E>>,
     ) -> Result<Reply, E> {
         if !methods(forward.path).contains(forward.method) {
-            let detail = "no such path is passed on";
+            let detail = "this path of another member can't be reached through the console";
             return Ok(refusal(StatusCode::NOT_FOUND, detail));
         }
         let Some(member) = self.member(forward.name) else {

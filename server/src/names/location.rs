@@ -36,8 +36,10 @@ impl ServerLocation {
             })?,
         };
         match location {
-            Self::Address(address) if address.port() == 0 => Err("port 0 is no server's".into()),
-            Self::Host { port: 0, .. } => Err("port 0 is no server's".into()),
+            Self::Address(address) if address.port() == 0 => {
+                Err("a server can't have port 0".into())
+            }
+            Self::Host { port: 0, .. } => Err("a server can't have port 0".into()),
             location => Ok(location),
         }
     }
@@ -131,7 +133,7 @@ mod tests {
         for text in ["a:0", "127.0.0.1:0"] {
             assert_eq!(
                 ServerLocation::at_address(text),
-                Err("port 0 is no server's".into())
+                Err("a server can't have port 0".into())
             );
         }
     }

@@ -80,7 +80,7 @@ impl NameSources {
             }
         }
         if servers.is_empty() {
-            let none = "its SRV records lead nowhere".to_owned();
+            let none = "none of its SRV records leads to an address".to_owned();
             return Err(LookupError::Nothing(
                 left_out.into_iter().next().unwrap_or(none),
             ));
@@ -94,7 +94,7 @@ impl NameSources {
             return Err(LookupError::Nothing(reason.into()));
         }
         if record.port == 0 {
-            return Err(LookupError::Nothing("port 0 is no server's".into()));
+            return Err(LookupError::Nothing("a server can't have port 0".into()));
         }
         self.addresses(&record.target).await
     }

@@ -132,11 +132,14 @@ impl Change {
                 left_out,
             } => {
                 let now = list(now);
-                tracing::info!(name, came, went, "`{name}` is {now}");
+                tracing::info!(name, came, went, "`{name}` has the addresses {now}");
                 warn_of(name, left_out);
             }
             Self::LeftOut(left_out) => warn_of(name, left_out),
-            Self::AnsweredAgain => tracing::info!(name, "`{name}` is answered again, as before"),
+            Self::AnsweredAgain => tracing::info!(
+                name,
+                "`{name}` can be looked up again; its addresses are the same"
+            ),
             Self::Trouble { why, kept: 0 } => {
                 tracing::warn!(
                     name,

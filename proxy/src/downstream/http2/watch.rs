@@ -19,7 +19,7 @@ use crate::message::request_id::new_id;
 use crate::metrics::Reason;
 
 /// The answer to a request that `h2` could not read.
-const BROKEN: Problem = Problem::Malformed("the request breaks HTTP/2");
+const BROKEN: Problem = Problem::Malformed("the request breaks the rules of HTTP/2");
 
 /// Most answers that are inserted on one connection. `h2` does not know that they use up the client's window, which is
 /// at least 64 KiB, so there must not be many.
