@@ -81,7 +81,7 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
     run_step("licences, bans and sources of dependencies", deny(&what)).await?;
     if !is_fetched(deny(&["fetch", "db"])).await? {
         eprintln!(
-            "warning: the list of advisories can't be fetched, so that known holes in dependencies are not looked for"
+            "warning: the list of advisories can't be fetched, so dependencies are not checked for known vulnerabilities"
         );
         return Ok(());
     }
@@ -91,7 +91,7 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
         Ok(checked) => checked,
         Err(_) => {
             eprintln!(
-                "warning: the registry doesn't answer, so that known holes in dependencies are not looked for"
+                "warning: the registry doesn't answer, so dependencies are not checked for known vulnerabilities"
             );
             Ok(())
         }

@@ -107,7 +107,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     ends.store(true, Ordering::Relaxed);
     let mut told = Confirmations::default();
     while let Some(buyer) = buyers.join_next().await {
-        told.add(buyer.context("a buyer ended badly")??);
+        told.add(buyer.context("a buyer failed")??);
     }
     step.finish();
     let audit = testbed::verify::audit_until_clean(store.addresses(), SETTLE, Progress::Silent);
@@ -251,13 +251,15 @@ impl Confirmations {
         }
         let missing = ids.difference(&all).count();
         if missing > 0 {
-            failures.push(format!("{missing} confirmed orders are not there"));
+            failures.push(format!(
+                "{missing} confirmed orders are missing from the database"
+            ));
         }
         let new = all.len() as u64 - before;
         let most = ids.len() as u64 + self.unknown;
         if new > most {
             failures.push(format!(
-                "{new} orders are there, and {most} at most were placed"
+                "{new} new orders are in the database, but at most {most} were placed"
             ));
         }
         Ok(failures)

@@ -56,7 +56,7 @@ impl Report {
             "during ms",
             "after ms",
             "ratio",
-            "the attacker was told",
+            "the attacker got",
         ];
         let mut table = TextTable::new(head);
         for round in &self.rounds {
@@ -168,12 +168,12 @@ impl Round {
         for what in self.told.keys().filter(|what| !is_known(what)) {
             let documented = self.documented.join(", ");
             failures.push(format!(
-                "{name}: the attacker was told {what}, and not {documented}"
+                "{name}: the attacker got {what} instead of {documented}"
             ));
         }
         if !self.told.keys().any(|what| is_documented(&what)) {
             failures.push(format!(
-                "{name}: the attacker was not told {}",
+                "{name}: the attacker never got {}",
                 self.documented.join(" or ")
             ));
         }
@@ -236,11 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn an_attacker_must_be_told_what_is_documented() {
+    fn an_attacker_must_get_what_is_documented() {
         let wrong = round(&["408", "200"]).failures();
         assert_eq!(wrong.len(), 1, "{wrong:?}");
-        assert!(wrong[0].contains("told 200"), "{wrong:?}");
+        assert!(wrong[0].contains("got 200 instead of"), "{wrong:?}");
         let nothing = round(&[NOTHING]).failures();
-        assert!(nothing[0].ends_with("not told 408 or 429"), "{nothing:?}");
+        assert!(nothing[0].ends_with("never got 408 or 429"), "{nothing:?}");
     }
 }

@@ -36,7 +36,10 @@ async fn next(host: &Host) -> Result<f64> {
         if now.0 > before.0 {
             return Ok((now.1 - before.1) / (now.0 - before.0) * 1000.0);
         }
-        ensure!(Instant::now() < deadline, "the refresh does not come");
+        ensure!(
+            Instant::now() < deadline,
+            "the reports were not refreshed in time"
+        );
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -272,7 +272,7 @@ impl GrownStore {
             }
             ensure!(
                 began.elapsed() < DELETION_LIMIT,
-                "the deletion does not come to its end"
+                "the deletion did not end in time"
             );
         }
         step.finish();

@@ -72,7 +72,7 @@ impl Cluster {
         let writer = self.writer().await?;
         let mut nodes = self.databases.nodes().iter();
         let number = nodes.position(|node| node.address() == writer);
-        number.with_context(|| format!("{writer} is none of ours"))
+        number.with_context(|| format!("{writer} is no database of this fleet"))
     }
 
     async fn primary_number(&self) -> Result<usize> {
@@ -81,7 +81,7 @@ impl Cluster {
             .redis
             .iter()
             .position(|server| server.address() == primary);
-        number.with_context(|| format!("{primary} is none of ours"))
+        number.with_context(|| format!("{primary} is no Redis of this fleet"))
     }
 
     /// Inflicts a fault, and restores the members after a while, as their supervisor or the network would.

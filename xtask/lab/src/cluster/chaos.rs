@@ -47,7 +47,7 @@ impl Chaos {
         ends.come();
         let mut history = History::default();
         while let Some(client) = clients.join_next().await {
-            history.add(client.context("a client ended badly")?);
+            history.add(client.context("a client failed")?);
         }
         line.abort();
         let suffered = suffered?;

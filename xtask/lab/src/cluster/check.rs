@@ -118,7 +118,7 @@ fn old_reads(history: &History) -> Vec<String> {
         let end = if old.is_over { "" } else { " at least" };
         let lasted = old.lasted.as_secs_f64();
         format!(
-            "order {} was read wrong for {lasted:.2} s{end} after its answer",
+            "order {} was stale for {lasted:.2} s{end} after its answer",
             old.order
         )
     };
@@ -171,7 +171,9 @@ async fn totals_and_reports(cluster: &Cluster) -> Result<Vec<String>> {
             let answer = reqwest::get(format!("{url}{path}")).await?;
             let answer: Value = answer.json().await.context("reading a report")?;
             if Some(&answer) != kept.as_ref() {
-                failures.push(format!("{url}{path} is {answer}, and in Redis {kept:?}"));
+                failures.push(format!(
+                    "{url}{path} is {answer}, but in Redis it is {kept:?}"
+                ));
             }
         }
     }

@@ -47,24 +47,31 @@ pub(super) fn compare(orders: &[Order], rows: &[Row]) -> Vec<String> {
 fn judge(order: &Order, rows: &[&Row]) -> Option<String> {
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     match (order.outcome, order.cancelled, &ids[..]) {
-        (Outcome::Placed(id), Cancellation::No, []) => Some(format!("confirmed as {id}, and lost")),
+        (Outcome::Placed(id), Cancellation::No, []) => Some(format!("confirmed as {id}, but lost")),
         (Outcome::Placed(id), Cancellation::No | Cancellation::Unknown, [found])
             if *found == id =>
         {
             let is_whole = rows[0].lines == order.lines;
-            (!is_whole).then(|| format!("it is {:?}, and there as {:?}", order.lines, rows[0]))
+            (!is_whole).then(|| {
+                format!(
+                    "placed with {:?}, but in the database it is {:?}",
+                    order.lines, rows[0]
+                )
+            })
         }
         (Outcome::Placed(_), Cancellation::Yes | Cancellation::Unknown, [])
         | (Outcome::Refused(_), _, [])
         | (Outcome::Unknown, _, [] | [_]) => None,
         (Outcome::Placed(id), Cancellation::Yes, _) => Some(format!(
-            "confirmed as {id} and cancelled, and there as {ids:?}"
+            "confirmed as {id} and cancelled, but in the database as {ids:?}"
         )),
-        (Outcome::Placed(id), _, _) => Some(format!("confirmed as {id}, and there as {ids:?}")),
-        (Outcome::Refused(status), _, _) => {
-            Some(format!("refused with {status}, and there as {ids:?}"))
+        (Outcome::Placed(id), _, _) => {
+            Some(format!("confirmed as {id}, but in the database as {ids:?}"))
         }
-        (Outcome::Unknown, _, _) => Some(format!("there {} times: {ids:?}", ids.len())),
+        (Outcome::Refused(status), _, _) => Some(format!(
+            "refused with {status}, but in the database as {ids:?}"
+        )),
+        (Outcome::Unknown, _, _) => Some(format!("in the database {} times: {ids:?}", ids.len())),
     }
 }
 
@@ -114,37 +121,37 @@ mod tests {
                 Outcome::Placed(9),
                 Cancellation::No,
                 vec![],
-                "confirmed as 9, and lost",
+                "confirmed as 9, but lost",
             ),
             (
                 Outcome::Placed(9),
                 Cancellation::No,
                 vec![row(9), row(10)],
-                "there as [9, 10]",
+                "in the database as [9, 10]",
             ),
             (
                 Outcome::Placed(9),
                 Cancellation::No,
                 vec![row(10)],
-                "there as [10]",
+                "in the database as [10]",
             ),
             (
                 Outcome::Placed(9),
                 Cancellation::Yes,
                 vec![row(9)],
-                "cancelled, and there",
+                "cancelled, but in the database",
             ),
             (
                 Outcome::Refused(503),
                 Cancellation::No,
                 vec![row(9)],
-                "refused with 503, and there",
+                "refused with 503, but in the database",
             ),
             (
                 Outcome::Unknown,
                 Cancellation::No,
                 vec![row(9), row(10)],
-                "there 2 times",
+                "in the database 2 times",
             ),
         ] {
             let failures = compare(&[order(outcome, cancelled)], &rows);

@@ -70,7 +70,10 @@ impl Cluster {
             let unfit = fit.filter(|(_, fit)| *fit == 0.0).count();
             ensure!(unfit == 0, "{name} finds {unfit} databases unfit");
             let is_it = written_to(&metrics) == Some(writer.as_str());
-            ensure!(is_it, "{name} writes elsewhere than the others");
+            ensure!(
+                is_it,
+                "{name} writes to another database than the other hosts"
+            );
         }
         for proxy in &self.proxies {
             let name = &proxy.options.name;

@@ -51,7 +51,9 @@ impl Network {
         match (bridge, choice) {
             (Ok(bridge), _) => Ok(Self::Namespaces(bridge)),
             (Err(error), Choice::Auto) => {
-                eprintln!("  no namespaces, so nobody is cut off: {error:#}");
+                eprintln!(
+                    "  no network namespaces, so no member is cut off from the others: {error:#}"
+                );
                 Ok(Self::Loopback)
             }
             (Err(error), _) => Err(error),

@@ -144,6 +144,6 @@ fn goals_missed(fault: Fault, seen: &ClientView) -> impl Iterator<Item = String>
     let missed = goals.into_iter().filter(|(_, found, goal)| found > goal);
     missed.map(|(who, found, goal)| {
         let [found, goal] = [found, goal].map(seconds);
-        format!("{who} had none for {found} s, {goal} s at most are wanted")
+        format!("{who} had no good answer for {found} s; the goal is {goal} s at most")
     })
 }

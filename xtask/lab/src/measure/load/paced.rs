@@ -77,7 +77,7 @@ impl Clients {
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
         ended
             .context("waiting for the clients")?
-            .map_err(|_| anyhow!("a client ended badly"))?
+            .map_err(|_| anyhow!("a client failed"))?
     }
 }
 
