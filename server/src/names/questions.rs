@@ -219,7 +219,10 @@ mod tests {
     async fn serve(socket: UdpSocket, failing: Name) {
         let mut bytes = [0; 512];
         loop {
-            let (length, client) = socket.recv_from(&mut bytes).await.expect("a question");
+            // The error may be about a client that has gone.
+            let Ok((length, client)) = socket.recv_from(&mut bytes).await else {
+                continue;
+            };
             let question = Message::from_vec(&bytes[..length]).expect("a question");
             let query = question.queries[0].clone();
             let mut answer = Message::response(question.metadata.id, OpCode::Query);
@@ -231,7 +234,7 @@ mod tests {
             }
             answer.add_query(query);
             let answer = answer.to_vec().expect("an answer");
-            socket.send_to(&answer, client).await.expect("sent");
+            _ = socket.send_to(&answer, client).await;
         }
     }
 
