@@ -52,14 +52,13 @@ impl Names {
         let name = location.to_string();
         self.metrics.announce_name(&name);
         let found = look_up(&self.files, location, settings).await;
-        let result = found.as_ref().map_or_else(LookupError::label, |_| "ok");
+        let (change, result) = {
+            let mut known = self.known.lock();
+            let state = known.entry(location.clone()).or_default();
+            let change = state.take_in(found, settings.min_interval, Instant::now());
+            (change, state.trouble().map_or("ok", LookupError::label))
+        };
         self.metrics.name_looked_up(&name, result);
-        let change = self
-            .known
-            .lock()
-            .entry(location.clone())
-            .or_default()
-            .take_in(found, settings.min_interval, Instant::now());
         change.log(&name);
         matches!(change, Change::Addresses { .. })
     }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -88,7 +89,7 @@ async fn send_to(
     request.headers_mut().insert(HOST, host);
     match url {
         AdminUrl::Tcp(authority) => {
-            let stream = connect(TcpStream::connect(authority), limit).await?;
+            let stream = connect(connect_to_host(authority, limit), limit).await?;
             exchange(stream, request).await
         }
         AdminUrl::Unix(path) => {
@@ -106,6 +107,26 @@ async fn connect<S>(
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(NoAnswer::NotConnected)
+}
+
+async fn connect_to_host(authority: &str, limit: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = lookup_host(authority).await?.collect();
+    connect_to_any(&addresses, limit).await
+}
+
+/// Connects to the first of these addresses that accepts. Each gets the same part of the time, so that one that leads
+/// nowhere leaves time for the next.
+async fn connect_to_any(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let parts = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
+    for address in addresses {
+        match timeout(limit / parts, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failure)
 }
 
 async fn exchange(
@@ -136,7 +157,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -179,6 +200,29 @@ mod tests {
             panic!("{url} is no TCP address");
         };
         assert!(asked.contains(&format!("host: {authority}\r\n")), "{asked}");
+    }
+
+    /// A listener whose queue is full answers no connection, as an address that leads nowhere.
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_leaves_time_for_the_next() {
+        let full = TcpSocket::new_v4().expect("a socket");
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        full.bind(any_port).expect("a port");
+        let full = full.listen(1).expect("a listener");
+        let nowhere = full.local_addr().expect("an address");
+        let soon = Duration::from_millis(200);
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = timeout(soon, TcpStream::connect(nowhere)).await {
+            waiting.push(stream);
+        }
+        let (socket, _) = listener().await;
+        let good = socket.local_addr().expect("an address");
+        let limit = Duration::from_secs(2);
+        let stream = connect_to_any(&[nowhere, good], limit).await;
+        let peer = stream.and_then(|stream| stream.peer_addr());
+        assert_eq!(peer.expect("a connection"), good);
+        let failure = connect_to_any(&[nowhere], soon).await.expect_err("nobody");
+        assert_eq!(failure.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

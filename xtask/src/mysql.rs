@@ -28,7 +28,7 @@ impl TestMysql {
     /// The choice in the environment, if there is one.
     ///
     /// # Errors
-    /// If the variable names neither a program nor a server.
+    /// If the variable names neither a program nor a server. No error repeats a URL, which may contain a password.
     pub fn chosen() -> Result<Option<Self>> {
         match env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => Ok(Some(text.parse::<Self>().context(VARIABLE)?)),
@@ -50,10 +50,17 @@ impl FromStr for TestMysql {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text.starts_with(SCHEME) {
-            return Ok(Self::Server(text.trim_end_matches('/').to_owned()));
+        // The rest of a URL may contain a password, so it is not repeated.
+        if let Some(server) = text.strip_prefix(SCHEME) {
+            let server = server.trim_end_matches('/');
+            if server.is_empty() || server.contains(['/', '?', '#']) {
+                bail!(
+                    "write the server as {SCHEME}user:password@host:port and nothing after it: each test has a \
+                     database of its own (`/`, `?` and `#` in a password are %2F, %3F and %23)"
+                );
+            }
+            return Ok(Self::Server(format!("{SCHEME}{server}")));
         }
-        // The rest of the URL may contain a password, so it is not repeated.
         if let Some((scheme, _)) = text.split_once("://") {
             bail!("a URL of MySQL begins with {SCHEME}, this one with {scheme}://");
         }
@@ -113,14 +120,16 @@ mod tests {
         for text in [url.to_owned(), format!("{url}/")] {
             assert_eq!(text.parse::<TestMysql>().expect("a URL"), expected);
         }
-        let other = "https://me:secret@example.com/mysql.tar.xz";
-        let refusal = other
-            .parse::<TestMysql>()
-            .expect_err("no server")
-            .to_string();
-        assert!(
-            refusal.contains("https://") && !refusal.contains("secret"),
-            "{refusal}"
-        );
+        for (other, said) in [
+            ("https://me:secret@example.com/mysql.tar.xz", "https://"),
+            ("mysql://me:secret@127.0.0.1:3306/store", "nothing after it"),
+            ("mysql://me:secret@127.0.0.1?ssl=1", "nothing after it"),
+            ("mysql://", "host:port"),
+        ] {
+            let refusal = other.parse::<TestMysql>().expect_err(other);
+            let refusal = format!("{refusal:#}");
+            assert!(refusal.contains(said), "{refusal}");
+            assert!(!refusal.contains("secret"), "{refusal}");
+        }
     }
 }

@@ -44,6 +44,10 @@ pub const MARIADB: &[Tool] = &[
 /// installs `galera-4` too.
 pub const GALERA_LIBRARY: &str = "/usr/lib/galera/libgalera_smm.so";
 
+/// Where MySQL and MariaDB keep the data of a machine's own server. The package `mariadb-server` moves it away if it is
+/// another server's.
+const MACHINE_DATA: &str = "/var/lib/mysql";
+
 /// Needed to form a cluster of three MariaDB servers.
 pub const GALERA: &[Tool] = &[
     tool("wsrep_sst_rsync", "mariadb-server"),
@@ -192,12 +196,22 @@ pub async fn tools_beside(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Kept).await
 }
 
-/// Installs what MariaDB servers need to form a Galera cluster.
+/// Installs what MariaDB servers need to form a Galera cluster, unless that takes away a server or data that this
+/// machine has.
 ///
 /// # Errors
 /// If something can't be installed, or Galera's library is not at Debian's path.
 pub async fn galera() -> Result<()> {
-    tools(&[GALERA]).await?;
+    let missing = missing(&[GALERA]);
+    if !missing.is_empty() {
+        let needs_server = missing.iter().any(|tool| tool.package == "mariadb-server");
+        ensure!(
+            !needs_server || !Path::new(MACHINE_DATA).exists(),
+            "{MACHINE_DATA} holds a database, which the package mariadb-server may move away; install that package \
+             yourself if it may"
+        );
+        install_all(&missing, &["--no-remove"], Output::Shown).await?;
+    }
     ensure!(
         Path::new(GALERA_LIBRARY).exists(),
         "there is no {GALERA_LIBRARY}, which Debian's package galera-4 has"
@@ -215,16 +229,21 @@ enum Output {
 
 async fn ensure_installed(groups: &[&'static [Tool]], output: Output) -> Result<()> {
     let missing = missing(groups);
-    if missing.is_empty() {
-        return Ok(());
+    match missing.is_empty() {
+        true => Ok(()),
+        false => install_all(&missing, &[], output).await,
     }
-    let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
-    let packages = missing.iter().map(|tool| tool.package).collect();
-    install(&programs.join(", "), packages, output).await?;
-    let left: Vec<&str> = self::missing(groups)
-        .iter()
-        .map(|tool| tool.program)
-        .collect();
+}
+
+/// Installs these programs. apt-get gets these options.
+async fn install_all(tools: &[&Tool], options: &[&str], output: Output) -> Result<()> {
+    let programs: Vec<&str> = tools.iter().map(|tool| tool.program).collect();
+    let packages = tools.iter().map(|tool| tool.package).collect();
+    install(&programs.join(", "), packages, options, output).await?;
+    let left = programs
+        .into_iter()
+        .filter(|program| find_program(program).is_none());
+    let left: Vec<&str> = left.collect();
     ensure!(left.is_empty(), "still not installed: {}", left.join(", "));
     Ok(())
 }
@@ -234,7 +253,8 @@ pub async fn python() -> Result<()> {
     tools(&[PYTHON]).await?;
     if !has_venv().await? {
         // Debian's python3 does not include the module.
-        install("python3's module venv", vec!["python3-venv"], Output::Shown).await?;
+        let packages = vec!["python3-venv"];
+        install("python3's module venv", packages, &[], Output::Shown).await?;
         ensure!(
             has_venv().await?,
             "python3 still has no module venv: is the python3 on PATH another than Debian's?"
@@ -249,7 +269,12 @@ async fn has_venv() -> Result<bool> {
     Ok(output.context("running python3")?.status.success())
 }
 
-async fn install(missing: &str, mut packages: Vec<&str>, output: Output) -> Result<()> {
+async fn install(
+    missing: &str,
+    mut packages: Vec<&str>,
+    options: &[&str],
+    output: Output,
+) -> Result<()> {
     packages.sort_unstable();
     packages.dedup();
     if find_program("apt-get").is_none() {
@@ -259,12 +284,14 @@ async fn install(missing: &str, mut packages: Vec<&str>, output: Output) -> Resu
         );
     }
     let Some(mut command) = as_root().await? else {
-        let by_hand = format!("sudo sh xtask/install-packages.sh {}", packages.join(" "));
+        let arguments = [options, packages.as_slice()].concat().join(" ");
+        let by_hand = format!("sudo sh xtask/install-packages.sh {arguments}");
         bail!("not installed: {missing}. Run `{by_hand}`, then try again");
     };
     // Not killed together with us: the script has to clean up, and apt should always finish.
     command
         .arg("xtask/install-packages.sh")
+        .args(options)
         .args(&packages)
         .current_dir(paths::root());
     let title = format!("install {}", packages.join(" "));

@@ -14,8 +14,15 @@ pub(super) struct GroupFamilies {
     fit: IntGaugeVec,
     writer: IntGaugeVec,
     changes: IntCounter,
-    /// The last writer of each database.
-    last: Arc<Mutex<HashMap<String, String>>>,
+    /// What was shown last of each database. All its groups write this, and each reload keeps it.
+    shown: Arc<Mutex<HashMap<String, ShownGroup>>>,
+}
+
+/// The members of one database, as they were shown last.
+#[derive(Default)]
+struct ShownGroup {
+    members: Vec<String>,
+    writer: Option<String>,
 }
 
 impl GroupFamilies {
@@ -35,18 +42,21 @@ impl GroupFamilies {
                 "store_mysql_writer_changes_total",
                 "How often this host began to write to another member of --mysql-members, or to the first",
             )?,
-            last: Arc::default(),
+            shown: Arc::default(),
         })
     }
 
     /// The metrics of the members that hold one database. A reload calls this again with the same members, which
-    /// changes no metric.
+    /// changes no metric, or with none yet, if they are looked up: then the known ones stay until then.
     pub(super) fn of(&self, database: &str, members: Vec<String>) -> GroupMetrics {
-        GroupMetrics {
+        let metrics = GroupMetrics {
             families: self.clone(),
             database: database.to_owned(),
-            members,
+        };
+        if !members.is_empty() {
+            metrics.members_are(members);
         }
+        metrics
     }
 }
 
@@ -54,17 +64,19 @@ impl GroupFamilies {
 pub(crate) struct GroupMetrics {
     families: GroupFamilies,
     database: String,
-    members: Vec<String>,
 }
 
 impl GroupMetrics {
-    /// Replaces the list of members. The series of members that are no longer listed are removed.
-    pub(crate) fn members_are(&mut self, members: Vec<String>) {
-        let before = std::mem::replace(&mut self.members, members);
-        for member in before
+    /// Replaces the list of members. The series of members that are no longer listed are removed, those of a former
+    /// group of this database included.
+    pub(crate) fn members_are(&self, members: Vec<String>) {
+        let mut shown = self.families.shown.lock();
+        let shown = shown.entry(self.database.clone()).or_default();
+        let before = std::mem::replace(&mut shown.members, members);
+        let gone = before
             .iter()
-            .filter(|before| !self.members.contains(before))
-        {
+            .filter(|before| !shown.members.contains(before));
+        for member in gone {
             let labels = [&self.database, member];
             // Removing fails if the member was never checked, because then it has no series.
             _ = self.families.fit.remove_label_values(&labels);
@@ -72,8 +84,14 @@ impl GroupMetrics {
         }
     }
 
-    /// Shows whether a member takes writes.
+    /// Shows whether a member takes writes; nothing if it is no member any more, which a group that is about to end may
+    /// not have heard.
     pub(crate) fn member_is_fit(&self, member: &str, is_fit: bool) {
+        let mut shown = self.families.shown.lock();
+        let shown = shown.entry(self.database.clone()).or_default();
+        if !shown.members.iter().any(|known| known == member) {
+            return;
+        }
         let labels = [&self.database, member];
         self.families
             .fit
@@ -85,18 +103,19 @@ impl GroupMetrics {
     /// Shows which member is the writer, or that none is. This is called after each check, because another group of the
     /// same database may have shown something else: a refused reload makes one for a moment.
     pub(crate) fn writer_is(&self, writer: Option<&str>) {
-        for member in &self.members {
+        let mut shown = self.families.shown.lock();
+        let shown = shown.entry(self.database.clone()).or_default();
+        for member in &shown.members {
             let labels = [&self.database, member];
             let is_writer = writer == Some(member);
             let gauge = self.families.writer.with_label_values(&labels);
             gauge.set(is_writer.into());
         }
-        if let Some(writer) = writer {
-            let mut last = self.families.last.lock();
-            if last.get(&self.database).is_none_or(|last| last != writer) {
-                last.insert(self.database.clone(), writer.to_owned());
-                self.families.changes.inc();
-            }
+        if let Some(writer) = writer
+            && shown.writer.as_deref() != Some(writer)
+        {
+            shown.writer = Some(writer.to_owned());
+            self.families.changes.inc();
         }
     }
 }
@@ -110,7 +129,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_a_member_that_is_none_any_more() {
         let metrics = Metrics::new().expect("names are unique");
-        let mut group = metrics.mysql_group("one", vec![]);
+        let group = metrics.mysql_group("one", vec![]);
         group.members_are(vec!["a".into(), "b".into()]);
         for member in ["a", "b"] {
             group.member_is_fit(member, true);
@@ -120,6 +139,27 @@ mod tests {
         let text = metrics.render(Format::Text).expect("renders");
         assert!(!text.contains("member=\"a\""), "{text}");
         assert!(text.contains("member=\"b\""), "{text}");
+    }
+
+    /// A reload makes a group that looks the members up anew, while the group before is about to end.
+    #[test]
+    fn a_reload_leaves_no_series_of_a_member_that_is_gone() {
+        let metrics = Metrics::new().expect("names are unique");
+        let before = metrics.mysql_group("one", vec![]);
+        before.members_are(vec!["a".into(), "b".into()]);
+        before.member_is_fit("a", false);
+        let has = |member: &str| {
+            let text = metrics.render(Format::Text).expect("renders");
+            text.contains(&format!("member=\"{member}\""))
+        };
+        let reloaded = metrics.mysql_group("one", vec![]);
+        assert!(has("a"), "nobody has said yet that it is gone");
+        reloaded.members_are(vec!["b".into()]);
+        assert!(!has("a"));
+        before.member_is_fit("a", false);
+        before.writer_is(Some("a"));
+        assert!(!has("a"), "the group before has not heard of it");
+        assert!(has("b"));
     }
 
     #[test]

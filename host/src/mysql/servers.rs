@@ -163,11 +163,30 @@ impl Members {
     }
 
     /// The names under which records are kept. For a host name it is the name itself, because its addresses come and
-    /// go.
+    /// go; also as one server, so that what is remembered outlives a change from a list with this name, or to one.
     fn names(&self) -> Vec<String> {
         match self {
             Self::Listed(members) => members.iter().map(HostPort::to_string).collect(),
-            Self::AllOf(name, _) => vec![MysqlMember::AllOf(name.clone()).to_string()],
+            Self::AllOf(name, _) => {
+                vec![
+                    MysqlMember::AllOf(name.clone()).to_string(),
+                    name.to_string(),
+                ]
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_for_all_members_is_one_of_a_list_that_has_it() {
+        let name = HostPort::new("db", 3306);
+        let list = Members::Listed(vec![name.clone(), HostPort::new("other", 3306)]);
+        let all = Members::AllOf(name, Resolver::default()).names();
+        assert_eq!(all, ["dns:db:3306", "db:3306"]);
+        assert!(list.names().iter().any(|listed| all.contains(listed)));
     }
 }

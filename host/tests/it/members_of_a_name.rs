@@ -4,8 +4,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use serde_json::json;
 use testbed::{
-    DataStore, HostOptions, MariaDb, MariaDbOptions, NameServer, Purpose, Seat, new_folder,
+    DataStore, HostOptions, MariaDb, MariaDbOptions, NameServer, Purpose, Seat, Signal, new_folder,
 };
 
 use crate::members::{Pair, make_user, metrics, options_with, readiness, writes_to};
@@ -62,7 +63,8 @@ async fn replica_at(port: u16) -> MariaDb {
 }
 
 fn by_name(dns: &NameServer, port: u16) -> HostOptions {
-    let at = format!("{NAME}:{port}");
+    // With the dot, as the name is complete: the search domains of this machine don't matter.
+    let at = format!("{NAME}.:{port}");
     options_with(&format!("dns:{at}"))
         .variable("mysql_address", &at)
         .arg("--mysql-name-servers")
@@ -145,6 +147,40 @@ async fn members_come_and_go_with_their_addresses() {
     make_user(&host, 3).await;
     assert_eq!(service.pair.users_at(&service.pair.replica).await, 4);
     assert_eq!(service.pair.users_at(service.pair.primary()).await, 3);
+}
+
+/// The next member accepts connections and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_to_who_has_left_while_the_next_is_silent() {
+    let service = Service::start().await;
+    let first = service.pair.primary().address();
+    service.stands_for(&[service.pair.primary()]);
+    let options = service.options().arg("--mysql-pool-wait").arg("300ms");
+    let host = service.pair.store.host(options).await.unwrap();
+    make_user(&host, 0).await;
+    eventually("the replica has it", async || {
+        service.pair.users_at(&service.pair.replica).await == 1
+    })
+    .await;
+
+    let silent = service.pair.replica.process().unwrap();
+    silent.signal(Signal::SIGSTOP).unwrap();
+    service.stands_for(&[&service.pair.replica]);
+    eventually("the first is no member", async || {
+        !metrics(&host).await.contains(&first)
+    })
+    .await;
+    let user = reqwest::Client::new()
+        .post(host.url("/users"))
+        .json(&json!({"name": "Ada", "email": "member1@example.com"}));
+    assert_eq!(user.send().await.unwrap().status(), 503);
+    assert_eq!(service.pair.users_at(service.pair.primary()).await, 1);
+
+    silent.signal(Signal::SIGCONT).unwrap();
+    service.pair.promote().await;
+    make_user(&host, 1).await;
+    assert_eq!(service.pair.users_at(service.pair.primary()).await, 1);
+    assert_eq!(service.pair.users_at(&service.pair.replica).await, 2);
 }
 
 /// A name server leaves out a member that does not answer, which may be the only one that has the latest change.

@@ -43,6 +43,12 @@ pub struct AdminClient {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// What `--admin` names is no URL of a proxy's admin listener, so nobody was asked.
+    #[error("--admin {admin}: write it as {}", DEFAULT)]
+    NoUrl {
+        /// The text that was given.
+        admin: String,
+    },
     /// Nobody answers at the URL, or the answer is not a proxy's.
     #[error("no proxy answers at {admin}: {reason}")]
     Unreachable {
@@ -68,12 +74,13 @@ impl AdminClient {
     /// A client of the process at the URL `admin`, or at the default URL. Changes need a `token`.
     ///
     /// # Errors
-    /// `admin` is no URL of an admin listener.
+    /// `admin` is no URL of a proxy's admin listener, which is reached over TCP.
     pub fn new(admin: Option<&str>, token: Option<Secret>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
-        let url: Result<AdminUrl, String> = admin.parse();
-        let url = url.map_err(|reason| unreachable(&admin, reason))?;
-        Ok(Self { admin, url, token })
+        match admin.parse() {
+            Ok(url @ AdminUrl::Tcp(_)) => Ok(Self { admin, url, token }),
+            Ok(AdminUrl::Unix(_)) | Err(_) => Err(ClientError::NoUrl { admin }),
+        }
     }
 
     /// A client of the process whose admin listener is at this address.
@@ -293,11 +300,15 @@ mod tests {
 
     #[test]
     fn what_is_no_listener_s_url_is_refused() {
-        for url in ["127.0.0.1:8081", "https://127.0.0.1:8081"] {
+        for url in [
+            "127.0.0.1:8081",
+            "https://127.0.0.1:8081",
+            "http://127.0.0.1:8081/status",
+            "unix:/run/store-proxy.sock",
+        ] {
             let refused = AdminClient::new(Some(url), None).err().expect(url);
-            let expected = format!("no proxy answers at {url}: write it as http://");
-            let said = refused.to_string();
-            assert!(said.starts_with(&expected), "{said}");
+            let expected = format!("--admin {url}: write it as http://127.0.0.1:8081");
+            assert_eq!(refused.to_string(), expected);
         }
         assert!(AdminClient::new(Some("http://[::1]:8081/"), None).is_ok());
     }

@@ -12,6 +12,9 @@ pub struct Answer {
     pub lifetime: Duration,
     /// Reasons why some records can't be used.
     pub left_out: Vec<String>,
+    /// Why another answer may be the right one: name servers did not answer for a name that comes before the one that
+    /// was found, as a host in an earlier search domain does.
+    pub doubt: Option<LookupError>,
 }
 
 /// One server behind a name.
@@ -54,6 +57,7 @@ impl Answer {
             found,
             lifetime,
             left_out,
+            doubt: None,
         }
     }
 }
@@ -79,6 +83,14 @@ impl LookupError {
             other
         } else {
             self
+        }
+    }
+
+    /// The error, if it leaves open whether the name exists: then what a later name stands for is in doubt.
+    pub(super) fn doubt(self) -> Option<Self> {
+        match self {
+            Self::NoSuchName | Self::Nothing(_) => None,
+            Self::Unanswered(_) | Self::NobodyToAsk(_) => Some(self),
         }
     }
 

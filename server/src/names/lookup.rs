@@ -56,7 +56,10 @@ impl NameSources {
     async fn host(&self, name: &str, port: u16) -> Result<Answer, LookupError> {
         let asked = self.addresses(&parse(name)?).await?;
         let found = found(&asked.records, name, port, None).collect();
-        Ok(Answer::new(found, asked.lifetime, Vec::new()))
+        Ok(Answer {
+            doubt: asked.doubt,
+            ..Answer::new(found, asked.lifetime, Vec::new())
+        })
     }
 
     async fn service(&self, name: &str) -> Result<Answer, LookupError> {
@@ -85,7 +88,11 @@ impl NameSources {
                 left_out.into_iter().next().unwrap_or(none),
             ));
         }
-        Ok(Answer::new(servers, lifetime, left_out))
+        // The targets cast no doubt: a name in a record is complete, so no search domain comes before it.
+        Ok(Answer {
+            doubt: asked.doubt,
+            ..Answer::new(servers, lifetime, left_out)
+        })
     }
 
     async fn target(&self, record: &SRV) -> Result<Records<IpAddr>, LookupError> {
@@ -121,6 +128,7 @@ impl NameSources {
                 .collect(),
             // The file has no lifetimes, and may change at any time.
             lifetime: Duration::ZERO,
+            doubt: None,
         })
     }
 

@@ -69,19 +69,33 @@ impl NameState {
     }
 
     /// Takes in the result of a look-up. The next one is due when the records expire, but not before `min_interval`.
+    /// Other servers than the known ones are not believed while they are in doubt: then the look-up counts as failed.
     pub fn take_in(
         &mut self,
         outcome: Result<Answer, LookupError>,
         min_interval: Duration,
         now: Instant,
     ) -> Change {
-        let lifetime = outcome
-            .as_ref()
-            .map_or(min_interval, |answer| answer.lifetime);
+        let outcome = self.believed(outcome);
+        let lifetime = match &outcome {
+            Ok(answer) if answer.doubt.is_none() => answer.lifetime,
+            _ => min_interval,
+        };
         self.again_at = Some(now + lifetime.clamp(min_interval, LONGEST.max(min_interval)));
         match outcome {
             Ok(answer) => self.answered(answer),
             Err(why) => self.failed(why),
+        }
+    }
+
+    fn believed(&self, outcome: Result<Answer, LookupError>) -> Result<Answer, LookupError> {
+        match outcome {
+            Ok(Answer {
+                doubt: Some(doubt),
+                found,
+                ..
+            }) if !self.found.is_empty() && self.found != found => Err(doubt),
+            outcome => outcome,
         }
     }
 
@@ -216,6 +230,38 @@ mod tests {
             ),
             "{told:?}"
         );
+    }
+
+    /// In the search domain that is meant nobody answers, and another one has an answer for every name.
+    #[test]
+    fn an_answer_in_doubt_does_not_replace_what_is_known() {
+        let (mut known, now) = (NameState::default(), Instant::now());
+        let unanswered = LookupError::Unanswered("no answer in 4s".into());
+        let in_doubt = |addresses: &[u8]| {
+            answer(addresses, 30).map(|answer| Answer {
+                doubt: Some(unanswered.clone()),
+                ..answer
+            })
+        };
+        let first = known.take_in(in_doubt(&[9]), SHORT, now);
+        assert!(
+            matches!(first, Change::Addresses { came: 1, .. }),
+            "{first:?}"
+        );
+        assert_eq!(known.due_in(now), SHORT, "it may be wrong");
+        known.take_in(answer(&[1, 2], 30), SHORT, now);
+        assert_eq!(known.found(), [found(1), found(2)]);
+
+        let expected = Change::Trouble {
+            why: unanswered.clone(),
+            kept: 2,
+        };
+        assert_eq!(known.take_in(in_doubt(&[9]), SHORT, now), expected);
+        assert_eq!(known.found(), [found(1), found(2)]);
+        assert_eq!(known.due_in(now), SHORT);
+        // Nothing is wrong with the answer that was known before.
+        let same = known.take_in(in_doubt(&[1, 2]), SHORT, now);
+        assert_eq!(same, Change::AnsweredAgain);
     }
 
     #[test]

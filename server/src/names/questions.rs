@@ -34,6 +34,8 @@ pub(super) struct Questions {
 pub(super) struct Records<T> {
     pub(super) records: Vec<T>,
     pub(super) lifetime: Duration,
+    /// Why the records of another name may be the right ones, see [`super::Answer::doubt`].
+    pub(super) doubt: Option<LookupError>,
 }
 
 impl Questions {
@@ -72,7 +74,10 @@ impl Questions {
         let mut trouble = LookupError::NoSuchName;
         for name in whole_names(name, &self.search, self.ndots) {
             match self.addresses_of(&name).await {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    let doubt = trouble.doubt();
+                    return Ok(Records { doubt, ..found });
+                }
                 Err(why) => trouble = trouble.or(why),
             }
         }
@@ -85,10 +90,12 @@ impl Questions {
         for name in whole_names(name, &self.search, self.ndots) {
             match self.ask(&name, RecordType::SRV).await {
                 Ok(found) => {
-                    return Ok(records(&found, |data| match data {
+                    let found = records(&found, |data| match data {
                         RData::SRV(record) => Some(record.clone()),
                         _ => None,
-                    }));
+                    });
+                    let doubt = trouble.doubt();
+                    return Ok(Records { doubt, ..found });
                 }
                 Err(why) => trouble = trouble.or(why),
             }
@@ -147,6 +154,7 @@ fn records<T>(found: &Lookup, of: impl Fn(&RData) -> Option<T>) -> Records<T> {
         lifetime: found
             .valid_until()
             .saturating_duration_since(Instant::now()),
+        doubt: None,
     }
 }
 
@@ -180,6 +188,12 @@ fn whole_names(name: &Name, search: &[Name], ndots: usize) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+    use hickory_resolver::proto::rr::Record;
+    use tokio::net::UdpSocket;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -199,5 +213,58 @@ mod tests {
         assert_eq!(names("a.host", 1), itself_first);
         assert_eq!(names("a.host", 5)[2], "a.host.");
         assert_eq!(names("host.", 5), ["host."]);
+    }
+
+    /// A name server that fails to answer for one name, and has one address for every other.
+    async fn serve(socket: UdpSocket, failing: Name) {
+        let mut bytes = [0; 512];
+        loop {
+            // The error may be about a client that has gone.
+            let Ok((length, client)) = socket.recv_from(&mut bytes).await else {
+                continue;
+            };
+            let question = Message::from_vec(&bytes[..length]).expect("a question");
+            let query = question.queries[0].clone();
+            let mut answer = Message::response(question.metadata.id, OpCode::Query);
+            if *query.name() == failing {
+                answer.metadata.response_code = ResponseCode::ServFail;
+            } else {
+                let address = RData::A(Ipv4Addr::LOCALHOST.into());
+                answer.add_answers([Record::from_rdata(query.name().clone(), 30, address)]);
+            }
+            answer.add_query(query);
+            let answer = answer.to_vec().expect("an answer");
+            _ = socket.send_to(&answer, client).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_name_that_is_unanswered_is_in_doubt() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let settings = Resolver {
+            servers: vec![NameServer(socket.local_addr().expect("an address"))],
+            ..Resolver::default()
+        };
+        let server = tokio::spawn(serve(socket, name("db.right.example.")));
+        let questions = Questions::new(&SystemFiles::default(), &settings);
+        let mut questions = questions.expect("a name server is known");
+        questions.ndots = 1;
+        for (search, is_in_doubt) in [
+            (["right.example.", "wildcard.example."], true),
+            (["wildcard.example.", "right.example."], false),
+        ] {
+            questions.search = search.map(name).to_vec();
+            let found = questions.addresses(&name("db")).await.expect("an address");
+            assert_eq!(found.records, [IpAddr::from(Ipv4Addr::LOCALHOST)]);
+            let doubt = matches!(found.doubt, Some(LookupError::Unanswered(_)));
+            assert_eq!(doubt, is_in_doubt, "{search:?}");
+        }
+        // A whole name has nothing after it.
+        let alone = questions.addresses(&name("db.right.example.")).await;
+        assert!(
+            matches!(alone, Err(LookupError::Unanswered(_))),
+            "it is unanswered"
+        );
+        server.abort();
     }
 }

@@ -10,6 +10,10 @@ use crate::config::HostPort;
 /// as lost.
 const MOST_WAITS: u32 = 10;
 
+/// Said where members that may be only some of all know less than what is remembered.
+const HOW_TO_FORGET: &str = "name servers may leave out a member that knows better; if none will come back, stop each \
+                             host, remove `mysql.writer.json` from its state folder, and start it";
+
 /// What the group does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -78,7 +82,7 @@ impl WriterElection {
         };
         let latest = latest_row(views, &known.origin).filter(|row| row.term >= known.term);
         let Some(latest) = latest else {
-            return Decision::Nobody(reasons(views, &known.origin));
+            return Decision::Nobody(self.reasons(views, &known.origin));
         };
         self.record = Some(WriterRecord {
             term: latest.term,
@@ -102,17 +106,17 @@ impl WriterElection {
                 to,
                 term: latest.term,
             },
-            None => Decision::Nobody(reasons(views, &latest.origin)),
+            None => Decision::Nobody(self.reasons(views, &latest.origin)),
         }
     }
 
     /// If each member shows a row and none shows what is known, the known record is lost: all members were restored
     /// from a backup, or made anew. Then the rows of the members replace it.
     fn forget_what_nobody_has(&mut self, views: &[View]) {
-        let (Some(known), Some(shown)) = (&self.record, shown_by_all(views)) else {
+        let Some((known, shown)) = self.contradicted_by(views) else {
             return;
         };
-        if self.may_lack_some || shown.origin == known.origin && shown.term >= known.term {
+        if self.may_lack_some {
             return;
         }
         tracing::warn!(
@@ -124,6 +128,25 @@ impl WriterElection {
             known.origin
         );
         self.record = Some(shown);
+    }
+
+    /// What is known and what each member shows instead, if none shows what is known.
+    fn contradicted_by(&self, views: &[View]) -> Option<(&WriterRecord, WriterRecord)> {
+        let (known, shown) = (self.record.as_ref()?, shown_by_all(views)?);
+        let is_less = shown.origin != known.origin || shown.term < known.term;
+        is_less.then_some((known, shown))
+    }
+
+    /// Why each member is unfit, and what to do about it where that is not told by these reasons.
+    fn reasons(&self, views: &[View], origin: &str) -> String {
+        let reasons = views
+            .iter()
+            .map(|view| format!("{}: {}", view.at, view.reason(origin)));
+        let mut reasons: Vec<String> = reasons.collect();
+        if self.may_lack_some && self.contradicted_by(views).is_some() {
+            reasons.push(HOW_TO_FORGET.to_owned());
+        }
+        reasons.join("; ")
     }
 }
 
@@ -153,13 +176,6 @@ fn candidate(views: &[View], latest: &Row, wanted: &Condition) -> Option<usize> 
     views
         .iter()
         .position(|view| view.knows(latest) && view.fitness == *wanted)
-}
-
-fn reasons(views: &[View], origin: &str) -> String {
-    let reasons = views
-        .iter()
-        .map(|view| format!("{}: {}", view.at, view.reason(origin)));
-    reasons.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -438,7 +454,10 @@ mod tests {
         let mut election = WriterElection::of_some(Some(record("ours", 5)));
         let reasons = nobody(&mut election, &[view(1, Fit, 3, 1), view(2, Fit, 3, 1)]);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+        assert!(reasons.contains("remove `mysql.writer.json`"), "{reasons}");
         assert_eq!(election.record(), Some(&record("ours", 5)));
+        let reasons = nobody(&mut election, &[view(1, Fit, 3, 1), down(2)]);
+        assert!(reasons.ends_with("db:2: no answer"), "{reasons}");
         let back = [view(1, Fit, 3, 1), view(3, Fit, 5, 3)];
         assert_eq!(election.decide(&back), Decision::Write(at(3)));
     }

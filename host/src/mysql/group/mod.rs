@@ -173,6 +173,7 @@ impl Follower {
     async fn run(mut self) {
         loop {
             if self.roster.follow() {
+                self.leave_who_is_gone();
                 self.metrics.members_are(self.roster.names());
                 // The indices of the members have changed.
                 self.refusal = None;
@@ -208,6 +209,18 @@ impl Follower {
                 }
             }
             sleep(PERIOD).await;
+        }
+    }
+
+    /// Stops writing to a member that is none any more, before it is known who is next: that may take until a silent
+    /// member counts as gone.
+    fn leave_who_is_gone(&self) {
+        let is_gone = match &*self.told.borrow() {
+            State::Writer(at) => !self.roster.members.iter().any(|member| member.at() == at),
+            State::Undecided | State::Nobody(_) => false,
+        };
+        if is_gone {
+            self.tell(State::Undecided);
         }
     }
 
