@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use ::redis::{ErrorKind, FromRedisValue};
+use ::redis::{ErrorKind, FromRedisValue, RedisError};
 
 use super::plan::Plan;
 use crate::config::Config;
@@ -17,6 +17,9 @@ const PREFLIGHT: u64 = 0;
 
 /// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
 const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
+
+/// Redis's error codes for a server that loads its data, runs a long script, or waits for its primary.
+const DELAYS: [&str; 3] = ["LOADING", "BUSY", "MASTERDOWN"];
 
 /// Connects to each database and cache once.
 ///
@@ -86,9 +89,9 @@ struct Failure {
     reason: String,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BackendFault {
-    /// The server can't be reached. This is the only fault that may go away by waiting.
+    /// The server can't be reached, or is not ready yet. This is the only fault that may go away by waiting.
     Unreachable,
     Refused,
     /// Client and server don't agree on TLS. The string is the kind of server, as flags are named.
@@ -101,6 +104,8 @@ enum BackendFault {
     Cluster,
     /// A node that the settings name belongs to no cluster.
     NoCluster,
+    /// The address names a database that a Redis Cluster does not have.
+    Database,
     /// The database has the tables of another version of this program.
     OtherSchema,
 }
@@ -127,6 +132,9 @@ impl BackendFault {
             }
             Self::NoCluster => {
                 "--redis-cluster names nodes of a Redis Cluster, with `cluster-enabled yes`; leave it out for one server"
+            }
+            Self::Database => {
+                "a Redis Cluster has database 0 only: leave the number out of the address"
             }
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
@@ -173,21 +181,13 @@ async fn redis(
     };
     let near = keeps_near.then(Arc::default);
     let names_cluster = settings.names_cluster();
+    if names_cluster {
+        check_database(backend)?;
+    }
     let link = redis::Links::new(backend, settings, near)
         .map_err(|error| failure(BackendFault::Tls("redis"), &error))?;
-    let answer = link.run(&::redis::cmd("PING"), None).await;
-    answer.map_err(|error| {
-        let kind = match error.kind() {
-            ErrorKind::AuthenticationFailed => BackendFault::Refused,
-            _ if redis::is_unknown(&error) => BackendFault::NotWatched,
-            _ if redis::is_no_cluster(&error) => BackendFault::NoCluster,
-            _ if tls_error(&error).is_some() => BackendFault::Tls("redis"),
-            _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => BackendFault::Refused,
-            _ if keeps_near && !redis::is_outage(&error) => BackendFault::CanNotKeepNear,
-            _ => BackendFault::Unreachable,
-        };
-        failure(kind, &error)
-    })?;
+    let answer = link.ping().await;
+    answer.map_err(|error| failure(redis_fault(&error, keeps_near), &error))?;
     if names_cluster {
         return Ok(());
     }
@@ -201,4 +201,69 @@ async fn redis(
         });
     }
     Ok(())
+}
+
+/// Refuses the number of a database that a Redis Cluster does not have.
+fn check_database(backend: &Backend) -> Result<(), Failure> {
+    match backend.redis_info().db() {
+        0 => Ok(()),
+        database => Err(Failure {
+            kind: BackendFault::Database,
+            reason: format!("Redis at {backend}: there is no database {database}"),
+        }),
+    }
+}
+
+/// What the error of a Redis server means, for a component that wants values kept near or not.
+fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
+    let has_code_of = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
+    let may_pass = redis::is_outage(error) || has_code_of(&DELAYS);
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => BackendFault::Refused,
+        _ if redis::is_unknown(error) => BackendFault::NotWatched,
+        _ if redis::is_no_cluster(error) => BackendFault::NoCluster,
+        _ if tls_error(error).is_some() => BackendFault::Tls("redis"),
+        _ if has_code_of(&REFUSALS) => BackendFault::Refused,
+        _ if keeps_near && !may_pass => BackendFault::CanNotKeepNear,
+        _ => BackendFault::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::redis::Value;
+
+    use super::*;
+
+    /// A server that is busy may be waited for, whatever the component wants of it.
+    #[test]
+    fn a_redis_server_that_needs_time_is_no_wrong_one() {
+        for (reply, fault) in [
+            ("-LOADING Redis is loading", BackendFault::Unreachable),
+            ("-BUSY Redis is busy", BackendFault::Unreachable),
+            ("-MASTERDOWN Link is down", BackendFault::Unreachable),
+            ("-NOPERM this user has", BackendFault::Refused),
+            ("-ERR unknown command", BackendFault::CanNotKeepNear),
+        ] {
+            let reply = ::redis::parse_redis_value(format!("{reply}\r\n").as_bytes());
+            let reply = reply.and_then(Value::extract_error);
+            let error = reply.expect_err("it is an error");
+            assert_eq!(redis_fault(&error, true), fault, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_has_no_database_with_a_number() {
+        let checked = |url: &str| {
+            let backend = Backend::parse(url, Kind::Redis).expect("a good address");
+            check_database(&backend).err()
+        };
+        for right in ["redis://store-cache", "redis://store-cache:6379/0"] {
+            assert!(checked(right).is_none(), "{right}");
+        }
+        let Failure { kind, reason } = checked("redis://store-cache/1").expect("it has one");
+        assert_eq!(kind, BackendFault::Database);
+        assert!(reason.contains("no database 1"), "{reason}");
+        assert!(kind.advice().contains("leave the number out"));
+    }
 }

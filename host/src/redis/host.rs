@@ -8,8 +8,8 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::cluster::is_elsewhere;
-use super::link::is_too_large;
-use super::{Connection, Connections, Links, commands, is_outage, is_unknown, values};
+use super::errors::{is_outage, is_too_large};
+use super::{Connection, Connections, Links, commands, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
@@ -213,8 +213,8 @@ async fn get(
         let reply = link.ask_near(near, &key, call.asker).await;
         ended(span, &reply);
         match reply {
-            // Redis can't report changes, or the key holds no string. A plain GET returns the value or the right error.
-            Err(error) if !is_outage(&error) && !is_too_large(&error) => {
+            // A plain GET returns the value or the right error.
+            Err(error) if is_near_refusal(&error) => {
                 component.warn_of_near_refusal(&error);
             }
             reply => return Ok(call.take_near(reply).await),
@@ -222,6 +222,13 @@ async fn get(
     }
     let reply = call.run(redis::cmd("GET").arg(key)).await;
     Ok(reply)
+}
+
+/// Whether Redis can't report changes, or the key holds no string. After another error, a plain GET would fail for the
+/// same reason.
+fn is_near_refusal(error: &RedisError) -> bool {
+    let is_of_a_cluster = is_elsewhere(error) || error.is_cluster_error();
+    !is_outage(error) && !is_too_large(error) && !is_of_a_cluster
 }
 
 /// Sends a command. If it has a key whose values are kept near, it may change such a value, and Redis may report the

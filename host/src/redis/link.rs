@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    RedisResult, Value,
 };
 use rustls::ClientConfig;
 use tokio::task::AbortHandle;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::capped::CappedStream;
 use super::dial::Dialer;
-use super::is_outage;
+use super::errors::{is_outage, is_read_only, not_sent, timed_out, too_large};
 use super::near::NearCache;
 use super::scripts::ScriptEnder;
 use super::settings::LinkSettings;
@@ -25,8 +25,8 @@ use super::target::{FailoverWatch, Target};
 use crate::clients::{Asker, Permit, Permits};
 use crate::outbound::{Attributes, Backend};
 
-/// The most commands of one connection that wait for a reply at a time. The limit is needed because each reply may have
-/// the largest size, and counts against the memory limit only once it has arrived.
+/// The most commands of one connection, or of all to one Redis Cluster, that wait for a reply at a time. The limit is
+/// needed because each reply may have the largest size, and counts against the memory limit only once it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
 
 /// A connection that is opened on demand, and again after it broke.
@@ -46,6 +46,8 @@ pub(crate) struct Link {
     connecting: tokio::sync::Mutex<Option<RedisError>>,
     /// The number of attempts to connect that have ended.
     attempts: AtomicU64,
+    /// Set by [`Link::end`], and never taken back.
+    has_ended: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -117,15 +119,22 @@ impl Link {
             info,
             settings,
             near,
-            commands: Permits::shared(COMMANDS_AT_ONCE),
+            commands: permits(),
             scripts,
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
         }
     }
 
-    /// Sends a command for `asker` and waits for the reply.
+    /// The same link, whose commands take these permits.
+    pub(super) fn sharing(self, commands: Arc<Permits>) -> Self {
+        Self { commands, ..self }
+    }
+
+    /// Sends a command for `asker` and waits for the reply. A command that a server refused because it takes no writes
+    /// is sent once more.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
@@ -135,13 +144,26 @@ impl Link {
         let reply = self.send(&open, command).await;
         match reply {
             // The command was refused, so it may be sent again. On a new connection, the name may lead to the new
-            // primary.
+            // primary. A script of a component can write and then return such an error itself. It is then executed
+            // twice, which only that component feels: Redis refuses a script at its first write, so an honest one has
+            // written nothing.
             Err(error) if is_read_only(&error) && !is_new => {
                 let (open, _) = self.open().await?;
                 self.send(&open, command).await
             }
             reply => reply,
         }
+    }
+
+    /// As [`Link::run`], but sends the command once.
+    ///
+    /// # Errors
+    /// Redis answers with an error, or not at all; or the link has ended, see
+    /// [`was_not_sent`](super::errors::was_not_sent).
+    pub(super) async fn run_once(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+        let _permit = self.permit(asker).await?;
+        let (open, _) = self.open().await?;
+        self.send(&open, command).await
     }
 
     async fn send(&self, open: &OpenConnection, command: &Cmd) -> RedisResult<Value> {
@@ -168,14 +190,25 @@ impl Link {
         let _permit = self.permit(asker).await?;
         let (open, _) = self.open().await?;
         let reply = near.ask(&mut open.connection.clone(), key).await;
+        if self.has_ended() {
+            // The value may have been kept after the link had ended, and no change of it is reported any more.
+            near.forget_all();
+            return Err(not_sent());
+        }
         self.look_at(&open, reply)
     }
 
-    /// Ends the connection and all commands that wait on it, because its server must not be used any more.
+    /// Ends the connection and all commands that wait on it, because its server must not be used any more. The link
+    /// opens no other.
     pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
         if let Some(open) = self.open.lock().take() {
             open.driver.task.abort();
         }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     pub(super) fn near(&self) -> Option<&Arc<NearCache>> {
@@ -194,12 +227,12 @@ impl Link {
 
     /// The connection, and whether it was opened for this call.
     async fn open(&self) -> RedisResult<(OpenConnection, bool)> {
-        if let Some(open) = self.ready() {
+        if let Some(open) = self.ready()? {
             return Ok((open, false));
         }
         let attempts = self.attempts.load(Ordering::Acquire);
         let mut last = self.connecting.lock().await;
-        if let Some(open) = self.ready() {
+        if let Some(open) = self.ready()? {
             return Ok((open, false));
         }
         if attempts != self.attempts.load(Ordering::Acquire)
@@ -213,15 +246,26 @@ impl Link {
         self.attempts.fetch_add(1, Ordering::Release);
         *last = made.as_ref().err().cloned();
         let open = made?;
-        *self.open.lock() = Some(open.clone());
+        let mut current = self.open.lock();
+        // Asked under the lock: a link that ends later ends this connection too.
+        if self.has_ended() {
+            return Err(not_sent());
+        }
+        *current = Some(open.clone());
         Ok((open, true))
     }
 
-    fn ready(&self) -> Option<OpenConnection> {
+    /// The connection, if there is one.
+    ///
+    /// # Errors
+    /// The link has ended.
+    fn ready(&self) -> RedisResult<Option<OpenConnection>> {
         let open = self.open.lock();
-        open.as_ref()
-            .filter(|open| !open.driver.task.is_finished())
-            .cloned()
+        if self.has_ended() {
+            return Err(not_sent());
+        }
+        let open = open.as_ref();
+        Ok(open.filter(|open| !open.driver.task.is_finished()).cloned())
     }
 
     async fn connect(&self) -> RedisResult<OpenConnection> {
@@ -281,27 +325,7 @@ impl Link {
     }
 }
 
-/// Whether Redis says that it is not the server that takes writes, or has lost contact with that server.
-pub(super) fn is_read_only(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
-    )
-}
-
-/// The beginning of the error text for a reply that was too large. [`is_too_large`] recognises the error by it.
-const TOO_LARGE: &str = "a reply is larger than the host holds for the component";
-
-fn too_large(most: usize) -> RedisError {
-    let detail = format!("{most} bytes at most, which is a part of its memory limit");
-    RedisError::from((ErrorKind::Client, TOO_LARGE, detail))
-}
-
-/// Whether an error says that a reply was too large.
-pub(super) fn is_too_large(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Client && error.to_string().contains(TOO_LARGE)
-}
-
-pub(super) fn timed_out(reason: &'static str) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into()
+/// The permits for the commands of a link, or of several together.
+pub(super) fn permits() -> Arc<Permits> {
+    Permits::shared(COMMANDS_AT_ONCE)
 }

@@ -15,7 +15,7 @@ use crate::outbound::{Attributes, Backend};
 /// One link to a server, or the links to the primaries of a Redis Cluster.
 pub(crate) enum Links {
     One(Box<Link>),
-    Cluster(Arc<Cluster>),
+    Cluster(Box<Cluster>),
 }
 
 impl Links {
@@ -31,7 +31,8 @@ impl Links {
     ) -> Result<Self, String> {
         match settings.names_cluster() {
             false => Link::new(backend, settings, near).map(|link| Self::One(Box::new(link))),
-            true => Cluster::new(backend, settings, near).map(Self::Cluster),
+            true => Cluster::new(backend, settings, near)
+                .map(|cluster| Self::Cluster(Box::new(cluster))),
         }
     }
 
@@ -44,6 +45,17 @@ impl Links {
             Self::One(link) => link.run(command, asker).await,
             // Boxed, because the future of a single link is large enough.
             Self::Cluster(cluster) => Box::pin(cluster.run(command, asker)).await,
+        }
+    }
+
+    /// Asks the server for a sign of life; in a Redis Cluster, each primary.
+    ///
+    /// # Errors
+    /// A server answers with an error, or not at all.
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
+        match self {
+            Self::One(link) => link.run(&redis::cmd("PING"), None).await.map(drop),
+            Self::Cluster(cluster) => Box::pin(cluster.ping()).await,
         }
     }
 

@@ -2,17 +2,18 @@
 //! per instance ([`Connection`]).
 //!
 //! `host` has the functions that components call, and `commands` says which commands they may send. A `link` carries
-//! the commands over one connection, within the limits of its `settings`; the size of its replies is `capped`, and
-//! `scripts` ends scripts that run too long. A link leads to a `target`, which may be the server that `sentinel` finds,
-//! and `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`. `votes` decides
-//! between the answers of several Sentinels or nodes, so that one that is cut off is outvoted. `values` converts
-//! replies, and `near` keeps some values in memory. Nothing here knows a key of the store: what keys mean is for
-//! components.
+//! the commands over one connection, within the limits of its `settings`, and `errors` tells its failures apart. The
+//! size of its replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `target`, which may
+//! be the server that `sentinel` finds, and `dial` opens its stream. `links` are one such link, or one to each primary
+//! of a `cluster`. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off is
+//! outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the store:
+//! what keys mean is for components.
 
 mod capped;
 mod cluster;
 mod commands;
 mod dial;
+mod errors;
 #[cfg(test)]
 mod fuzz;
 mod host;
@@ -28,11 +29,11 @@ mod votes;
 
 use std::sync::Arc;
 
-use redis::RedisError;
 use store_server::trace::WeakTrace;
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
+pub(crate) use self::errors::is_outage;
 pub(crate) use self::links::Links;
 pub(crate) use self::sentinel::is_unknown;
 pub(crate) use self::settings::LinkSettings;
@@ -106,9 +107,4 @@ impl Connections {
         let link = Arc::new(Links::new(backend, terms.settings.clone(), near)?);
         Ok(self.0.get_or_open(url, || link, |_| true))
     }
-}
-
-/// Whether Redis can't be reached, as opposed to answering with an error.
-pub(crate) fn is_outage(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }

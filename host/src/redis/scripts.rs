@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::dial::Dialer;
-use super::link::timed_out;
+use super::errors::timed_out;
 use crate::config::HostPort;
 use crate::instance::LogThrottle;
 

@@ -1,7 +1,10 @@
 //! Redis Cluster: all keys of the store are in one slot, whose primary is found, and followed when another takes over.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
 use serde_json::json;
-use testbed::{DataStore, HostOptions, RedisCluster, RedisOptions, RedisServer, free_port};
+use testbed::{DataStore, HostOptions, RedisCluster, RedisOptions, RedisServer, Signal, free_port};
 
 use crate::backends::backend_shop_on;
 use crate::operator::bare_store;
@@ -26,11 +29,33 @@ pub(crate) async fn clustered() -> (DataStore, RedisCluster) {
 
 /// A host that knows all nodes, and one that is not there.
 pub(crate) fn with_cluster(cluster: &RedisCluster) -> HostOptions {
+    with_nodes(&format!("127.0.0.1:1,{}", cluster.addresses()))
+}
+
+/// A host that knows these nodes.
+fn with_nodes(nodes: &str) -> HostOptions {
     options()
         .variable("redis_address", "store-cache:6379")
         .variable("redis_key_prefix", PREFIX)
         .arg("--redis-cluster")
-        .arg(format!("127.0.0.1:1,{}", cluster.addresses()))
+        .arg(nodes)
+}
+
+/// A cluster, and a shop whose component sends it whatever a test writes down.
+async fn commanded() -> (Shop, RedisCluster) {
+    let store = bare_store().await;
+    let cluster = RedisCluster::start(store.folder()).await.unwrap();
+    let nodes = cluster.addresses();
+    let shop = backend_shop_on(store, "", |options| {
+        options.arg("--redis-cluster").arg(&nodes)
+    })
+    .await;
+    (shop, cluster)
+}
+
+/// An expression in Lua that makes this error. The test component takes words apart at each space, so there is none.
+fn lua_error(text: &str) -> String {
+    format!("redis.error_reply('{}')", text.replace(' ', "\\032"))
 }
 
 /// Whether the node that holds the store's slot has a key.
@@ -125,6 +150,46 @@ async fn a_dead_primary_is_replaced_and_nothing_old_shows() {
     .await;
 }
 
+/// The nodes that hosts name are no primaries of the store's slot, and fall silent: that is no reason to leave the
+/// primary, even if it was in doubt meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_used_while_no_named_node_answers() {
+    let (store, cluster) = clustered().await;
+    let holder = cluster.holder(PREFIX).await.unwrap();
+    let named = [(holder + 1) % 3 + 3, (holder + 2) % 3 + 3];
+    let addresses = named.map(|node| cluster.nodes[node].address());
+    let options = with_nodes(&addresses.join(","))
+        .arg("--redis-response-timeout")
+        .arg("300ms");
+    let shop = Shop::on(store, options).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut left = 1000;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+
+    for node in named {
+        let process = cluster.nodes[node].process().unwrap();
+        process.signal(Signal::SIGSTOP).unwrap();
+    }
+    let errors = "store_redis_errors_total{component=\"orders\"}";
+    let before = shop.metric(errors).await;
+    let pause = ["CLIENT", "PAUSE", "2000", "ALL"];
+    cluster.ask::<()>(holder, &pause).await.unwrap();
+    eventually("the primary is in doubt", async || {
+        let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+        left -= 1;
+        shop.get(&format!("/orders/{order}")).await.expect(200);
+        shop.metric(errors).await > before
+    })
+    .await;
+    for _ in 0..3 {
+        cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    }
+    eventually("the report follows", async || {
+        sold(&shop).await == Some(1000 - left)
+    })
+    .await;
+}
+
 /// The old primary lives on, as a replica that sends everybody to the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_moves_is_followed_and_no_request_fails() {
@@ -167,13 +232,7 @@ async fn a_slot_that_moves_is_followed_and_no_request_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_go_to_the_primary_of_their_key() {
-    let store = bare_store().await;
-    let cluster = RedisCluster::start(store.folder()).await.unwrap();
-    let nodes = cluster.addresses();
-    let shop = backend_shop_on(store, "", |options| {
-        options.arg("--redis-cluster").arg(&nodes)
-    })
-    .await;
+    let (shop, cluster) = commanded().await;
     // Their slots are 5061, 7365 and 12182: one on each.
     for key in ["bar", "c", "foo"] {
         let steps = format!("REDIS\ncommand SET {key} {key}\ncommand GET {key}");
@@ -187,6 +246,58 @@ async fn commands_go_to_the_primary_of_their_key() {
     assert!(answer.contains("the same text in braces"), "{answer}");
     let answer = shop.last("REDIS\ncommand SCAN 0").await;
     assert!(answer.contains("this command sees one"), "{answer}");
+    let answer = shop.last("REDIS\ncommand SCRIPT LOAD return").await;
+    assert!(answer.contains("use EVAL with the key"), "{answer}");
+}
+
+/// Redis passes on the errors that a script makes, as if they were its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_can_not_make_the_host_connect_to_a_server_of_its_choice() {
+    let (shop, _cluster) = commanded().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let stranger = listener.local_addr().unwrap().to_string();
+    // The slot of `foo` is 12182.
+    for slot in [12_182, 1] {
+        let error = lua_error(&format!("MOVED {slot} {stranger}"));
+        for script in [format!("return\t{error}"), format!("return{{{error}}}")] {
+            for keys in ["1 foo", "0"] {
+                let command = format!("REDIS\ncommand EVAL {script} {keys}");
+                let answer = shop.last(&command).await;
+                assert!(answer.starts_with("error"), "{command}: {answer}");
+                assert!(answer.contains(&stranger), "{command}: {answer}");
+            }
+        }
+    }
+    let accepted = listener.accept().map(|(_, from)| from);
+    let nobody = accepted.expect_err("the host connected to the stranger");
+    assert_eq!(nobody.kind(), ErrorKind::WouldBlock, "{nobody}");
+    assert_eq!(shop.last("REDIS\ncommand SET foo bar").await, "OK");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_makes_an_error_of_a_cluster_is_executed_once() {
+    let (shop, cluster) = commanded().await;
+    // The slot of `foo` is 12182.
+    let holder = cluster.holder("foo").await.unwrap();
+    let moved_to = |node: usize| format!("MOVED 12182 {}", cluster.nodes[node].address());
+    for error in [
+        "READONLY x".to_owned(),
+        "MASTERDOWN x".to_owned(),
+        "CLUSTERDOWN x".to_owned(),
+        "MOVED 12182 127.0.0.1:1".to_owned(),
+        "MOVED 12182 :1".to_owned(),
+        moved_to(holder),
+        moved_to((holder + 1) % 3),
+        moved_to(holder + 3),
+    ] {
+        let script = format!("redis.call('INCR',KEYS[1])return\t{}", lua_error(&error));
+        let steps = format!("REDIS\ncommand DEL foo\ncommand EVAL {script} 1 foo");
+        let answer = shop.last(&steps).await;
+        assert!(answer.starts_with("error"), "{error}: {answer}");
+        let counted = shop.last("REDIS\ncommand GET foo").await;
+        assert_eq!(counted, "1", "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

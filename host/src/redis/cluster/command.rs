@@ -8,22 +8,34 @@ use redis::{Arg, Cmd, ErrorKind, RedisError, RedisResult};
 /// The number of slots in a Redis Cluster.
 const SLOTS: u16 = 16_384;
 
-/// Commands that report on the keys of one server, while the caller means those of the whole cluster.
-const OF_ONE_SERVER: [&[u8]; 3] = [b"DBSIZE", b"RANDOMKEY", b"SCAN"];
+/// The longest key, in bytes. All of its bytes may count for the slot, and meanwhile the thread does nothing else.
+const LONGEST_KEY: usize = 64 * 1024;
 
 /// The slot of a command. `None` if the command has no key; then any server can answer it.
 ///
 /// # Errors
-/// The answer would only be about the keys of one server.
+/// The command would only reach one server where all are meant, or its key is too long.
 pub(super) fn slot(command: &Cmd) -> RedisResult<Option<u16>> {
     let mut words = words(command);
     let name = words.next().unwrap_or_default().to_ascii_uppercase();
-    if OF_ONE_SERVER.contains(&name.as_slice()) {
+    if let Some(reason) = reaches_one_server(&name) {
         let name = String::from_utf8_lossy(&name).into_owned();
-        let reason = "a Redis Cluster has several servers, and this command sees one";
         return Err(RedisError::from((ErrorKind::Client, reason, name)));
     }
-    Ok(first_key(&name, words).map(slot_of_key))
+    first_key(&name, words).map(slot_of_key).transpose()
+}
+
+/// Why a command is refused: it reaches one server, while the caller means the whole cluster.
+fn reaches_one_server(name: &[u8]) -> Option<&'static str> {
+    match name {
+        b"DBSIZE" | b"RANDOMKEY" | b"SCAN" => {
+            Some("a Redis Cluster has several servers, and this command sees one")
+        }
+        b"SCRIPT" => Some(
+            "a Redis Cluster has several servers, and this command reaches one: use EVAL with the key",
+        ),
+        _ => None,
+    }
 }
 
 fn words(command: &Cmd) -> impl Iterator<Item = &[u8]> {
@@ -36,7 +48,7 @@ fn words(command: &Cmd) -> impl Iterator<Item = &[u8]> {
 /// The first key among the words after the name of a command that components may send.
 fn first_key<'a>(name: &[u8], mut words: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
     match name {
-        b"ECHO" | b"INFO" | b"PING" | b"PUBLISH" | b"SCRIPT" | b"TIME" => None,
+        b"ECHO" | b"INFO" | b"PING" | b"PUBLISH" | b"TIME" => None,
         b"EVAL" | b"EVALSHA" | b"EVALSHA_RO" | b"EVAL_RO" => match words.nth(1)? {
             b"0" => None,
             _ => words.next(),
@@ -57,8 +69,16 @@ fn behind_streams<'a>(words: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]>
 }
 
 /// The slot of a key.
-pub(super) fn slot_of_key(key: &[u8]) -> u16 {
-    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
+///
+/// # Errors
+/// The key is too long.
+pub(super) fn slot_of_key(key: &[u8]) -> RedisResult<u16> {
+    if key.len() > LONGEST_KEY {
+        let reason = "a key is too long for a Redis Cluster";
+        let detail = format!("{} bytes, {LONGEST_KEY} at most", key.len());
+        return Err(RedisError::from((ErrorKind::Client, reason, detail)));
+    }
+    Ok(crc16(hash_tag(key).unwrap_or(key)) % SLOTS)
 }
 
 /// The part of a key in braces, if there is one and it is not empty. Then only this part decides the key's slot.
@@ -71,11 +91,31 @@ pub(super) fn hash_tag(key: &[u8]) -> Option<&[u8]> {
 /// CRC-16/XMODEM, as the cluster specification demands.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |sum: u16, byte| {
-        (0..8).fold(sum ^ (u16::from(*byte) << 8), |sum, _| match sum >> 15 {
-            0 => sum << 1,
-            _ => (sum << 1) ^ 0x1021,
-        })
+        let index = (sum >> 8) ^ u16::from(*byte);
+        (sum << 8) ^ CRC16[usize::from(index)]
     })
+}
+
+/// The checksum of each single byte.
+static CRC16: [u16; 256] = crc16_table();
+
+const fn crc16_table() -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut sum = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            sum = match sum >> 15 {
+                0 => sum << 1,
+                _ => (sum << 1) ^ 0x1021,
+            };
+            bit += 1;
+        }
+        table[byte] = sum;
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]
@@ -93,8 +133,8 @@ mod tests {
     #[test]
     fn a_key_has_the_slot_that_redis_says() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
-        assert_eq!(slot_of_key(b"foo"), 12_182);
-        assert_eq!(slot_of_key(b"{store}:x"), 7_858);
+        assert_eq!(slot_of_key(b"foo"), Ok(12_182));
+        assert_eq!(slot_of_key(b"{store}:x"), Ok(7_858));
     }
 
     #[test]
@@ -126,16 +166,33 @@ mod tests {
             "XREADGROUP GROUP streams c STREAMS k >",
         ] {
             let slot = slot(&command(text)).expect(text);
-            assert_eq!(slot, Some(slot_of_key(b"k")), "{text}");
+            assert_eq!(slot, slot_of_key(b"k").ok(), "{text}");
         }
-        for text in ["PING", "INFO server", "EVAL x 0", "SCRIPT LOAD x", "GET"] {
+        for text in ["PING", "INFO server", "EVAL x 0", "GET"] {
             assert_eq!(slot(&command(text)).expect(text), None, "{text}");
         }
     }
 
     #[test]
-    fn what_would_tell_of_one_server_is_refused() {
-        let refused = slot(&command("scan 0")).expect_err("it sees one server");
-        assert!(refused.to_string().contains("SCAN"), "{refused}");
+    fn what_would_reach_one_server_is_refused() {
+        for (text, parts) in [
+            ("scan 0", ["SCAN", "sees one"]),
+            ("script load x", ["SCRIPT", "use EVAL with the key"]),
+            ("SCRIPT EXISTS x", ["SCRIPT", "use EVAL with the key"]),
+        ] {
+            let refused = slot(&command(text)).expect_err(text).to_string();
+            for part in parts {
+                assert!(refused.contains(part), "no `{part}` in {refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_refused() {
+        let longest = "k".repeat(LONGEST_KEY);
+        assert!(slot(redis::cmd("GET").arg(&longest)).is_ok());
+        let refused = slot(redis::cmd("GET").arg(longest + "k")).expect_err("it is too long");
+        let refused = refused.to_string();
+        assert!(refused.contains("65537 bytes, 65536 at most"), "{refused}");
     }
 }

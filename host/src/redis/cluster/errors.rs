@@ -4,8 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::config::HostPort;
 use crate::outbound::tls_error;
-use crate::redis::is_outage;
-use crate::redis::link::is_read_only;
+use crate::redis::errors::{is_outage, is_read_only};
 
 /// The error for a node that is in no cluster.
 const NO_CLUSTER: &str = "a node that --redis-cluster names belongs to no Redis Cluster";
@@ -44,18 +43,24 @@ pub(in crate::redis) fn is_elsewhere(error: &RedisError) -> bool {
     is_of_a_cluster || is_read_only(error)
 }
 
-/// The server that a MOVED error names as the holder of the slot. An error without a host means the host of the server
-/// that sent it; then this is `None`, and the nodes are asked instead.
-pub(super) fn named_server(error: &RedisError) -> Option<HostPort> {
+/// The server that a MOVED error of the server `asked` names as the holder of `slot`. It is a hint only: a script of a
+/// component can return any error text.
+pub(super) fn named_server(error: &RedisError, asked: &HostPort, slot: u16) -> Option<HostPort> {
     let errors = error.clone().into_server_errors()?;
     let (_, first) = errors.first()?;
     if first.kind() != Some(ServerErrorKind::Moved) {
         return None;
     }
-    let address = first.details()?.split_ascii_whitespace().nth(1)?;
-    let (host, port) = address.rsplit_once(':')?;
-    let is_known = !host.is_empty() && host != "?";
-    is_known.then_some(HostPort::new(host, port.parse().ok()?))
+    let mut words = first.details()?.split_ascii_whitespace();
+    let is_of_slot = words.next()?.parse::<u16>() == Ok(slot);
+    let (host, port) = words.next().filter(|_| is_of_slot)?.rsplit_once(':')?;
+    let host = match host {
+        "?" => return None,
+        // An empty host means that of the server that was asked.
+        "" => asked.host.as_str(),
+        host => host,
+    };
+    Some(HostPort::new(host, port.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -72,18 +77,24 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_right_server() {
+        let asked = HostPort::new("asked", 7000);
         let named = |reply: &str| {
             let error = refused(reply);
             assert!(is_elsewhere(&error), "{error}");
-            named_server(&error).map(|server| server.to_string())
+            named_server(&error, &asked, 3999).map(|server| server.to_string())
         };
-        let moved = named("-MOVED 3999 127.0.0.1:6381\r\n");
-        assert_eq!(moved.as_deref(), Some("127.0.0.1:6381"));
-        let v6 = named("-MOVED 3999 ::1:6381\r\n");
-        assert_eq!(v6.as_deref(), Some("[::1]:6381"));
+        for (reply, server) in [
+            ("-MOVED 3999 127.0.0.1:6381\r\n", "127.0.0.1:6381"),
+            ("-MOVED 3999 ::1:6381\r\n", "[::1]:6381"),
+            ("-MOVED 3999 :6381\r\n", "asked:6381"),
+        ] {
+            assert_eq!(named(reply).as_deref(), Some(server), "{reply}");
+        }
         for unnamed in [
-            "-MOVED 3999 :6381\r\n",
+            "-MOVED 4000 127.0.0.1:6381\r\n",
             "-MOVED 3999 ?:6381\r\n",
+            "-MOVED 3999\r\n",
+            "-MOVED\r\n",
             "-CLUSTERDOWN The cluster is down\r\n",
             "-READONLY You can't write against a read only replica.\r\n",
         ] {

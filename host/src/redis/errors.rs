@@ -1,0 +1,59 @@
+//! The errors of a link, and what its users must tell apart.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Whether Redis can't be reached, as opposed to answering with an error.
+pub(crate) fn is_outage(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// Whether Redis says that it is not the server that takes writes, or has lost contact with that server.
+pub(super) fn is_read_only(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+    )
+}
+
+/// The beginning of the error text for a reply that was too large. [`is_too_large`] recognises the error by it.
+const TOO_LARGE: &str = "a reply is larger than the host holds for the component";
+
+pub(super) fn too_large(most: usize) -> RedisError {
+    let detail = format!("{most} bytes at most, which is a part of its memory limit");
+    RedisError::from((ErrorKind::Client, TOO_LARGE, detail))
+}
+
+/// Whether an error says that a reply was too large.
+pub(super) fn is_too_large(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Client && error.to_string().contains(TOO_LARGE)
+}
+
+/// The error text for a command that came to a link that had ended. [`was_not_sent`] recognises the error by it.
+const NOT_SENT: &str = "the server is not used any more, because it holds no keys";
+
+pub(super) fn not_sent() -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, NOT_SENT).into()
+}
+
+/// Whether a command was not sent because its link had ended. A question for a value that is kept near may have been
+/// sent, and may be sent again.
+pub(super) fn was_not_sent(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains(NOT_SENT)
+}
+
+pub(super) fn timed_out(reason: &'static str) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link that ended is an outage for a component, and the only one after which a command may be sent again.
+    #[test]
+    fn an_ended_link_is_told_from_other_outages() {
+        assert!(is_outage(&not_sent()) && was_not_sent(&not_sent()));
+        let silent = timed_out("no connection in time");
+        assert!(is_outage(&silent) && !was_not_sent(&silent));
+    }
+}
