@@ -32,7 +32,6 @@ pub(super) struct Recording {
     /// Whether another program called the root.
     has_caller: bool,
     began: Instant,
-    began_at: SystemTime,
     grown: Mutex<SpanTree>,
     left_out: AtomicU32,
 }
@@ -68,7 +67,6 @@ impl Recording {
             has_caller: caller.is_some(),
             state: caller.and_then(|caller| caller.state),
             began,
-            began_at: SystemTime::now() - began.elapsed(),
             grown: Mutex::new(SpanTree {
                 spans: Vec::with_capacity(8),
                 links: Vec::new(),
@@ -167,7 +165,8 @@ impl Drop for Recording {
             state: self.state.take(),
             why,
             began: self.began,
-            began_at: self.began_at,
+            // Most trees are thrown away, and don't need it.
+            began_at: SystemTime::now() - self.began.elapsed(),
             spans,
             left_out: self.left_out.load(Ordering::Relaxed),
         });
