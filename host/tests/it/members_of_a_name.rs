@@ -155,8 +155,7 @@ async fn nothing_is_written_to_who_has_left_while_the_next_is_silent() {
     let service = Service::start().await;
     let first = service.pair.primary().address();
     service.stands_for(&[service.pair.primary()]);
-    let options = service.options().arg("--mysql-pool-wait").arg("300ms");
-    let host = service.pair.store.host(options).await.unwrap();
+    let host = service.pair.store.host(service.options()).await.unwrap();
     make_user(&host, 0).await;
     eventually("the replica has it", async || {
         service.pair.users_at(&service.pair.replica).await == 1
