@@ -51,7 +51,7 @@ async fn a_manifest_with_a_mistake_changes_nothing() {
         (
             "limits = {  }",
             "variable_values = { greeting = [\"hello\"] }",
-            "`bye` is none",
+            "`bye` is not allowed",
         ),
         ("other.wasm", "missing.wasm", "missing.wasm"),
     ] {
