@@ -234,8 +234,11 @@ async fn a_version_that_clearly_fails_does_not_wait_for_its_command() {
         () = load => {}
         () = fleet.load() => unreachable!(),
     }
-    let status = fleet.status().await;
-    assert!(status.contains("requests failed"), "{status}");
+    // The change is noted once the withdrawn version is left.
+    eventually("the reason is told", async || {
+        fleet.status().await.contains("requests failed")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
