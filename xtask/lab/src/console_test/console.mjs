@@ -1,6 +1,7 @@
 // Drives the console's page. Prints each step when it is done, and exits with 1 at the first step that fails.
 import fs from "node:fs";
 import { chromium } from "playwright-core";
+import { costs } from "./cost.mjs";
 import { looks } from "./looks.mjs";
 import { steps } from "./steps.mjs";
 
@@ -72,9 +73,9 @@ let failed = false;
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   const context = { settings, browser, page, url: `${settings.proxy.admin}/console` };
-  for (const [what, step] of [...steps, ...looks]) {
-    await step(context);
-    console.log(`✓ ${what}`);
+  for (const [what, step] of [...costs(settings), ...steps, ...looks]) {
+    const figure = await step(context);
+    console.log(`✓ ${what}${figure ? `: ${figure}` : ""}`);
   }
 } catch (error) {
   failed = true;

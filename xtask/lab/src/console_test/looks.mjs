@@ -234,7 +234,7 @@ export const looks = [
     const form = card.locator("details.swap");
     if (!await form.evaluate(details => details.open)) await form.locator("summary").click();
     await form.locator("select").selectOption("host-2");
-    process.kill(settings.second_host_pid, "SIGKILL");
+    process.kill(settings.pids.hosts[1], "SIGKILL");
     await page.getByText(/host-2 is gone since \d/).waitFor({ timeout: 60_000 });
     const since = await page.locator("#link").textContent();
 

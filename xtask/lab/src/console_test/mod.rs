@@ -24,8 +24,9 @@ const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 const SOURCE: &str = "xtask/lab/src/console_test";
 
 /// The scripts that drive the browser.
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
     ("console.mjs", include_str!("console.mjs")),
+    ("cost.mjs", include_str!("cost.mjs")),
     ("steps.mjs", include_str!("steps.mjs")),
     ("looks.mjs", include_str!("looks.mjs")),
 ];
@@ -78,7 +79,10 @@ async fn test(options: &Options) -> Result<ExitCode> {
     let settings = json!({
         "proxy": { "url": proxy.url(""), "admin": proxy.admin_url("") },
         "hosts": hosts.each_ref().map(|host| host.admin_url("")),
-        "second_host_pid": hosts[1].process().id(),
+        "pids": {
+            "proxy": proxy.process().id(),
+            "hosts": hosts.each_ref().map(|host| host.process().id()),
+        },
         "token": TOKEN,
         "files": files(&folder)?,
         "pictures": options.pictures.as_ref().map(std::path::absolute).transpose()?,
