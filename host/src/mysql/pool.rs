@@ -204,8 +204,9 @@ impl Pool {
         self.checkout(generation, asker).await
     }
 
+    /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
+    /// that wait for a writer.
     fn standby(&self) -> Arc<Self> {
-        // It has permits of its own: those of this pool may be held by requests that wait for a writer.
         let make = || {
             Self::new(
                 self.server.standby(),

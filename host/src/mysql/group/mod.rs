@@ -89,7 +89,8 @@ impl Group {
             true => WriterElection::of_some(notebook.read()),
             false => WriterElection::new(notebook.read()),
         };
-        let (standbys, doubt) = <(Arc<Standbys>, Arc<Notify>)>::default();
+        let standbys = Arc::<Standbys>::default();
+        let doubt = Arc::<Notify>::default();
         let follower = Follower {
             standbys: standbys.clone(),
             doubt: doubt.clone(),
@@ -135,7 +136,7 @@ impl Group {
         matches!(&*self.state.borrow(), State::Writer(writer) if writer == at)
     }
 
-    /// Resolves while there is no writer.
+    /// Resolves as soon as there is no writer.
     pub(super) async fn without_writer(&self) {
         let mut state = self.state.clone();
         let is_none = |state: &State| !matches!(state, State::Writer(_));
@@ -204,6 +205,7 @@ struct Refusal {
 /// The task of a group.
 struct Follower {
     standbys: Arc<Standbys>,
+    /// Notified when a connection to the writer has failed.
     doubt: Arc<Notify>,
     roster: GroupMembers,
     election: WriterElection,
