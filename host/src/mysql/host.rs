@@ -140,7 +140,9 @@ fn given_up() -> Error {
 
 /// The error for a statement that needs the writer, on a connection that leads to another member.
 fn stale() -> Error {
-    Error::Other("this connection is to a MySQL member that is not the writer; open another".into())
+    Error::ConnectionFailed(
+        "this connection is to a MySQL member that is not the writer; open another".into(),
+    )
 }
 
 /// Connects to the server, if that has not been done.

@@ -192,7 +192,7 @@ pub(super) async fn within<T>(
         Some(tenure) => tokio::select! {
             biased;
             answer = answer => answer,
-            () = tenure.over() => return Err(silent("no answer in time, and this MySQL member is not the writer").into()),
+            () = tenure.over() => return Err(silent("no answer, and this MySQL member is not the writer").into()),
         },
     };
     answer.map_err(|_| silent("no answer in time"))?

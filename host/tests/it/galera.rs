@@ -1,5 +1,5 @@
-//! Three members of a Galera cluster: one is written to, and the next when it dies or falls silent. While there is none,
-//! reads go on.
+//! Three members of a Galera cluster: one is written to, and the next when it dies or falls silent. While there is
+//! none, reads go on.
 
 use std::collections::BTreeSet;
 use std::path::Path;
