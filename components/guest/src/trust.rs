@@ -88,7 +88,7 @@ thread_local! {
 /// The script of the epoch that may be trusted now. Reads the state again first, if that is due.
 pub(crate) async fn current(redis: &Redis) -> Option<(i64, Rc<CacheScript>)> {
     if is_look_due()
-        && let Err(error) = renew(redis).await
+        && let Err(error) = look(redis, State::read_at_once).await
     {
         crate::log_sparsely(format_args!("going on without the cache: {error}"));
     }
@@ -143,11 +143,19 @@ fn is_look_due() -> bool {
 /// # Errors
 /// If MySQL or Redis fails. The trust is then not extended.
 pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
+    look(redis, State::read).await
+}
+
+/// As [`renew`], with a function that reads the state in MySQL.
+async fn look(
+    redis: &Redis,
+    read: impl AsyncFnOnce(&Connection) -> Result<State, MysqlError>,
+) -> Result<Option<i64>, TrustError> {
     // Redis is asked before a connection to MySQL is taken, because Redis may be slow to answer.
     let said = RedisState::read(redis).await?;
     let asked_at = Instant::now();
     let connection = Connection::open(&variables::mysql_url().await?).await?;
-    let state = State::read(&connection).await?;
+    let state = read(&connection).await?;
     let is_right = said.agrees(&state);
     match state.doubted_for {
         None if is_right => {

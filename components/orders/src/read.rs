@@ -4,7 +4,7 @@ use spin_sdk::http::StatusCode;
 use store_domain::StoreError;
 use store_domain::orders::{Order, OrderRow, assemble};
 use store_guest::cache::{self, Lookup, Write};
-use store_guest::mysql::{Connection, ids, orders_by_id};
+use store_guest::mysql::{Connection, ids, may_be_stale, orders_by_id};
 use store_guest::{Problem, Reply, variables};
 
 /// `GET /orders/{id}`
@@ -21,7 +21,8 @@ pub(crate) async fn order(order_id: i64) -> Result<Reply, Problem> {
 
 async fn order_in_mysql(order_id: i64) -> Result<Order, StoreError> {
     let connection = Connection::open(&variables::mysql_url().await?).await?;
-    let rows: Vec<OrderRow> = connection.query(&orders_by_id(1), ids([order_id])).await?;
+    let statement = may_be_stale(&orders_by_id(1));
+    let rows: Vec<OrderRow> = connection.query(&statement, ids([order_id])).await?;
     assemble(rows)
         .pop()
         .ok_or_else(|| StoreError::NotFound(format!("there is no order {order_id}")))

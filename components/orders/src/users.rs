@@ -8,7 +8,8 @@ use store_domain::StoreError;
 use store_domain::idempotency::{Claim, Route};
 use store_domain::users::{NewUser, User};
 use store_guest::mysql::{
-    Abort, Connection, MysqlError, TransactionFate, exists, ids, transaction, write_token,
+    Abort, Connection, MysqlError, TransactionFate, exists, ids, may_be_stale, transaction,
+    write_token,
 };
 use store_guest::{Problem, Reply, Request, idempotency, json, variables};
 
@@ -81,7 +82,7 @@ fn taken_email(error: MysqlError) -> Abort {
 pub(crate) async fn get(user_id: i64) -> Result<Reply, Problem> {
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     let (id, name, email) = connection
-        .first::<(i64, String, String)>(sql::USER, ids([user_id]))
+        .first::<(i64, String, String)>(&may_be_stale(sql::USER), ids([user_id]))
         .await?
         .ok_or_else(|| StoreError::NotFound(format!("there is no user {user_id}")))?;
     Ok(Reply::json(StatusCode::OK, &User { id, name, email }))

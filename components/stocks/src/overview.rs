@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 use store_domain::Cents;
-use store_guest::mysql::{Connection, MysqlError, ids};
+use store_guest::mysql::{Connection, MysqlError, ids, may_be_stale};
 use store_guest::{Problem, Reply, variables};
 
 use crate::sql;
@@ -79,7 +79,7 @@ async fn page(mysql_url: &str, start: u8, from: PageCursor) -> Result<Page, Mysq
     let connection = Connection::open(mysql_url).await?;
     let rows = i64::try_from(from.rows).unwrap_or(i64::MAX);
     let rows = connection
-        .query(sql::OVERVIEW_PAGE, ids([from.after, rows]))
+        .query(&may_be_stale(sql::OVERVIEW_PAGE), ids([from.after, rows]))
         .await?;
     Ok(Page::of(start, &rows, from.rows))
 }

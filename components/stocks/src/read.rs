@@ -8,7 +8,7 @@ use store_domain::products::Product;
 use store_domain::stock::{Stock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{self, Lookup, Write};
-use store_guest::mysql::{Connection, ids};
+use store_guest::mysql::{Connection, ids, may_be_stale};
 use store_guest::redis::{Redis, RedisError};
 use store_guest::{Problem, Reply, variables};
 
@@ -18,7 +18,7 @@ use crate::sql;
 pub(crate) async fn product(id: i64) -> Result<Reply, Problem> {
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     let (id, name, sku, price) = connection
-        .first::<(i64, String, String, Cents)>(sql::PRODUCT, ids([id]))
+        .first::<(i64, String, String, Cents)>(&may_be_stale(sql::PRODUCT), ids([id]))
         .await?
         .ok_or_else(|| StoreError::NotFound(format!("there is no product {id}")))?;
     let product = Product {
@@ -116,7 +116,7 @@ async fn find_in_redis(
 
 async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<ProductRecord>, StoreError> {
     let connection = Connection::open(&variables::mysql_url().await?).await?;
-    let statement = sql::products_with_stock(product_ids.len());
+    let statement = may_be_stale(&sql::products_with_stock(product_ids.len()));
     let rows: Vec<Row> = connection
         .query(&statement, ids(product_ids.iter().copied()))
         .await?;

@@ -16,6 +16,8 @@ pub(crate) struct Caller {
     pub(crate) request: RequestId,
     pub(crate) client: Asker,
     pub(super) progress: CallerProgress,
+    /// Whether the request has got data that may be stale.
+    pub(super) reads_stale: bool,
 }
 
 impl Caller {
@@ -80,6 +82,13 @@ impl Callers {
         }
     }
 
+    /// Records that the task gets data from MySQL that may be stale.
+    pub(crate) fn reads_stale(&mut self, task: GuestTaskId) {
+        if let Some(caller) = self.0.get_mut(&task) {
+            caller.reads_stale = true;
+        }
+    }
+
     /// Records that the task has a connection to MySQL of its own.
     fn connected(&mut self, task: GuestTaskId) {
         if let Some(Caller { progress, .. }) = self.0.get_mut(&task)
@@ -117,6 +126,8 @@ pub(crate) struct Requester {
     pub(crate) client: Asker,
     /// The trace that the spans of this work belong to.
     pub(crate) trace: Trace,
+    /// Whether it has got data from MySQL that may be stale, so that it must not write to Redis.
+    pub(crate) reads_stale: bool,
 }
 
 /// The request for which the guest makes the current call to the host. `None` if the guest works for no request, as in
@@ -127,7 +138,7 @@ pub(crate) struct Requester {
 pub(crate) fn caller<'a>(
     store: &'a mut StoreContextMut<'_, State>,
 ) -> wasmtime::Result<Option<&'a Caller>> {
-    let task = task(store)?;
+    let task = request_task(store)?;
     Ok(task.and_then(|task| store.data().callers.0.get(&task)))
 }
 
@@ -136,7 +147,7 @@ pub(crate) fn caller<'a>(
 /// # Errors
 /// As [`caller`].
 pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Requester> {
-    if let Some(task) = task(store)? {
+    if let Some(task) = request_task(store)? {
         store.data_mut().callers.connected(task);
     }
     opener(store)
@@ -148,7 +159,7 @@ pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Res
 /// # Errors
 /// As [`caller`].
 pub(crate) fn lead(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
-    if let Some(task) = task(store)? {
+    if let Some(task) = request_task(store)? {
         store.data_mut().callers.lead(task);
     }
     Ok(())
@@ -163,6 +174,7 @@ pub(crate) fn opener(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result
     Ok(requester.unwrap_or_else(|| Requester {
         client: None,
         trace: store.data().trace.clone(),
+        reads_stale: false,
     }))
 }
 
@@ -177,11 +189,17 @@ pub(crate) fn requester(
     Ok(caller.map(|caller| Requester {
         client: caller.client,
         trace: caller.progress.trace.upgrade(),
+        reads_stale: caller.reads_stale,
     }))
 }
 
-/// The guest task of the request that the guest works for.
-fn task(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Option<GuestTaskId>> {
+/// The guest task of the request for which the guest makes the current call. `None` as for [`caller`].
+///
+/// # Errors
+/// As [`caller`].
+pub(crate) fn request_task(
+    store: &mut StoreContextMut<'_, State>,
+) -> wasmtime::Result<Option<GuestTaskId>> {
     let mut tasks = store.async_call_stack()?.collect::<Vec<_>>().into_iter();
     let callers = &store.data().callers.0;
     Ok(tasks.find(|task| callers.contains_key(task)))

@@ -43,7 +43,7 @@ mod variables;
 mod wasi;
 mod worker;
 
-pub(crate) use caller::{Requester, connected, lead, opener, requester};
+pub(crate) use caller::{Requester, connected, lead, opener, request_task, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, LogThrottle};

@@ -258,6 +258,7 @@ impl<'a> Worker<'a> {
             request: id,
             client,
             progress: CallerProgress::new(&inside, &request),
+            reads_stale: false,
         };
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();

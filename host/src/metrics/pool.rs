@@ -17,6 +17,7 @@ pub(super) struct PoolVecs {
     opened: IntCounterVec,
     statements: IntCounterVec,
     repeated: IntCounterVec,
+    stale_reads: IntCounterVec,
 }
 
 impl PoolVecs {
@@ -69,6 +70,11 @@ impl PoolVecs {
                 "Reads sent again on a new connection because theirs had been closed",
                 &labels,
             )?,
+            stale_reads: declare.counters(
+                "store_mysql_stale_reads_total",
+                "Reads sent to a member of --mysql-members that is not the writer, while there was none",
+                &labels,
+            )?,
         })
     }
 
@@ -85,11 +91,13 @@ impl PoolVecs {
             opened: self.opened.with_label_values(&labels),
             statements: self.statements.with_label_values(&labels),
             repeated: self.repeated.with_label_values(&labels),
+            stale_reads: self.stale_reads.with_label_values(&labels),
         }
     }
 }
 
 /// The metrics of one component's pools.
+#[derive(Clone)]
 pub(crate) struct PoolMetrics {
     pub(crate) size: IntGauge,
     in_use: IntGauge,
@@ -100,6 +108,7 @@ pub(crate) struct PoolMetrics {
     pub(crate) opened: IntCounter,
     pub(crate) statements: IntCounter,
     pub(crate) repeated: IntCounter,
+    pub(crate) stale_reads: IntCounter,
 }
 
 impl PoolMetrics {

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store_server::trace::{Span, Trace};
+use store_server::trace::{Kind, Span, Trace};
 use tokio::time::timeout;
 
 use super::errors::says_closed;
-use super::pool::Pool;
+use super::hint::Hint;
+use super::pool::{Pool, PoolError};
 use super::process::ListedConn;
 use super::server::reset;
 use super::session::Session;
 use super::sql::{self, Effect};
 use super::statement::AnswerLimit;
 use super::statement_span;
-use crate::clients::Permit;
+use crate::clients::{Asker, Permit};
 use crate::metrics::GaugeGuard;
 
 /// How long a server may take to notice by itself that the host has closed a connection.
@@ -27,7 +28,7 @@ const ABANDONED: Duration = Duration::from_millis(100);
 /// A connection that belongs to a pool. Dropping it returns it to the pool: at once if it is clean, otherwise after a
 /// clean-up in the background.
 pub(crate) struct PooledConnection {
-    /// `None` only while this is dropped.
+    /// `None` until [`PooledConnection::connect`], and while this is dropped.
     conn: Option<ListedConn>,
     pub(super) session: Session,
     /// True while a statement runs. It stays true if the statement is abandoned or the connection fails.
@@ -39,11 +40,14 @@ pub(crate) struct PooledConnection {
     /// Whether the server has closed the connection.
     is_closed: bool,
     generation: u64,
+    asker: Asker,
+    /// The hint of the present statement. Set by the borrower.
+    pub(super) hint: Hint,
     /// The trace that the connection's statements belong to. Set by the borrower.
     pub(super) trace: Trace,
     /// Whether the current transaction has been recorded in its trace.
     is_transaction_traced: bool,
-    /// `None` only while this is dropped.
+    /// `None` as long as `conn` is.
     loan: Option<Loan>,
     pool: Arc<Pool>,
 }
@@ -71,21 +75,74 @@ pub(super) struct Loan {
 }
 
 impl PooledConnection {
-    /// Lends a clean connection to an instance of `generation`.
-    pub(super) fn lend(conn: LiveConn, generation: u64, loan: Loan, pool: Arc<Pool>) -> Self {
+    /// A connection for an instance of `generation` that works for `asker`. It is yet to be
+    /// [connected](Self::connect).
+    pub(super) fn of(pool: Arc<Pool>, generation: u64, asker: Asker, trace: Trace) -> Self {
         Self {
-            has_rested: matches!(conn, LiveConn::Rested(_)),
-            conn: Some(conn.into_inner()),
+            has_rested: false,
+            conn: None,
             session: Session::default(),
             broken: false,
             is_untouched: true,
             is_closed: false,
             generation,
-            trace: Trace::off(),
+            asker,
+            hint: Hint::None,
+            trace,
             is_transaction_traced: false,
-            loan: Some(loan),
+            loan: None,
             pool,
         }
+    }
+
+    /// Lends a clean connection to an instance of `generation` that works for `asker`.
+    pub(super) fn lend(
+        conn: LiveConn,
+        generation: u64,
+        asker: Asker,
+        loan: Loan,
+        pool: Arc<Pool>,
+    ) -> Self {
+        let mut lent = Self::of(pool, generation, asker, Trace::off());
+        lent.has_rested = matches!(conn, LiveConn::Rested(_));
+        (lent.conn, lent.loan) = (Some(conn.into_inner()), Some(loan));
+        lent
+    }
+
+    /// Whether the server to connect to depends on the first statement.
+    pub(super) fn connects_late(&self) -> bool {
+        self.pool.server.group_to_write_to().is_some()
+    }
+
+    /// Takes a connection from the pool, unless this has one: one for a statement with the present hint.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout_for`].
+    pub(super) async fn connect(&mut self) -> Result<(), PoolError> {
+        if self.conn.is_some() {
+            return Ok(());
+        }
+        let mut wait = self.trace.span("wait for MySQL", Kind::Internal);
+        wait.share(&self.pool.attributes);
+        let pool = self.pool.clone();
+        let lent = pool.checkout_for(self.hint, self.generation, self.asker);
+        let mut lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
+        lent.trace = std::mem::replace(&mut self.trace, Trace::off());
+        lent.hint = self.hint;
+        *self = lent;
+        Ok(())
+    }
+
+    /// Whether the connection leads to a member that is not the writer, so that what is read may be stale.
+    pub(super) fn is_stale(&self) -> bool {
+        self.pool.server.is_standby()
+    }
+
+    /// As [`PooledConnection::is_stale`], for a query that is about to be sent: a stale read is counted.
+    pub(super) fn reads_stale(&self) -> bool {
+        let is_stale = self.is_stale();
+        self.pool.metrics.stale_reads.inc_by(is_stale.into());
+        is_stale
     }
 
     /// Records that the connection can't be used any more. If the server has closed it, as a restart does, the idle
@@ -95,6 +152,7 @@ impl PooledConnection {
         if says_closed(error) {
             self.is_closed = true;
             self.pool.discard_idle(None);
+            self.pool.server.doubt();
         }
     }
 
@@ -152,16 +210,24 @@ impl PooledConnection {
         }
     }
 
-    /// Replaces this connection, which the server closed while it was idle, by a new one.
+    /// Replaces this connection, which the server closed while it was idle, by a new one: one for a statement with the
+    /// present hint.
     ///
     /// # Errors
     /// No connection can be opened within the wait limit.
     pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
         self.pool.discard_idle(None);
-        let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-        let opened = timeout(self.pool.settings.wait, self.pool.open()).await;
-        self.conn = Some(opened.map_err(|_| silent())??);
+        self.pool.server.doubt();
+        if self.hint != Hint::None && self.connects_late() {
+            (self.conn, self.loan) = (None, None);
+            self.connect().await.map_err(std::io::Error::other)?;
+        } else {
+            let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+            let opened = timeout(self.pool.settings.wait, self.pool.open()).await;
+            self.conn = Some(opened.map_err(|_| silent())??);
+        }
         self.pool.metrics.repeated.inc();
+        self.is_untouched = false;
         (self.broken, self.is_closed) = (true, false);
         Ok(())
     }
@@ -171,13 +237,13 @@ impl Deref for PooledConnection {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        self.conn.as_ref().expect("only drop takes the connection")
+        self.conn.as_ref().expect("it was connected before")
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Conn {
-        self.conn.as_mut().expect("only drop takes the connection")
+        self.conn.as_mut().expect("it was connected before")
     }
 }
 

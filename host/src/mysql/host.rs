@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use store_server::trace::Kind as SpanKind;
 use tokio::sync::Mutex;
 use wasmtime::AsContextMut;
-use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime::component::{Accessor, FutureReader, GuestTaskId, HasSelf, Resource, StreamReader};
 
 use super::connection::PooledConnection;
+use super::hint::Hint;
 use super::pool::Pool;
 use super::rows::QueryError;
 use super::statement::Statement;
@@ -15,7 +15,7 @@ use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, connected, lead};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, connected, lead, request_task};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
@@ -53,21 +53,14 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
-        let mut wait = opener.trace.span("wait for MySQL", SpanKind::Internal);
-        wait.share(&pool.attributes);
-        match pool.checkout(generation, opener.client).await {
-            Ok(mut connection) => {
-                drop(wait);
-                connection.trace = opener.trace;
-                let connection = Connection(Arc::new(Mutex::new(connection)));
-                accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
-            }
-            Err(error) => {
-                wait.fail(error.kind());
-                component.warn_of_outage(&error);
-                Ok(Err(Error::ConnectionFailed(error.to_string())))
-            }
+        let mut connection = PooledConnection::of(pool, generation, opener.client, opener.trace);
+        if !connection.connects_late()
+            && let Err(error) = connect(&mut connection, &component).await
+        {
+            return Ok(Err(error));
         }
+        let connection = Connection(Arc::new(Mutex::new(connection)));
+        accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
     }
 
     async fn query(
@@ -77,9 +70,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
+        let (hint, reader) = hint(accessor, &statement)?;
         let mut connection = connection.lock_owned().await;
-        if connection.is_given_up() {
-            return Ok(Err(given_up()));
+        if let Err(error) = caller.prepare(&mut connection, hint).await {
+            return Ok(Err(error));
         }
         note_transaction(accessor, &mut connection)?;
         let held = match caller.hold(&statement, &params, &connection).await {
@@ -98,6 +92,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             wasmtime::error::Ok(head.end.await.unwrap_or_else(lost))
         };
         accessor.with(|mut access| {
+            if let (true, Some(reader)) = (head.is_stale, reader) {
+                access.get().callers.reads_stale(reader);
+            }
             let rows = StreamReader::new(&mut access, head.rows)?;
             let end = FutureReader::new(&mut access, end)?;
             Ok(Ok((head.columns, rows, end)))
@@ -112,8 +109,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<(), Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
-        if connection.is_given_up() {
-            return Ok(Err(given_up()));
+        if let Err(error) = caller.prepare(&mut connection, Hint::None).await {
+            return Ok(Err(error));
         }
         note_transaction(accessor, &mut connection)?;
         let _held = match caller.hold(&statement, &params, &connection).await {
@@ -141,6 +138,21 @@ fn given_up() -> Error {
     Error::Other("this connection was given up after its last statement; open another".into())
 }
 
+/// The error for a statement that needs the writer, on a connection that leads to another member.
+fn stale() -> Error {
+    Error::ConnectionFailed(
+        "this connection is to a MySQL member that is not the writer; open another".into(),
+    )
+}
+
+/// Connects to the server, if that has not been done.
+async fn connect(connection: &mut PooledConnection, component: &Context) -> Result<(), Error> {
+    connection.connect().await.map_err(|error| {
+        component.warn_of_outage(&error);
+        Error::ConnectionFailed(error.to_string())
+    })
+}
+
 /// The pool for `address`, if the component may connect to it.
 fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
     // If there is a pool for the address, the address was allowed when the pool was made, and one context never changes
@@ -163,6 +175,18 @@ struct Caller {
 }
 
 impl Caller {
+    /// Prepares the connection for a statement with this hint.
+    async fn prepare(&self, connection: &mut PooledConnection, hint: Hint) -> Result<(), Error> {
+        if connection.is_given_up() {
+            return Err(given_up());
+        }
+        if connection.is_stale() && hint != Hint::MayBeStale {
+            return Err(stale());
+        }
+        connection.hint = hint;
+        connect(connection, &self.component).await
+    }
+
     /// Takes room in the instance's memory share for a statement and its parameters.
     async fn hold(
         &self,
@@ -186,6 +210,21 @@ impl Caller {
             QueryError::Other(error) => error,
         }
     }
+}
+
+/// The hint of a query, and the task of the request that may get a stale answer. Without a request there is no such
+/// hint: what is read could not be kept from Redis. Must be called before the first await, as wasmtime knows the task
+/// only until then.
+fn hint(
+    accessor: &Accessor<State, HasSelf<State>>,
+    statement: &str,
+) -> wasmtime::Result<(Hint, Option<GuestTaskId>)> {
+    let hint = Hint::of(statement);
+    if hint != Hint::MayBeStale {
+        return Ok((hint, None));
+    }
+    let reader = accessor.with(|mut access| request_task(&mut access.as_context_mut()))?;
+    Ok((reader.map_or(Hint::None, |_| hint), reader))
 }
 
 /// Tells the trace when a traced transaction sends its first statement.

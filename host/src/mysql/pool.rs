@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::connection::{LiveConn, Loan, PooledConnection};
+use super::hint::Hint;
 use super::process::ListedConn;
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
@@ -43,6 +44,8 @@ pub(crate) enum PoolError {
     },
     #[error("MySQL at {address} did not answer within {waited:?}")]
     Silent { address: String, waited: Duration },
+    #[error("no MySQL member takes writes at the moment")]
+    NoWriter,
     #[error("MySQL at {address}: {source}")]
     Refused {
         address: String,
@@ -56,6 +59,7 @@ impl PoolError {
         match self {
             Self::Exhausted { .. } => "pool exhausted",
             Self::Silent { .. } => "no answer",
+            Self::NoWriter => "no writer",
             Self::Refused { .. } => "refused",
         }
     }
@@ -92,6 +96,8 @@ pub(crate) struct Pool {
     permits: Arc<Permits>,
     /// Idle clean connections, the most recently used at the end. Changed by `checkout`, `keep` and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
+    /// The pool of connections to another member, while there is no writer and reads need one.
+    standby: Mutex<Option<Arc<Self>>>,
     pub(super) metrics: PoolMetrics,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
@@ -116,6 +122,7 @@ impl Pool {
             server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
+            standby: Mutex::default(),
             metrics,
             runtime: Handle::current(),
             settings,
@@ -160,7 +167,54 @@ impl Pool {
             _permit: permit,
             _in_use: self.metrics.enter(),
         };
-        Ok(PooledConnection::lend(conn, generation, loan, self.clone()))
+        // There is a writer, so no other member is needed.
+        drop(self.standby.lock().take());
+        let pool = self.clone();
+        Ok(PooledConnection::lend(conn, generation, asker, loan, pool))
+    }
+
+    /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
+    /// connection may lead there while the group has no writer.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.
+    pub(super) async fn checkout_for(
+        self: &Arc<Self>,
+        hint: Hint,
+        generation: u64,
+        asker: Asker,
+    ) -> Result<PooledConnection, PoolError> {
+        let group = self.server.group_to_write_to();
+        let Some(group) = group.filter(|_| hint != Hint::None) else {
+            return self.checkout(generation, asker).await;
+        };
+        tokio::select! {
+            biased;
+            () = group.without_writer() => {}
+            lent = self.checkout(generation, asker) => return lent,
+        }
+        if hint == Hint::NoWait {
+            return Err(PoolError::NoWriter);
+        }
+        if !group.standbys().is_empty()
+            && let Ok(lent) = self.standby().checkout(generation, asker).await
+        {
+            return Ok(lent);
+        }
+        self.checkout(generation, asker).await
+    }
+
+    /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
+    /// that wait for a writer.
+    fn standby(&self) -> Arc<Self> {
+        let make = || {
+            Self::new(
+                self.server.standby(),
+                self.settings.clone(),
+                self.metrics.clone(),
+            )
+        };
+        self.standby.lock().get_or_insert_with(make).clone()
     }
 
     async fn permit(&self, asker: Asker) -> Result<Permit, PoolError> {

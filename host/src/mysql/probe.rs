@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::server::Server;
 
@@ -32,6 +32,13 @@ const GROUP_REPLICATION: &str = "\
 /// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
 const DONOR: &str = "2";
 const SYNCED: &str = "4";
+
+/// As [`GALERA`], and how many received changes the member has not applied yet.
+const GALERA_BACKLOG: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
+    ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_recv_queue')";
+
+/// The pause between two looks at how many changes are not applied yet.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Error codes for too many connections, in all or of this user. A server with too much to do is not a dead one.
 const CROWDED: [u16; 3] = [1040, 1203, 1226];
@@ -60,6 +67,8 @@ pub(crate) struct Probe {
     pub(super) server: Server,
     conn: Option<Conn>,
     limit: Duration,
+    /// Whether the last answer came from a member of a Galera cluster that is in step with it.
+    is_in_step: bool,
 }
 
 impl Probe {
@@ -70,6 +79,7 @@ impl Probe {
             server,
             conn,
             limit,
+            is_in_step: false,
         }
     }
 
@@ -78,13 +88,21 @@ impl Probe {
     /// # Errors
     /// The server takes no writes, can't be reached or does not answer in time.
     pub(super) async fn ask(&mut self) -> Result<Fitness, Defect> {
+        self.is_in_step = false;
         let had_one = self.conn.is_some();
         let found = match self.on_connection(ask).await {
             // The old connection may have ended with an earlier process of the server.
             Err(Defect::Broken(_)) if had_one => self.on_connection(ask).await?,
             found => found?,
         };
+        self.is_in_step = is_in_step(&found);
         judge(&found).map_err(Defect::TakesNoWrites)
+    }
+
+    /// Whether the last answer came from a member of a Galera cluster that is in step with it. Such a member may be
+    /// read-only.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.is_in_step
     }
 
     /// Runs `ask` on the connection, which is opened if there is none, and closed if `ask` fails.
@@ -147,9 +165,41 @@ fn named(row: Row) -> Option<(String, String)> {
     mysql_async::from_row_opt(row).ok()
 }
 
+/// Waits until a member of a Galera cluster has applied the changes that it has received. `false` if it is not in step
+/// with its cluster. There is no time limit here.
+///
+/// # Errors
+/// The server doesn't answer.
+pub(super) async fn applies_all(conn: &mut Conn) -> mysql_async::Result<bool> {
+    loop {
+        let rows = conn.query::<Row, _>(GALERA_BACKLOG).await?;
+        let found: ServerVariables = rows.into_iter().filter_map(named).collect();
+        if !is_ready(&found) {
+            return Ok(false);
+        }
+        if has(&found, "wsrep_local_recv_queue", "0") {
+            return Ok(true);
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+fn has(found: &ServerVariables, name: &str, wanted: &str) -> bool {
+    found.get(name).is_some_and(|value| value == wanted)
+}
+
+fn is_ready(found: &ServerVariables) -> bool {
+    has(found, "wsrep_ready", "ON") && has(found, "wsrep_local_state", SYNCED)
+}
+
+/// Whether the variables are those of a member of a Galera cluster that is in step with it.
+fn is_in_step(found: &ServerVariables) -> bool {
+    has(found, "wsrep_on", "ON") && is_ready(found)
+}
+
 /// Decides whether a server takes writes, by its variables.
 fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
-    let is = |name: &str, wanted: &str| found.get(name).is_some_and(|value| value == wanted);
+    let is = |name: &str, wanted: &str| has(found, name, wanted);
     // Some versions of MariaDB have more values than `ON` and `OFF`.
     if found.contains_key("read_only") && !is("read_only", "OFF") {
         return Err("it is read-only");
@@ -215,6 +265,33 @@ mod tests {
         let reason = "its cluster has no quorum, or it is not in step with it";
         assert_eq!(judged(member("OFF", SYNCED)), Err(reason));
         assert_eq!(judged(member("ON", "3")), Err(reason));
+    }
+
+    #[test]
+    fn only_a_member_of_galera_that_is_synced_is_in_step() {
+        let member = |on: &str, ready: &str, state: &str| {
+            let found = [
+                ("read_only", "ON"),
+                ("wsrep_on", on),
+                ("wsrep_ready", ready),
+                ("wsrep_local_state", state),
+            ];
+            is_in_step(
+                &found
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+            )
+        };
+        assert!(member("ON", "ON", SYNCED), "though it is read-only");
+        for (on, ready, state) in [
+            ("ON", "OFF", SYNCED),
+            ("ON", "ON", DONOR),
+            ("ON", "ON", "3"),
+            ("OFF", "ON", SYNCED),
+        ] {
+            assert!(!member(on, ready, state), "{on} {ready} {state}");
+        }
+        assert!(!is_in_step(&ServerVariables::new()), "MySQL");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Head {
     pub(super) rows: RowStream,
     /// Resolves when the last row has been read.
     pub(super) end: oneshot::Receiver<Result<(), Error>>,
+    /// Whether a member answered that is not the writer.
+    pub(super) is_stale: bool,
 }
 
 /// Why a query has no rows.
@@ -178,6 +180,7 @@ async fn read_rows(
         columns: reader.columns.clone(),
         rows: stream,
         end,
+        is_stale: running.is_stale(),
     }));
     let outcome = match outcome {
         Some(outcome) => outcome,

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use rustls::CertificateError;
+use tokio::time::timeout;
 
 use super::group::{Group, WriterTenure};
+use super::probe;
 use super::process::ListedConn;
 use super::servers::Servers;
 use super::sql::{self, Effect};
@@ -29,6 +32,9 @@ const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 /// that pool. The value is set so that the driver does not ask the server for it.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 
+/// How long a member that is to answer reads may take until it can be asked, all that it has received being applied.
+const STANDBY_LIMIT: Duration = Duration::from_millis(500);
+
 /// Selects the texts of the database's views and triggers. A user without the right to see a view's text gets an empty
 /// one.
 const HIDDEN_STATEMENTS: &str = "\
@@ -47,6 +53,8 @@ pub(crate) struct Server {
     takes_any_name: bool,
     /// The group that chooses the server; `None` if the address is that of a single server.
     group: Option<Arc<Group>>,
+    /// Whether connections lead to a member of the group that is not its writer.
+    is_standby: bool,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
     /// Whether a view or a trigger may change a session. Set each time a connection is opened.
@@ -76,9 +84,40 @@ impl Server {
             opts: ArcSwap::from_pointee(opts.clone()),
             usual: opts,
             group: None,
+            is_standby: false,
             attributes: backend.attributes(),
             takes_any_name: backend.tls_mode(tls) == TlsMode::VerifyCa,
             hides_changes: AtomicBool::new(false),
+        }
+    }
+
+    /// A member of the same group that answers reads while there is no writer.
+    pub(super) fn standby(&self) -> Self {
+        Self {
+            usual: self.usual.clone(),
+            opts: ArcSwap::from_pointee(self.usual.clone()),
+            takes_any_name: self.takes_any_name,
+            group: self.group.clone(),
+            is_standby: true,
+            attributes: self.attributes.clone(),
+            hides_changes: AtomicBool::new(self.hides_changes()),
+        }
+    }
+
+    /// Whether this is such a member.
+    pub(super) fn is_standby(&self) -> bool {
+        self.is_standby
+    }
+
+    /// The group whose writer this is; `None` for a single server, and for a standby.
+    pub(super) fn group_to_write_to(&self) -> Option<&Group> {
+        self.group.as_deref().filter(|_| !self.is_standby)
+    }
+
+    /// Has the group check its members soon, because a connection to the writer has failed.
+    pub(super) fn doubt(&self) {
+        if let Some(group) = self.group_to_write_to() {
+            group.doubt_writer();
         }
     }
 
@@ -90,11 +129,15 @@ impl Server {
         let Some(group) = &self.group else {
             return self.connect_with(self.opts.load_full()).await;
         };
+        if self.is_standby {
+            return self.connect_to_standby(group).await;
+        }
         let nobody = |reason: String| std::io::Error::other(reason);
         let writer = group.writer().await.map_err(nobody)?;
         match self.connect_with(self.opts_for(&writer)).await {
             // The writer may just have failed, and the group may choose another one in a moment.
             Err(error) if !matches!(error, mysql_async::Error::Server(_)) => {
+                group.doubt_writer();
                 let next = group.next_after(&writer).await.ok_or(error)?;
                 self.connect_with(self.opts_for(&next)).await
             }
@@ -102,14 +145,35 @@ impl Server {
         }
     }
 
-    fn opts_for(&self, writer: &HostPort) -> Arc<Opts> {
+    async fn connect_to_standby(&self, group: &Group) -> Result<Conn, mysql_async::Error> {
+        let mut failure = std::io::Error::other("no other MySQL member can answer reads");
+        for member in group.standbys() {
+            let connecting = async {
+                let mut conn = self.connect_with(self.opts_for(&member)).await?;
+                let can_answer = probe::applies_all(&mut conn).await?;
+                Ok::<_, mysql_async::Error>(can_answer.then_some(conn))
+            };
+            match timeout(STANDBY_LIMIT, connecting).await {
+                Ok(Ok(Some(conn))) => {
+                    group.reads_from(&member);
+                    return Ok(conn);
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => failure = std::io::Error::other(error),
+                Err(_) => failure = std::io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failure.into())
+    }
+
+    fn opts_for(&self, member: &HostPort) -> Arc<Opts> {
         let opts = self.opts.load_full();
-        if place(&opts) == *writer {
+        if place(&opts) == *member {
             return opts;
         }
         let opts = OptsBuilder::from_opts(self.usual.clone())
-            .ip_or_hostname(&writer.host)
-            .tcp_port(writer.port);
+            .ip_or_hostname(&member.host)
+            .tcp_port(member.port);
         let opts = Arc::new(Opts::from(opts));
         self.opts.store(opts.clone());
         opts
@@ -117,8 +181,12 @@ impl Server {
 
     /// Whether a connection leads to the server that is to be used now.
     pub(super) fn leads_to(&self, conn: &Conn) -> bool {
-        let group = self.group.as_ref();
-        group.is_none_or(|group| group.is_writer(&place(conn.opts())))
+        let at = place(conn.opts());
+        match &self.group {
+            None => true,
+            Some(group) if self.is_standby => group.standbys().contains(&at),
+            Some(group) => group.is_writer(&at),
+        }
     }
 
     /// The tenure of the member that a connection leads to; `None` if the server is in no group.

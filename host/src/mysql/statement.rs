@@ -23,6 +23,8 @@ pub(super) struct Statement<'a> {
     /// A copy of the parameters, if the statement may be sent again.
     again: Option<Params>,
     limit: AnswerLimit,
+    /// Whether a member answers that is not the writer.
+    is_stale: bool,
     began: Instant,
     span: Span,
 }
@@ -35,7 +37,7 @@ const STALE_SHOWS: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct AnswerLimit {
     pub(super) time: Duration,
-    /// Present if the server is a member of a group: the wait also ends shortly after another member becomes the
+    /// Present if the server is a member of a group: the wait also ends shortly after the member has ceased to be the
     /// writer.
     pub(super) tenure: Option<WriterTenure>,
 }
@@ -52,6 +54,7 @@ impl<'a> Statement<'a> {
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
             limit: connection.answer_limit(),
+            is_stale: connection.reads_stale(),
             began: Instant::now(),
             span: connection.span(text),
         }
@@ -130,6 +133,7 @@ impl<'a> Statement<'a> {
             {
                 // The new connection may lead to another member.
                 self.limit = connection.answer_limit();
+                self.is_stale = connection.reads_stale();
                 Ok(params)
             }
             _ => Err(error),
@@ -153,6 +157,11 @@ impl<'a> Statement<'a> {
             Verdict::Keep => {}
             Verdict::Close => connection.fail(error),
         }
+    }
+
+    /// Whether a member answers that is not the writer.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     pub(super) fn limit(&self) -> AnswerLimit {
@@ -183,7 +192,7 @@ pub(super) async fn within<T>(
         Some(tenure) => tokio::select! {
             biased;
             answer = answer => answer,
-            () = tenure.over() => return Err(silent("no answer, and another MySQL member is the writer now").into()),
+            () = tenure.over() => return Err(silent("no answer, and this MySQL member is not the writer").into()),
         },
     };
     answer.map_err(|_| silent("no answer in time"))?

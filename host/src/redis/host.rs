@@ -18,6 +18,10 @@ use crate::instance::{Context, HeldBytes, MemoryShare, Requester, State, opener,
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
+/// The refusal of a command of a request that has read stale data.
+const STALE: &str =
+    "this request has read data from MySQL that may be stale, so it may not use Redis any more";
+
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl Host for State {}
@@ -264,6 +268,7 @@ impl Connection {
         Requester {
             client: self.client,
             trace: self.trace.upgrade(),
+            reads_stale: false,
         }
     }
 }
@@ -273,6 +278,7 @@ struct Call {
     link: Arc<Links>,
     asker: Asker,
     trace: Trace,
+    reads_stale: bool,
     component: Arc<Context>,
     share: MemoryShare,
 }
@@ -288,19 +294,24 @@ impl Call {
             let requester = requester(&mut access.as_context_mut())?;
             let state = access.get();
             let connection = state.table.get(connection)?;
-            let Requester { client, trace } = requester.unwrap_or_else(|| connection.opener());
+            let requester = requester.unwrap_or_else(|| connection.opener());
             Ok(Self {
                 link: connection.link.clone(),
-                asker: client,
-                trace,
+                asker: requester.client,
+                trace: requester.trace,
+                reads_stale: requester.reads_stale,
                 component: state.component.clone(),
                 share: state.share.clone(),
             })
         })
     }
 
-    /// Sends a command. Command and reply count against the instance's memory share.
+    /// Sends a command. Command and reply count against the instance's memory share. A request that has read stale data
+    /// could write it to Redis, where it would pass for the truth, so none of its commands is sent.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        if self.reads_stale {
+            return Err(Error::Other(STALE.into()));
+        }
         let _sent = self.hold(values::command_weight(command)).await?;
         let span = self.span_of(command);
         let reply = self.link.run(command, self.asker).await;

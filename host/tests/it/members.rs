@@ -247,6 +247,9 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     for host in [&one, &other] {
         eventually("nobody takes writes", async || readiness(host).await == 503).await;
     }
+    // Nobody can say what a replica has missed, so it is not read from.
+    let read = reqwest::get(one.url("/users/1")).await.unwrap();
+    assert_eq!(read.status(), 503);
     assert!(
         one.log().contains("No MySQL member takes writes"),
         "{}",

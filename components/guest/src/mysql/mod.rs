@@ -29,6 +29,17 @@ pub use transaction::{
     ATTEMPTS, Abort, BEGIN, COMMIT, Ending, exists, transaction, transaction_of,
 };
 
+/// What a query ends with that is not worth waiting for a writer: under our host with `--mysql-members`, it fails at
+/// once while none of them takes writes. For servers and for Spin it is a comment.
+pub(crate) const NO_WAIT: &str = " /* no wait */";
+
+/// A query whose answer may be stale: under our host with `--mysql-members`, another member may answer it while none of
+/// them takes writes (ADR 31). For servers and for Spin this is a comment. Only for what a client is shown: nothing
+/// that is written may depend on the answer. The host sends no command to Redis for a request that got a stale answer.
+pub fn may_be_stale(query: &str) -> String {
+    format!("{query} /* may be stale */")
+}
+
 /// How many rows are read from the host at once: a call to the host costs more than a row.
 const ROWS_AT_ONCE: usize = 128;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store_domain::cache::STATE;
 
-use crate::mysql::{Connection, MysqlError};
+use crate::mysql::{Connection, MysqlError, NO_WAIT};
 use crate::redis::{Redis, RedisError};
 
 /// The one row of `cache_state`, the last beat, and for how long the epoch has been doubted, in milliseconds (NULL if
@@ -45,7 +45,17 @@ impl State {
     }
 
     pub(super) async fn read(connection: &Connection) -> Result<Self, MysqlError> {
-        let statement = format!("SELECT {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1");
+        Self::read_with(connection, "").await
+    }
+
+    /// As [`State::read`], but fails at once while MySQL has no writer.
+    pub(super) async fn read_at_once(connection: &Connection) -> Result<Self, MysqlError> {
+        Self::read_with(connection, NO_WAIT).await
+    }
+
+    /// The state must be the writer's: another member may not have heard of a doubt yet. So it is never stale.
+    async fn read_with(connection: &Connection, hint: &str) -> Result<Self, MysqlError> {
+        let statement = format!("SELECT {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1{hint}");
         let row = connection.first::<StateRow>(&statement, vec![]).await?;
         Ok(row.map_or_else(Self::none, Self::from))
     }

@@ -196,6 +196,7 @@ mod tests {
                 member,
                 origin,
             }),
+            is_in_step: false,
         }
     }
 
@@ -215,6 +216,7 @@ mod tests {
             at: at(port),
             fitness: Condition::Unfit("no answer".into()),
             row: None,
+            is_in_step: false,
         }
     }
 
@@ -417,6 +419,7 @@ mod tests {
             at: at(2),
             fitness: Condition::Unheard,
             row: None,
+            is_in_step: false,
         };
         let writer = view(1, Condition::Fit, 1, 1);
         let mut election = WriterElection::default();

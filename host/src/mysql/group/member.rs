@@ -40,6 +40,7 @@ impl Member {
             at: at.clone(),
             fitness: Condition::Unheard,
             row: None,
+            is_in_step: false,
         };
         Self {
             at,
@@ -68,7 +69,10 @@ impl Member {
         if !matches!(answer, Err(Defect::Silent(_))) {
             self.silent_since = None;
         } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < limit {
-            return self.last.clone();
+            return View {
+                is_in_step: false,
+                ..self.last.clone()
+            };
         }
         let (fitness, row) = match answer {
             Ok(answer) => answer,
@@ -79,6 +83,7 @@ impl Member {
             at: self.at.clone(),
             fitness,
             row,
+            is_in_step: self.probe.is_in_step(),
         };
         self.last.clone()
     }

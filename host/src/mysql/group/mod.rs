@@ -3,7 +3,8 @@
 //! A [`Group`] checks its `member`s all the time, and each check gives a `view`; the `roster` lists the members. A
 //! `row` in the database names the writer, and its `origin` says whose data the members hold; `election` decides after
 //! each check whether the writer stays. What a group must know after a reload or a restart is in the `records`. Before
-//! a connection is opened, the group is asked which member it must lead to.
+//! a connection is opened, the group is asked which member it must lead to. While there is no writer, `standby` says
+//! which members may answer reads.
 //!
 //! Nothing here runs a component's statement, or moves data from one member to another.
 
@@ -13,13 +14,14 @@ mod origin;
 mod records;
 mod roster;
 mod row;
+mod standby;
 mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
@@ -30,12 +32,17 @@ use self::records::WriterRecord;
 pub(crate) use self::records::WriterRecords;
 pub(super) use self::roster::{GroupMembers, MemberAccess};
 use self::row::Outcome;
+use self::standby::Standbys;
+use self::view::View;
 use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
 
 /// The pause between two checks of the members. With the wait for a silent member, a dead writer is found within a
 /// second.
 const PERIOD: Duration = Duration::from_millis(300);
+
+/// The pause before the next check if a connection to the writer has just failed.
+const PERIOD_IN_DOUBT: Duration = Duration::from_millis(30);
 
 /// How long a member may take to confirm that it is the new writer: a cluster that lost a member first has to agree on
 /// that.
@@ -58,6 +65,9 @@ enum State {
 /// The members, and which of them is the writer. The group checks them until it is dropped.
 pub(crate) struct Group {
     state: watch::Receiver<State>,
+    standbys: Arc<Standbys>,
+    /// Notified when a connection to the writer has failed.
+    doubt: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -79,7 +89,11 @@ impl Group {
             true => WriterElection::of_some(notebook.read()),
             false => WriterElection::new(notebook.read()),
         };
+        let standbys = Arc::<Standbys>::default();
+        let doubt = Arc::<Notify>::default();
         let follower = Follower {
+            standbys: standbys.clone(),
+            doubt: doubt.clone(),
             roster,
             election,
             notebook,
@@ -89,7 +103,12 @@ impl Group {
             told,
         };
         let task = tokio::spawn(follower.run()).abort_handle();
-        Arc::new(Self { state, task })
+        Arc::new(Self {
+            state,
+            standbys,
+            doubt,
+            task,
+        })
     }
 
     /// The member to write to. Waits while that is undecided, without a time limit.
@@ -117,6 +136,33 @@ impl Group {
         matches!(&*self.state.borrow(), State::Writer(writer) if writer == at)
     }
 
+    /// Resolves as soon as there is no writer.
+    pub(super) async fn without_writer(&self) {
+        let mut state = self.state.clone();
+        let is_none = |state: &State| !matches!(state, State::Writer(_));
+        if state.wait_for(is_none).await.is_err() {
+            // The group is no longer checked, because the process or the app ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Has the members checked soon, because a connection to the writer has failed.
+    pub(super) fn doubt_writer(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// The members that may answer reads while there is no writer.
+    pub(super) fn standbys(&self) -> Vec<HostPort> {
+        let mut standbys = self.standbys.members();
+        standbys.retain(|at| !self.is_writer(at));
+        standbys
+    }
+
+    /// Records that reads go to `at`, which is not the writer.
+    pub(super) fn reads_from(&self, at: &HostPort) {
+        self.standbys.begin(at);
+    }
+
     /// Resolves when `at` is not the writer.
     async fn left(&self, at: &HostPort) {
         let mut state = self.state.clone();
@@ -128,7 +174,8 @@ impl Group {
     }
 }
 
-/// How long a connection to a member may be used: until another member is the writer, and [`FAREWELL`] longer.
+/// How long a connection to a member may be used: as long as the member is the writer, and [`FAREWELL`] longer. A
+/// statement that begins while it is not the writer may take as long as that.
 #[derive(Clone)]
 pub(super) struct WriterTenure {
     group: Arc<Group>,
@@ -157,6 +204,9 @@ struct Refusal {
 
 /// The task of a group.
 struct Follower {
+    standbys: Arc<Standbys>,
+    /// Notified when a connection to the writer has failed.
+    doubt: Arc<Notify>,
     roster: GroupMembers,
     election: WriterElection,
     notebook: Notebook,
@@ -182,6 +232,7 @@ impl Follower {
                 Some(decision) => decision,
                 None => self.look().await,
             };
+            let has_writer = matches!(decision, Decision::Write(_));
             match decision {
                 Decision::Write(at) => {
                     self.metrics.writer_is(Some(&at.to_string()));
@@ -208,7 +259,10 @@ impl Follower {
                     }
                 }
             }
-            sleep(PERIOD).await;
+            tokio::select! {
+                () = sleep(PERIOD) => {}
+                () = self.doubt.notified(), if has_writer => sleep(PERIOD_IN_DOUBT).await,
+            }
         }
     }
 
@@ -232,6 +286,11 @@ impl Follower {
                 .member_is_fit(&view.at.to_string(), view.fitness.is_fit());
         }
         let decision = self.election.decide(&views);
+        let known = self.election.record();
+        let can_stand_by = |view: &&View| known.is_some_and(|known| view.can_stand_by(known));
+        let standbys = views.iter().filter(can_stand_by);
+        self.standbys
+            .set(standbys.map(|view| view.at.clone()).collect());
         self.note();
         decision
     }
@@ -286,6 +345,7 @@ impl Follower {
             State::Undecided => {}
             State::Writer(at) => {
                 tracing::info!("MySQL member {at} is the writer");
+                self.standbys.end();
             }
             State::Nobody(reasons) => {
                 tracing::error!("No MySQL member takes writes: {reasons}");

@@ -1,5 +1,6 @@
 //! The result of one check of one member.
 
+use super::records::WriterRecord;
 use super::row::Row;
 use crate::config::HostPort;
 
@@ -10,6 +11,8 @@ pub(super) struct View {
     pub(super) fitness: Condition,
     /// The row that names the writer, if the member has shown it. A member that takes no writes may show it too.
     pub(super) row: Option<Row>,
+    /// Whether the member belongs to a Galera cluster and is in step with it.
+    pub(super) is_in_step: bool,
 }
 
 /// Whether a member could be the writer.
@@ -43,6 +46,13 @@ impl View {
         row.is_some_and(|row| row.origin == latest.origin && row.term == latest.term)
     }
 
+    /// Whether the member may answer reads while there is no writer. It must have all that was written before the last
+    /// change of the writer, and get every later write before the writer confirms it. That holds for Galera alone.
+    pub(super) fn can_stand_by(&self, known: &WriterRecord) -> bool {
+        let is_latest = |row: &Row| row.origin == known.origin && row.term == known.term;
+        self.is_in_step && self.row.as_ref().is_some_and(is_latest)
+    }
+
     /// Why this member is not written to. `origin` is that of the group's data.
     pub(super) fn reason(&self, origin: &str) -> &str {
         match (&self.fitness, &self.row) {
@@ -54,5 +64,37 @@ impl View {
             (_, Some(_)) => "it lags behind what was seen before",
             (_, None) => "its table `mysql_writer` has no row",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_in_step_and_has_heard_of_the_last_change_stands_by() {
+        let known = WriterRecord {
+            origin: "ours".into(),
+            term: 6,
+        };
+        let view = |is_in_step, term, origin: &str| View {
+            at: HostPort::new("db", 3306),
+            fitness: Condition::Unfit("it is read-only".into()),
+            row: Some(Row {
+                term,
+                member: "db:3306".into(),
+                origin: origin.into(),
+            }),
+            is_in_step,
+        };
+        assert!(view(true, 6, "ours").can_stand_by(&known));
+        assert!(!view(false, 6, "ours").can_stand_by(&known));
+        assert!(!view(true, 5, "ours").can_stand_by(&known));
+        assert!(!view(true, 6, "theirs").can_stand_by(&known));
+        let without_row = View {
+            row: None,
+            ..view(true, 6, "ours")
+        };
+        assert!(!without_row.can_stand_by(&known));
     }
 }
