@@ -182,9 +182,13 @@ impl DatabaseCluster {
     /// Shuts a node down cleanly.
     ///
     /// # Errors
-    /// When the node had to be killed.
+    /// When the node does not leave its group, or had to be killed.
     pub async fn stop(&mut self, number: usize) -> Result<()> {
-        self.nodes[number].stop().await
+        let node = &mut self.nodes[number];
+        if self.replication != Replication::Galera {
+            group_replication::leave(node).await?;
+        }
+        node.stop().await
     }
 
     /// Starts these nodes, which are down, at the same time; each joins the others. If the others are too few to take

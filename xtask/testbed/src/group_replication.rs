@@ -165,6 +165,17 @@ async fn try_to_join(node: &MariaDb) -> Result<Option<()>> {
     Ok(None)
 }
 
+/// Lets a member leave its group, before it is shut down. Otherwise a commit that is on its way holds the shutdown up for
+/// about a minute.
+///
+/// # Errors
+/// When the member does not answer, or refuses.
+pub(crate) async fn leave(node: &MariaDb) -> Result<()> {
+    let mut conn = node.connect().await?;
+    let left = conn.query_drop("STOP GROUP_REPLICATION").await;
+    left.with_context(|| format!("MySQL at {} leaves its group", node.address()))
+}
+
 /// The member that has all transactions of the others. None of them is in a group.
 ///
 /// # Errors
