@@ -1,4 +1,4 @@
-//! Three members of MySQL's Group Replication: the primary is written to, and the next one when it dies or falls silent.
+//! Three members of MySQL's Group Replication: hosts follow the primary when it dies or falls silent.
 
 use testbed::Replication;
 
