@@ -36,6 +36,20 @@ impl TestMysql {
         }
     }
 
+    /// The program. A server that runs already is refused: the caller starts servers of its own, and kills them.
+    ///
+    /// # Errors
+    /// If this is the URL of a server; the message doesn't repeat it, because it may contain a password.
+    pub fn into_program(self) -> Result<PathBuf> {
+        match self {
+            Self::Program(program) => Ok(program),
+            Self::Server(_) => bail!(
+                "a server that runs already can't be used here, because servers are started and killed: name a mysqld, \
+                 or the folder that MySQL was unpacked to"
+            ),
+        }
+    }
+
     /// The text of the variable, which [`TestMysql::chosen`] reads.
     #[must_use]
     pub fn to_variable(&self) -> String {
@@ -120,6 +134,8 @@ mod tests {
         for text in [url.to_owned(), format!("{url}/")] {
             assert_eq!(text.parse::<TestMysql>().expect("a URL"), expected);
         }
+        let refusal = expected.into_program().expect_err("it is no program");
+        assert!(refusal.to_string().contains("name a mysqld"), "{refusal}");
         for (other, said) in [
             ("https://me:secret@example.com/mysql.tar.xz", "https://"),
             ("mysql://me:secret@127.0.0.1:3306/store", "nothing after it"),

@@ -10,7 +10,7 @@ const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
 /// Error codes of a server that shuts down or goes offline, or that ended, killed or closed the connection, for example
 /// because it was idle for too long.
-const CLOSED: [u16; 8] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031];
+const CLOSED: [u16; 9] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031, 6400];
 
 /// What the pool does with a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

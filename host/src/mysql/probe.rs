@@ -29,6 +29,14 @@ const GROUP_REPLICATION: &str = "\
     SELECT 'members_lost', IF(SUM(MEMBER_STATE = 'UNREACHABLE') * 2 >= COUNT(*), 'most', 'few') \
     FROM performance_schema.replication_group_members";
 
+/// Said of a member of a group whose state is hidden from the user. `read_only` alone is not enough: a primary that has
+/// lost most others, and a server that was started again and is not back in its group, both show it as `OFF`.
+const STATE_HIDDEN: &str = "the user may not read `performance_schema.replication_group_members`, which shows the \
+    state of its group; grant SELECT on it";
+
+/// The error code for a table that the user may not read.
+const TABLE_DENIED: u16 = 1142;
+
 /// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
 const DONOR: &str = "2";
 const SYNCED: &str = "4";
@@ -147,18 +155,20 @@ async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables> {
     let mut rows = conn.query::<Row, _>(VARIABLES).await?;
     rows.extend(conn.query::<Row, _>(GALERA).await?);
     found.extend(rows.into_iter().filter_map(named));
-    let is_group_member = found
-        .get("group_replication_group_name")
-        .is_some_and(|name| !name.is_empty());
-    if is_group_member {
-        // If the user may not read that table, `read_only` alone decides.
-        let rows = conn.query::<Row, _>(GROUP_REPLICATION).await;
-        match rows {
-            Err(error) if !matches!(error, mysql_async::Error::Server(_)) => return Err(error),
-            rows => found.extend(rows.unwrap_or_default().into_iter().filter_map(named)),
-        }
+    if is_group_member(&found) {
+        let rows = match conn.query::<Row, _>(GROUP_REPLICATION).await {
+            Err(mysql_async::Error::Server(error)) if error.code == TABLE_DENIED => Vec::new(),
+            rows => rows?,
+        };
+        found.extend(rows.into_iter().filter_map(named));
     }
     Ok(found)
+}
+
+/// Whether the server is set up as a member of Group Replication, in its group or not.
+fn is_group_member(found: &ServerVariables) -> bool {
+    let name = found.get("group_replication_group_name");
+    name.is_some_and(|name| !name.is_empty())
 }
 
 fn named(row: Row) -> Option<(String, String)> {
@@ -203,6 +213,9 @@ fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
     // Some versions of MariaDB have more values than `ON` and `OFF`.
     if found.contains_key("read_only") && !is("read_only", "OFF") {
         return Err("it is read-only");
+    }
+    if is_group_member(found) && !found.contains_key("member_state") {
+        return Err(STATE_HIDDEN);
     }
     if found.contains_key("member_state") && !is("member_state", "ONLINE") {
         return Err("it is not online in its group");
@@ -267,6 +280,7 @@ mod tests {
         assert_eq!(judged(member("ON", "3")), Err(reason));
     }
 
+    /// What MySQL 9.7 shows in each state, in single-primary mode.
     #[test]
     fn only_a_member_of_galera_that_is_synced_is_in_step() {
         let member = |on: &str, ready: &str, state: &str| {
@@ -296,16 +310,34 @@ mod tests {
 
     #[test]
     fn a_member_of_group_replication_is_online_among_most() {
-        let member = |state, lost| {
-            [
-                ("read_only", "OFF"),
+        let member = |read_only, state, lost| {
+            judged([
+                ("read_only", read_only),
                 ("group_replication_group_name", "a-b-c"),
                 ("member_state", state),
                 ("members_lost", lost),
-            ]
+            ])
         };
-        assert_eq!(judged(member("ONLINE", "few")), Ok(Fitness::Fit));
-        judged(member("RECOVERING", "few")).expect_err("it catches up");
-        judged(member("ONLINE", "most")).expect_err("the others go on without it");
+        let (read_only, not_online) = ("it is read-only", "it is not online in its group");
+        assert_eq!(member("OFF", "ONLINE", "few"), Ok(Fitness::Fit));
+        // A secondary, one that catches up, and one that the others have expelled.
+        for state in ["ONLINE", "RECOVERING", "ERROR"] {
+            assert_eq!(member("ON", state, "few"), Err(read_only));
+        }
+        // A server that was started again, and did not join: it takes writes, which the others never get.
+        assert_eq!(member("OFF", "OFFLINE", "few"), Err(not_online));
+        assert_eq!(member("OFF", "RECOVERING", "few"), Err(not_online));
+        // A primary whose two secondaries have died: it is as before, but a commit there does not end.
+        let lost = "its group has lost most of its members";
+        assert_eq!(member("OFF", "ONLINE", "most"), Err(lost));
+    }
+
+    #[test]
+    fn a_member_of_group_replication_whose_state_is_hidden_takes_no_writes() {
+        let name = ("group_replication_group_name", "a-b-c");
+        assert_eq!(judged([("read_only", "OFF"), name]), Err(STATE_HIDDEN));
+        // The plugin is loaded, but not set up.
+        let unset = ("group_replication_group_name", "");
+        assert_eq!(judged([("read_only", "OFF"), unset]), Ok(Fitness::Fit));
     }
 }

@@ -43,13 +43,12 @@ async fn each_error_has_its_status_its_retries_and_its_end_of_the_session() {
     shop.order(user, product, 1).await.expect(201);
     let mut mysql = shop.store.mysql().await.unwrap();
     // What is written to it stays when the transaction is rolled back.
-    let tries =
-        "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = Aria TRANSACTIONAL = 0";
+    let tries = "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = MyISAM";
     mysql.query_drop(tries).await.unwrap();
     for row in rows() {
         let code = row.code;
         let trigger = format!(
-            "CREATE OR REPLACE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW BEGIN INSERT INTO tries VALUES (); \
+            "CREATE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW BEGIN INSERT INTO tries VALUES (); \
              SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'raised'; END"
         );
         mysql.query_drop("TRUNCATE tries").await.unwrap();
@@ -84,8 +83,7 @@ async fn what_a_server_says_of_itself_divides_no_group() {
     let shop = Shop::with(one_instance()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
     let mut mysql = shop.store.mysql().await.unwrap();
-    let tries =
-        "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = Aria TRANSACTIONAL = 0";
+    let tries = "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = MyISAM";
     mysql.query_drop(tries).await.unwrap();
     // Read-only, no quorum (Galera), no room on the disk; and how often all is tried.
     for (code, attempts) in [
@@ -96,7 +94,7 @@ async fn what_a_server_says_of_itself_divides_no_group() {
     ] {
         // Not for the order that the others gather behind.
         let trigger = format!(
-            "CREATE OR REPLACE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW \
+            "CREATE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW \
              IF NEW.user_id = {user} THEN INSERT INTO tries VALUES (); \
              SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'raised'; END IF"
         );
@@ -118,8 +116,8 @@ async fn what_a_server_says_of_itself_divides_no_group() {
             (attempts..=3 * attempts).contains(&tried),
             "{code}: {tried}"
         );
+        mysql.query_drop("DROP TRIGGER raises").await.unwrap();
     }
-    mysql.query_drop("DROP TRIGGER raises").await.unwrap();
     shop.order(user, product, 1).await.expect(201);
     shop.assert_consistent().await;
 }

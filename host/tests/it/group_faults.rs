@@ -30,8 +30,7 @@ async fn an_order_that_fails_by_itself_fails_alone() {
     let bad = order_body(bad_user, bad_product, 1);
     let mut mysql = shop.store.mysql().await.unwrap();
     // What is written to it stays when the transaction is rolled back.
-    let tries =
-        "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = Aria TRANSACTIONAL = 0";
+    let tries = "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = MyISAM";
     mysql.query_drop(tries).await.unwrap();
     let mut rounds = 0;
     for (table, is_bad) in [

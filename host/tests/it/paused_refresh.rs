@@ -8,7 +8,7 @@ use testbed::Host;
 use crate::operator::TOKEN;
 use crate::paused::{SELLERS, get, in_mysql, paused, without_refresh};
 use crate::relay::Relay;
-use crate::support::{Shop, eventually, try_send};
+use crate::support::{Shop, eventually, numbers_to, try_send};
 
 /// Where the host that is stopped is held: on its way to one of the two servers, with a command that has this in it.
 #[derive(Debug)]
@@ -152,7 +152,8 @@ impl Scene {
         for (key, age) in [("seq", 25), ("'young'", 23)] {
             let insert = format!(
                 "INSERT IGNORE INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
-                 SELECT SHA2({key}, 256), REPEAT('b', 64), 1, NOW() - INTERVAL {age} HOUR FROM seq_1_to_10001"
+                 SELECT SHA2({key}, 256), REPEAT('b', 64), 1, NOW() - INTERVAL {age} HOUR FROM {}",
+                numbers_to(10_001)
             );
             mysql.query_drop(insert).await.unwrap();
         }

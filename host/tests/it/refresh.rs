@@ -6,7 +6,7 @@ use testbed::seed::Dataset;
 use crate::limits::changed_app;
 use crate::operator::{TOKEN, with_token};
 use crate::relay::Relay;
-use crate::support::{Shop, empty_store, eventually, options, send};
+use crate::support::{Shop, empty_store, eventually, numbers_to, options, send};
 
 async fn refreshes(shop: &Shop, outcome: &str) -> f64 {
     shop.metric(&format!("store_refreshes_total{{outcome=\"{outcome}\"}}"))
@@ -125,8 +125,11 @@ async fn old_keys_are_swept_out_without_redis_too() {
     shop.refreshed().await;
     shop.store.redis_server.stop().await.unwrap();
     let mut mysql = shop.store.mysql().await.unwrap();
-    let insert = "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
-        SELECT SHA2(seq, 256), REPEAT('b', 64), 1, NOW() - INTERVAL 25 HOUR FROM seq_1_to_300000";
+    let insert = format!(
+        "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
+         SELECT SHA2(seq, 256), REPEAT('b', 64), 1, NOW() - INTERVAL 25 HOUR FROM {}",
+        numbers_to(300_000)
+    );
     mysql.query_drop(insert).await.unwrap();
     eventually("some are gone", async || keys(&shop).await < 300_000).await;
     shop.store.redis_server.start_again().await.unwrap();
@@ -169,7 +172,8 @@ async fn a_refresh_after_a_long_outage_reads_no_more_than_any_other() {
     let mut mysql = shop.store.mysql().await.unwrap();
     let insert = format!(
         "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
-         SELECT SHA2(seq, 256), REPEAT('b', 64), 1, NOW() - INTERVAL 25 HOUR FROM seq_1_to_{OUTAGE}"
+         SELECT SHA2(seq, 256), REPEAT('b', 64), 1, NOW() - INTERVAL 25 HOUR FROM {}",
+        numbers_to(OUTAGE)
     );
     mysql.query_drop(insert).await.unwrap();
     let late = refresh().await;

@@ -290,6 +290,28 @@ pub(crate) async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer>
     })
 }
 
+/// The numbers from 1 to `count` as a table with the column `seq`, in SQL that MySQL and MariaDB understand. It ends with
+/// a condition.
+pub(crate) fn numbers_to(count: u64) -> String {
+    let digits: Vec<String> = (0..=9)
+        .map(|digit| format!("SELECT {digit} AS n"))
+        .collect();
+    let digits = digits.join(" UNION ALL ");
+    let places = 0..=count.ilog10();
+    let tables: Vec<String> = places
+        .clone()
+        .map(|place| format!("({digits}) AS d{place}"))
+        .collect();
+    let number: Vec<String> = places
+        .map(|place| format!("d{place}.n * {}", 10_u64.pow(place)))
+        .collect();
+    format!(
+        "(SELECT 1 + {} AS seq FROM {}) AS numbers WHERE seq <= {count}",
+        number.join(" + "),
+        tables.join(" CROSS JOIN ")
+    )
+}
+
 /// Looks again until `holds`, for at most [`PATIENCE`].
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();

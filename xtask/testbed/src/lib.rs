@@ -9,7 +9,9 @@
 
 mod account;
 mod addresses;
+mod database_cluster;
 mod galera;
+mod group_replication;
 mod guest;
 mod host;
 pub mod http2;
@@ -42,7 +44,7 @@ pub mod verify;
 
 pub use account::private_folder;
 pub use addresses::Addresses;
-pub use galera::Galera;
+pub use database_cluster::{DatabaseCluster, Replication};
 pub use guest::{Guest, component_folder};
 pub use host::{Host, HostOptions, migrate};
 pub use mariadb::{MariaDb, MariaDbOptions, Purpose};

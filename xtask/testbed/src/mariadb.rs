@@ -140,12 +140,20 @@ impl MariaDb {
     /// When the server refuses the name or is stopped.
     pub async fn create_database(&self, database: &str) -> Result<()> {
         ensure!(!database.contains('`'), "a database's name has no backtick");
-        let mut conn = connect(&self.options.seat, self.port, &self.password).await?;
+        let mut conn = self.connect().await?;
         let statement = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
         conn.query_drop(statement)
             .await
             .with_context(|| format!("creating the database {database}"))?;
         conn.disconnect().await.context("disconnecting")
+    }
+
+    /// Opens a connection to the server, without a database.
+    ///
+    /// # Errors
+    /// When the server is stopped or does not answer.
+    pub(crate) async fn connect(&self) -> Result<Conn> {
+        connect(&self.options.seat, self.port, &self.password).await
     }
 
     /// Shuts the server down cleanly. It keeps its port for [`MariaDb::start_again`].

@@ -47,7 +47,12 @@ pub(crate) fn init_sql(options: &MariaDbOptions, password: &Secret) -> String {
         ),
         None => format!("CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{password}'"),
     };
-    format!("CREATE DATABASE IF NOT EXISTS `{DATABASE}`;\n{user};\n{rights};\n")
+    // Each member of a group does this for itself; in its log, it would be a transaction that the others lack.
+    let unlogged = match options.mysqld {
+        Some(_) => "SET SESSION sql_log_bin = OFF;\n",
+        None => "",
+    };
+    format!("{unlogged}CREATE DATABASE IF NOT EXISTS `{DATABASE}`;\n{user};\n{rights};\n")
 }
 
 /// The flags that differ between MariaDB and MySQL. They also keep SQL from reading and writing files.
@@ -118,6 +123,7 @@ mod tests {
         // The server reads one statement from each line.
         assert!(sql.lines().all(|line| line.ends_with(';')), "{sql}");
         assert!(sql.contains("ACCOUNT LOCK"), "{sql}");
+        assert!(sql.starts_with("SET SESSION sql_log_bin = OFF;"), "{sql}");
         let flags = of(&mysql).join(" ");
         assert!(flags.contains("--innodb-redo-log-capacity=32M"), "{flags}");
         assert!(flags.contains("--secure-file-priv=NULL"), "{flags}");

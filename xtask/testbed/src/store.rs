@@ -205,7 +205,7 @@ async fn shared_server(base: &Path) -> Result<Shared> {
 }
 
 /// The `mysqld` that tests start instead of MariaDB, if the environment names one.
-fn chosen_program() -> Result<Option<PathBuf>> {
+pub(crate) fn chosen_program() -> Result<Option<PathBuf>> {
     Ok(match TestMysql::chosen()? {
         Some(TestMysql::Program(program)) => Some(program),
         // Tests must not stop or kill this server.

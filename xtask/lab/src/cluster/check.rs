@@ -33,7 +33,7 @@ pub(super) struct Before {
 
 impl Before {
     pub(super) async fn read(cluster: &Cluster) -> Result<Self> {
-        let mut conn = connect(&cluster.databases.nodes()[0]).await?;
+        let mut conn = connect(&cluster.databases, 0).await?;
         let last = conn
             .query_first("SELECT COALESCE(MAX(id), 0) FROM orders")
             .await;
@@ -77,7 +77,7 @@ async fn rows(cluster: &Cluster, before: &Before) -> Result<Vec<Row>> {
     const ROWS: &str = "\
 SELECT o.id, o.user_id, i.product_id, i.quantity FROM orders o LEFT JOIN order_items i ON i.order_id = o.id
 WHERE o.id > ? ORDER BY o.id, i.product_id";
-    let mut conn = connect(&cluster.databases.nodes()[0]).await?;
+    let mut conn = connect(&cluster.databases, 0).await?;
     let found = conn.exec(ROWS, (before.last_order,)).await;
     let found: Vec<(u64, u64, Option<u64>, Option<u64>)> = found.context("reading all orders")?;
     let mut rows: Vec<Row> = Vec::new();
@@ -130,8 +130,8 @@ async fn same_everywhere(cluster: &Cluster) -> Result<Vec<String>> {
     const TABLES: &str =
         "CHECKSUM TABLE orders, order_items, stocks, user_totals, product_totals, idempotency_keys";
     let mut sums = Vec::new();
-    for database in cluster.databases.nodes() {
-        let mut conn = connect(database).await?;
+    for number in 0..cluster.databases.nodes().len() {
+        let mut conn = connect(&cluster.databases, number).await?;
         // This query waits for the latest writes of other members; CHECKSUM alone does not.
         conn.query_drop("SELECT COUNT(*) FROM orders")
             .await

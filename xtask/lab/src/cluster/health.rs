@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use reqwest::Client;
 use serde_json::Value;
-use testbed::{MariaDb, Proxy, Sentinel};
+use testbed::{DatabaseCluster, Proxy, Sentinel};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::caches::{CACHE, connect_redis};
@@ -43,11 +43,9 @@ impl Cluster {
 
     /// Fails for the first member that is not well.
     async fn check(&self) -> Result<()> {
-        for database in self.databases.nodes() {
-            let address = database.address();
-            check_database(database)
-                .await
-                .with_context(|| format!("database {address}"))?;
+        for (number, database) in self.databases.nodes().iter().enumerate() {
+            let checked = check_database(&self.databases, number).await;
+            checked.with_context(|| format!("database {}", database.address()))?;
         }
         for sentinel in &self.sentinels {
             let address = sentinel.address();
@@ -67,8 +65,12 @@ impl Cluster {
             ready.with_context(|| name.clone())?;
             let metrics = text(&client, &running.admin_url("/metrics")).await?;
             let fit = series(&metrics, "store_mysql_member_fit");
-            let unfit = fit.filter(|(_, fit)| *fit == 0.0).count();
-            ensure!(unfit == 0, "{name} finds {unfit} databases unfit");
+            let fit = fit.filter(|(_, fit)| *fit > 0.0).count();
+            let expected = self.databases.replication().nodes_for_writes();
+            ensure!(
+                fit == expected,
+                "{name} finds {fit} databases fit for writes, not {expected}"
+            );
             let is_it = written_to(&metrics) == Some(writer.as_str());
             ensure!(
                 is_it,
@@ -123,25 +125,25 @@ impl Cluster {
     }
 }
 
-/// Opens a connection that sees everything that was committed on any member before.
-pub(super) async fn connect(database: &MariaDb) -> Result<Conn> {
-    let opts = Opts::from_url(&database.url(DATABASE)).context("reading the URL")?;
+/// Opens a connection to a database that sees everything that was committed on any of them before.
+pub(super) async fn connect(databases: &DatabaseCluster, number: usize) -> Result<Conn> {
+    let url = databases.nodes()[number].url(DATABASE);
+    let opts = Opts::from_url(&url).context("reading the URL")?;
     let opts = OptsBuilder::from_opts(opts)
         .prefer_socket(false)
-        .setup(vec!["SET SESSION wsrep_sync_wait = 1"]);
+        .setup(vec![databases.replication().read_committed_elsewhere()]);
     Conn::new(opts).await.context("connecting")
 }
 
-async fn check_database(database: &MariaDb) -> Result<()> {
-    ensure!(database.process().is_some(), "is down");
+async fn check_database(databases: &DatabaseCluster, number: usize) -> Result<()> {
+    ensure!(databases.nodes()[number].process().is_some(), "is down");
     within(async {
-        let mut conn = connect(database).await?;
-        let status = "SHOW STATUS WHERE Variable_name IN \
-            ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_local_state_comment')";
-        let mut status: Vec<(String, String)> = conn.query(status).await.context("asking")?;
+        let mut conn = connect(databases, number).await?;
+        let (query, expected) = databases.replication().health();
+        let mut status: Vec<(String, String)> = conn.query(query).await.context("asking")?;
         status.sort();
         let values: Vec<&str> = status.iter().map(|(_, value)| value.as_str()).collect();
-        ensure!(values == ["3", "Primary", "Synced"], "{values:?}");
+        ensure!(values == expected, "{values:?}");
         conn.disconnect().await.context("disconnecting")
     })
     .await

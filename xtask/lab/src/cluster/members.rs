@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use testbed::seed::Dataset;
 use testbed::{
-    Addresses, Galera, Host, HostOptions, Progress, Prometheus, PrometheusOptions, Proxy,
-    ProxyOptions, Purpose, RedisServer, Secret, Sentinel,
+    Addresses, DatabaseCluster, Host, HostOptions, Progress, Prometheus, PrometheusOptions, Proxy,
+    ProxyOptions, Purpose, RedisServer, Replication, Secret, Sentinel,
 };
 use xtask::paths;
 
@@ -39,7 +39,7 @@ pub(super) struct Cluster {
     pub(super) hosts: Vec<MemberProcess<HostOptions, Host>>,
     pub(super) sentinels: Vec<Sentinel>,
     pub(super) redis: Vec<RedisServer>,
-    pub(super) databases: Galera,
+    pub(super) databases: DatabaseCluster,
     pub(super) addresses: Addresses,
     pub(super) token: Secret,
     pub(super) folder: PathBuf,
@@ -58,6 +58,7 @@ impl Cluster {
     pub(super) async fn start(
         folder: PathBuf,
         programs: &Programs,
+        replication: Replication,
         mut network: Network,
         dataset: &Dataset,
     ) -> Result<Self> {
@@ -67,7 +68,8 @@ impl Cluster {
             seats.push(network.seat(&format!("db-{number}"))?);
         }
         let seats = [seats[0].clone(), seats[1].clone(), seats[2].clone()];
-        let databases = Galera::start(&folder.join("databases"), Purpose::Testing, seats).await?;
+        let own = folder.join("databases");
+        let databases = DatabaseCluster::start(replication, &own, Purpose::Testing, seats).await?;
         step.finish_with(&databases.members());
         let step = Progress::detect().step("Redis and Sentinels", 0);
         let redis = start_redis(&folder, &mut network).await?;

@@ -26,16 +26,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use testbed::new_folder;
 use testbed::seed::{Dataset, Size};
+use testbed::{Replication, new_folder};
 
 use self::chaos::Chaos;
 use self::members::{Cluster, Programs};
 use self::network::{Choice, Network};
 use self::plan::Fault;
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
+use xtask::mysql::TestMysql;
 use xtask::setup::{self, COMPILING, GALERA, MARIADB, NAMESPACES, PROCESSES, PROMETHEUS, REDIS};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 use xtask::{build, paths};
@@ -60,7 +61,7 @@ const PLENTY: i64 = 1_000_000_000;
 /// they share loopback. With --chaos the command ends by itself: clients place, read and cancel orders while members
 /// are killed, stopped, restarted and cut off one after the other; then all answers to clients are compared with the
 /// databases. Exits with 1 if anything was lost, done twice, or done although it had been refused. docs/CLUSTER.md
-/// explains the table.
+/// explains the table. With --mysql, the databases are three MySQL with Group Replication.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Put load on the fleet and let members fail for this long, for example 120s or 5m
@@ -75,6 +76,10 @@ pub(crate) struct Options {
     /// Number of buyers; a third of them send no Idempotency-Key. There are half as many readers
     #[arg(long, value_name = "N", default_value_t = 18, requires = "chaos", value_parser = clap::value_parser!(u64).range(3..=90))]
     buyers: u64,
+    /// Start MySQL with Group Replication instead of MariaDB with Galera: a mysqld, or the folder of an unpacked MySQL
+    // Read by `run`, as clap would print a refused value: a URL may contain a password.
+    #[arg(long, value_name = "PATH")]
+    mysql: Option<String>,
     /// The network between the members
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     network: Choice,
@@ -87,11 +92,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let replication = replication(&options)?;
     let programs = programs(&options).await?;
     let mut signals = StopSignals::new()?;
     tokio::select! {
         // When a signal comes, this future is dropped, which kills all members and removes their network.
-        ended = start_and_use(&options, &programs) => ended,
+        ended = start_and_use(&options, &programs, replication) => ended,
         () = signals.next() => {
             eprintln!("stopped");
             let asked = options.chaos.is_none();
@@ -100,8 +106,19 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     }
 }
 
+fn replication(options: &Options) -> Result<Replication> {
+    let Some(mysql) = &options.mysql else {
+        return Ok(Replication::Galera);
+    };
+    let mysqld = mysql.parse::<TestMysql>().and_then(TestMysql::into_program);
+    Ok(Replication::GroupReplication(mysqld.context("--mysql")?))
+}
+
 async fn programs(options: &Options) -> Result<Programs> {
-    let tools = [PROCESSES, MARIADB, GALERA, REDIS, PROMETHEUS];
+    let mut tools = vec![PROCESSES, REDIS, PROMETHEUS];
+    if options.mysql.is_none() {
+        tools.extend([MARIADB, GALERA]);
+    }
     if let (Some(host), Some(proxy)) = (&options.host, &options.proxy) {
         setup::tools(&tools).await?;
         return Ok(Programs {
@@ -123,11 +140,15 @@ async fn programs(options: &Options) -> Result<Programs> {
     })
 }
 
-async fn start_and_use(options: &Options, programs: &Programs) -> Result<ExitCode> {
+async fn start_and_use(
+    options: &Options,
+    programs: &Programs,
+    replication: Replication,
+) -> Result<ExitCode> {
     let network = Network::new(options.network)?;
     let folder = new_folder(&paths::target().join("tmp/cluster"), "fleet")?;
     let dataset = dataset(options.buyers);
-    let mut cluster = Cluster::start(folder, programs, network, &dataset).await?;
+    let mut cluster = Cluster::start(folder, programs, replication, network, &dataset).await?;
     println!("{}", picture::picture(&cluster));
     let Some(duration) = options.chaos else {
         println!("The fleet is up. Ctrl-C stops it.\n");

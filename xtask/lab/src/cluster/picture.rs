@@ -40,7 +40,7 @@ pub(super) fn picture(cluster: &Cluster) -> String {
         hosts.collect(),
     );
     add(
-        "MariaDB",
+        cluster.databases.replication().server_name(),
         "     │  all to the same one                          │  to the primary that Sentinels name\n     ▼                                               ▼\n",
         databases.collect(),
     );

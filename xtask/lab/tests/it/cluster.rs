@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::Galera;
+use testbed::Replication;
 use tokio::time::timeout;
 
 use crate::support::{program, run};
@@ -10,26 +10,56 @@ use crate::support::{program, run};
 /// Longer than a fleet takes that starts, suffers and heals slowly. Whatever it started dies with it.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-#[tokio::test]
-async fn the_writer_and_hosts_fail_and_nothing_is_lost() {
-    if !Galera::is_installed() {
-        eprintln!("skipped: it needs {}", Galera::NEEDED);
-        return;
-    }
+/// Lets these faults happen to a fleet, which is started with `arguments` too, and compares.
+async fn nothing_is_lost(faults: &str, arguments: &[&str]) {
     let programs = [program("store-host"), program("store-proxy")];
     let [host, proxy] = programs.map(|path| path.display().to_string());
-    let faults = ["--only", "database-writer.kill,host.kill,host.restart"];
     // It ends after the last of these faults, so the time is only for a slow machine.
-    let what = ["cluster", "--chaos", "5m", "--buyers", "6"];
+    let what = [
+        "cluster", "--chaos", "5m", "--buyers", "6", "--only", faults,
+    ];
     let how = ["--network", "loopback", "--host", &host, "--proxy", &proxy];
-    let arguments = [&what[..], &faults, &how].concat();
+    let arguments = [&what[..], &how, arguments].concat();
     let ended = timeout(LIMIT, run(&arguments)).await;
     let (code, said) = ended.expect("it ends by itself");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("✓ nothing was lost"), "{said}");
-    for fault in faults[1].split(',') {
+    for fault in faults.split(',') {
         assert!(said.contains(&format!("| {fault} |")), "{said}");
     }
+}
+
+#[tokio::test]
+async fn the_writer_and_hosts_fail_and_nothing_is_lost() {
+    match Replication::galera() {
+        Ok(_) => nothing_is_lost("database-writer.kill,host.kill,host.restart", &[]).await,
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
+#[tokio::test]
+async fn the_primary_of_a_group_and_two_of_three_fail_and_nothing_is_lost() {
+    match Replication::of_test_mysql() {
+        Ok(Replication::GroupReplication(mysqld)) => {
+            let mysqld = mysqld.display().to_string();
+            let faults = "database-writer.kill,two-databases.kill,database-writer.restart";
+            nothing_is_lost(faults, &["--mysql", &mysqld]).await;
+        }
+        Ok(Replication::Galera) => unreachable!("it is MySQL"),
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_runs_already_is_refused() {
+    let url = "mysql://root:secret@127.0.0.1:3306";
+    let (code, said) = run(&["cluster", "--mysql", url]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("--mysql: a server that runs already"),
+        "{said}"
+    );
+    assert!(!said.contains("secret"), "{said}");
 }
 
 #[tokio::test]
