@@ -71,7 +71,10 @@ impl Timer {
     fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self(AsyncFd::new(timer)?))
+        #[expect(unsafe_code, reason = "tokio has no other way to wait for a timer")]
+        // SAFETY: the descriptor is open, belongs to `timer`, and is closed only when `timer` is dropped.
+        let timer = unsafe { AsyncFd::register(timer) };
+        Ok(Self(timer?))
     }
 
     async fn until(&self, due: Instant) -> io::Result<()> {
