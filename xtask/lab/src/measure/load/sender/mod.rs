@@ -23,8 +23,8 @@ use tokio::sync::Notify;
 
 use super::{StreamResult, Target};
 
-/// How many tasks run before the timer and the sockets are looked at again. Tokio's default of 61 would delay what is
-/// due by a millisecond under load.
+/// How many tasks run before the timer and the sockets are looked at again. With tokio's default of 61, a request that is
+/// due would wait for the tasks of many answers.
 const EVENT_INTERVAL: u32 = 4;
 
 /// Send the requests that standard input describes in one line of JSON, until it ends

@@ -63,8 +63,8 @@ pub(super) fn after(requests: u64, rate: u32) -> Duration {
     Duration::from_secs_f64(requests as f64 / f64::from(rate))
 }
 
-/// A timer of the kernel's, which is exact to microseconds; tokio's own is to a millisecond. It sleeps instead of asking
-/// the clock all the time, because Redis and MariaDB may have the same processor.
+/// A timer of the kernel's, which counts nanoseconds; tokio's own counts milliseconds. It sleeps instead of asking the
+/// clock all the time, because Redis and MariaDB may have the same processor.
 struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
