@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::process::Command;
 
-use crate::cargo::{cargo, cargo_step, run_step};
+use crate::cargo::run_step;
 use crate::contract;
 use crate::deny;
 use crate::paths;
@@ -156,21 +156,6 @@ pub async fn llvm_profdata() -> Result<PathBuf> {
     if !program.exists() {
         rustup(["component", "add", "llvm-tools"]).await?;
     }
-    Ok(program)
-}
-
-/// The path of the load generator oha. The first time, it is built in a folder of this repository.
-pub async fn oha() -> Result<PathBuf> {
-    const VERSION: &str = "1.16.0";
-    let folder = paths::target().join("tools");
-    let program = folder.join("bin/oha");
-    let installed = Command::new(&program).arg("--version").output().await;
-    if installed.is_ok_and(|output| output.stdout.trim_ascii_end().ends_with(VERSION.as_bytes())) {
-        return Ok(program);
-    }
-    let mut install = cargo(["install", "oha", "--version", VERSION, "--locked"]);
-    install.arg("--root").arg(&folder);
-    cargo_step("build oha, the load generator", install).await?;
     Ok(program)
 }
 

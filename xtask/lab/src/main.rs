@@ -41,6 +41,7 @@ enum Command {
     Conformance(conformance::Options),
     ConsoleTest(console_test::Options),
     Fuzz(fuzz::Options),
+    Send(measure::SendOptions),
 }
 
 #[tokio::main]
@@ -57,5 +58,6 @@ async fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(options).await,
         Command::ConsoleTest(options) => console_test::run(options).await,
         Command::Fuzz(options) => fuzz::run(options).await,
+        Command::Send(options) => measure::send(options).await,
     })
 }

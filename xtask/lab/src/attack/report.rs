@@ -198,6 +198,7 @@ mod tests {
             p99_ms,
             p999_ms: p99_ms,
             max_ms: p99_ms,
+            late_p99_ms: f64::NAN,
         }
     }
 

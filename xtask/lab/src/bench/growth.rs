@@ -74,7 +74,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let common = &options.common;
     let programs = common.programs().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let loaders = Loaders::on(&cpus.load);
     let orders = options.orders as usize;
     let small = SizedStore::start(orders, &programs.host, &cpus).await?;
     let large = SizedStore::start(orders * TIMES, &programs.host, &cpus).await?;

@@ -38,7 +38,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     setup::tools(&[COUNTING]).await?;
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?;
+    let loaders = Loaders::default();
     let store = start_store(&programs.host, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
     let routes = match &options.only[..] {
         [] => &ROUTES,

@@ -143,7 +143,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     }
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let loaders = Loaders::on(&cpus.load);
     if options.peers.iter().any(Competitor::is_empty) {
         build::empty_component().await?;
     }

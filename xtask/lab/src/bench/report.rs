@@ -14,6 +14,9 @@ const SHARE_OF_SATURATION: f64 = 0.7;
 /// If a smaller share of the requested rate was answered, the latency shows only how far behind the load generator was.
 const KEPT: f64 = 0.97;
 
+/// If the generator's own delay is a larger share of the latency, the latency shows the generator rather than the server.
+const MOST_LATE: f64 = 0.5;
+
 /// A sample of one server in one round under full load.
 pub(super) struct Sample {
     pub(super) requests: f64,
@@ -168,6 +171,13 @@ impl Report {
         asked
             .zip(answered)
             .is_some_and(|(asked, answered)| answered >= KEPT * f64::from(asked))
+    }
+
+    /// Whether the requests to a side were sent when they were due.
+    pub(super) fn sent_on_time(&self, route: Route, side: &str) -> bool {
+        let late = self.latency(route, side, |latency| latency.late_p99_ms);
+        late.zip(self.p99_ms(route, side))
+            .is_some_and(|(late, p99)| late <= MOST_LATE * p99)
     }
 
     /// The rate at which a side's latency was measured.

@@ -8,7 +8,7 @@ use testbed::seed::LAB;
 
 use crate::measure::{Basket, Numbers, Orders, Target};
 
-/// The number of different requests of a route. wrk sends them in turn, oha at random.
+/// The number of different requests of a route. They are sent in turn.
 const CHOICES: usize = 1000;
 
 /// The routes that are measured.
@@ -54,11 +54,11 @@ impl Route {
         }
     }
 
-    /// The requests for a server at `base`. Files for the load generators go to `folder`.
+    /// The requests for a server at `base`. Scripts for wrk go to `folder`.
     pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
         match self {
-            Self::Empty => Ok(Target::get(&format!("{base}/health-check"))),
-            Self::Report => Ok(Target::get(&format!("{base}/orders/reports/best-sellers"))),
+            Self::Empty => Ok(Target::get(base, "/health-check")),
+            Self::Report => Ok(Target::get(base, "/orders/reports/best-sellers")),
             Self::Order => Target::gets(base, &paths("/orders", LAB.orders), folder, "orders"),
             Self::Stock => Target::gets(base, &paths("/stocks", LAB.products), folder, "stocks"),
             Self::Place => orders(base, folder, Basket::OneToFive, "place"),

@@ -66,7 +66,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let common = &options.common;
     let binary = common.host().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let loaders = Loaders::on(&cpus.load);
     let size = Size {
         orders: options.orders as usize,
         ..LAB

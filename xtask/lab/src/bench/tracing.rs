@@ -38,7 +38,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     let common = &options.common;
     let binary = common.host().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let loaders = Loaders::on(&cpus.load);
     let store = start_store(&binary, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
     let sink = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", sink.local_addr()?);

@@ -56,7 +56,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         },
     };
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let loaders = Loaders::on(&cpus.load);
     let bench = Bench::start(&programs, &cpus, &[]).await?;
     for side in bench.sides.iter().filter(|side| trains(&side.name)) {
         let package = if side.name == HOST {

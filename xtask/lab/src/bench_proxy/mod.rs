@@ -99,10 +99,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         setup::tools(&[COUNTING]).await?;
         report.instructions(Instructions::count(&options, &binary, cpus).await?);
     } else {
-        let loaders = Loaders::find_or_install().await?;
         for &workers in &options.workers {
             let place = CpuSets::of(workers, cpus);
-            let loaders = loaders.on(&place.others);
+            let loaders = Loaders::on(&place.others);
             for &row in options.rows() {
                 measure(&options, &binary, &place, row, &loaders, &mut report).await?;
             }

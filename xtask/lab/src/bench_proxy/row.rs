@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::servers::CERTIFICATE;
 use crate::measure::Target;
 
 /// The kinds of requests.
@@ -78,15 +79,16 @@ impl Row {
         if self.is_https() { 0.95 } else { 0.90 }
     }
 
-    /// The requests for a server at `base`. Files for the load generators go to `folder`.
+    /// The requests for a server at `base`. `folder` has the server's certificate; scripts for wrk go there.
     pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
-        let url = format!("{base}{}", self.path());
-        Ok(match self {
-            Self::Post => Target::post(&url, ORDER, folder, "order")?,
-            Self::Close => Target::get(&url).closing(),
-            Self::Http2 | Self::Http2Large => Target::get(&url).over_http2(),
-            _ => Target::get(&url),
-        })
+        let path = self.path();
+        let target = match self {
+            Self::Post => Target::post(base, path, ORDER, folder, "order")?,
+            Self::Close => Target::get(base, path).closing(),
+            Self::Http2 | Self::Http2Large => Target::get(base, path).over_http2(),
+            _ => Target::get(base, path),
+        };
+        Ok(target.with_certificate(folder.join(CERTIFICATE)))
     }
 
     /// The path of the requests.

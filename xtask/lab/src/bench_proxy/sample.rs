@@ -17,6 +17,8 @@ pub(super) struct Sample {
     pub(super) cpu_busy: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
+    /// The 99th percentile of the load generator's own delay, which the latency contains.
+    pub(super) late_p99_ms: f64,
     pub(super) memory_kib: u64,
 }
 
@@ -47,6 +49,7 @@ impl Sample {
             cpu_busy: cpu_seconds / f64::from(seconds),
             p50_ms: latency.p50_ms,
             p99_ms: latency.p99_ms,
+            late_p99_ms: latency.late_p99_ms,
             memory_kib,
         })
     }

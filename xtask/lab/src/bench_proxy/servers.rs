@@ -19,6 +19,12 @@ const NGINX_PORTS: [u16; 2] = [18_010, 18_011];
 const STORE_PROXY_PORTS: [u16; 2] = [18_020, 18_022];
 const UPSTREAM_PORTS: [u16; 2] = [18_001, 18_002];
 
+/// The address of all servers, which is also the name in the certificate.
+const SERVER: &str = "127.0.0.1";
+
+/// The file of the certificate that all balancers have, in the run's folder.
+pub(super) const CERTIFICATE: &str = "certificate.pem";
+
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -32,8 +38,8 @@ impl Upstreams {
     pub(super) async fn start(cpus: &str) -> Result<Self> {
         let folder = run_folder()?;
         write(&folder.join("large"), &"0123456789abcdef".repeat(64 * 64))?;
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        write(&folder.join("certificate.pem"), &made.cert.pem())?;
+        let made = rcgen::generate_simple_self_signed([SERVER.to_owned()])?;
+        write(&folder.join(CERTIFICATE), &made.cert.pem())?;
         let key = made.signing_key.serialize_pem();
         write(&folder.join("key.pem"), &key)?;
         // HAProxy requires certificate and key in one file.
@@ -127,7 +133,7 @@ impl Balancer {
     /// The start of the balancer's URLs.
     pub(super) fn base(&self, https: bool) -> String {
         let scheme = if https { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.port(https))
+        format!("{scheme}://{SERVER}:{}", self.port(https))
     }
 
     /// Stops the balancer, and waits until it has ended.

@@ -23,7 +23,6 @@ pub(crate) struct About {
     pub(crate) mariadb: String,
     pub(crate) redis: String,
     pub(crate) locust: String,
-    pub(crate) oha: String,
     /// The paths of the host and the proxy.
     pub(crate) host: String,
     pub(crate) proxy: String,
@@ -44,10 +43,6 @@ impl About {
             mariadb: said_by(&mariadb, &["--version"]).await,
             redis: said_by(&redis, &["--version"]).await,
             locust: said_by(programs.python, &["-m", "locust", "--version"]).await,
-            oha: match programs.oha {
-                Some(oha) => said_by(oha, &["--version"]).await,
-                None => "not used".into(),
-            },
             host: in_repository(programs.host),
             proxy: in_repository(programs.proxy),
         }
@@ -58,7 +53,6 @@ impl About {
 pub(crate) struct Programs<'a> {
     pub(crate) host: &'a Path,
     pub(crate) proxy: &'a Path,
-    pub(crate) oha: Option<&'a Path>,
     pub(crate) python: &'a Path,
 }
 

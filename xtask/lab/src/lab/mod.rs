@@ -59,10 +59,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 async fn replay(options: Options) -> Result<()> {
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
     let settings = options.settings();
-    let loaders = match settings.saturate {
-        true => Some(Loaders::find_or_install().await?),
-        false => None,
-    };
+    let loaders = settings.saturate.then(Loaders::default);
     let python = Python::locust().await?;
     let under_test = programs(&options).await?;
     let settings = Settings {
@@ -72,7 +69,6 @@ async fn replay(options: Options) -> Result<()> {
     let programs = Programs {
         host: &under_test.host,
         proxy: &under_test.proxy,
-        oha: loaders.as_ref().map(Loaders::oha),
         python: &python.program(),
     };
     let run = Run {

@@ -1,7 +1,7 @@
 //! Searches in steps for the highest rate of the course's mix that the store answers well.
 //!
 //! The course's load sends at most about 75 requests per second, because its users pause for 1 to 3 s and wait for each
-//! answer, so a faster store looks hardly different. Here `oha` sends each of the three requests at a third of the
+//! answer, so a faster store looks hardly different. Here each of the three requests is sent at a third of the
 //! rate, on time, however long the answers take.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target};
 /// The limit for the 99th percentile.
 pub(super) const P99_LIMIT_MS: f64 = 100.0;
 
-/// The number of different bodies; oha takes a random one for each order.
+/// The number of different bodies. They are sent in turn.
 const BODIES: usize = 5000;
 
 /// How long the last requests of a refused step may take to end before the next step.
@@ -27,9 +27,6 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 /// The share of a step's requests that must be answered by its end: some are always in flight.
 const ANSWERED_SHARE: f64 = 0.9;
-
-/// How long a stream runs beyond its step if it can't be stopped.
-const LEEWAY: Duration = Duration::from_secs(10);
 
 /// The parameters of a search.
 #[derive(Clone, Copy)]
@@ -117,7 +114,7 @@ pub(super) struct Shooter<'a> {
 }
 
 impl<'a> Shooter<'a> {
-    /// The course's mix for the store at `base`, with data of this size. The request files go to `folder`.
+    /// The course's mix for the store at `base`, with data of this size. The scripts for wrk go to `folder`.
     pub(super) fn of_the_course(
         loaders: &'a Loaders,
         base: &str,
@@ -126,7 +123,7 @@ impl<'a> Shooter<'a> {
         seed: u64,
     ) -> Result<Self> {
         let bodies = Orders::new(Basket::Course, size, seed).take(BODIES);
-        let report = |name: &str| Target::get(&format!("{base}/orders/reports/{name}"));
+        let report = |name: &str| Target::get(base, &format!("/orders/reports/{name}"));
         let streams = vec![
             (
                 "POST /orders",
@@ -155,11 +152,10 @@ impl<'a> Shooter<'a> {
     /// Sends `rate` requests per second for `time`, the same number of each kind.
     async fn send(&self, rate: u32, time: Duration) -> Result<Vec<StreamResult>> {
         let each = (rate / u32::try_from(self.streams.len())?).max(1);
-        let streams = self.streams.iter();
-        let streams =
-            streams.map(|(name, target)| self.loaders.stream(name, target, each, time + LEEWAY));
-        let streams: Vec<Stream> = streams.collect::<Result<_>>()?;
-        // oha is not ended by its own time limit: it would then count every connection that still waits as a failure.
+        let mut streams = Vec::new();
+        for (name, target) in &self.streams {
+            streams.push(self.loaders.stream(name, target, each).await?);
+        }
         sleep(time).await;
         Stream::stop_all(streams).await
     }
@@ -269,6 +265,7 @@ mod tests {
             p99_ms,
             p999_ms: p99_ms,
             max_ms: p99_ms,
+            late_p99_ms: 0.0,
         }
     }
 

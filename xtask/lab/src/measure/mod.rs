@@ -15,7 +15,9 @@ mod table;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
-pub(crate) use load::{Clients, Flood, Loaders, Request, Stream, StreamResult, Target};
+pub(crate) use load::{
+    Clients, Flood, Loaders, Request, SendOptions, Stream, StreamResult, Target, send,
+};
 pub(crate) use machine::{commit, processor};
 pub(crate) use orders::{Basket, Numbers, Orders};
 pub(crate) use process::{cpu_seconds, forget_peak, memory_kib, peak_kib};

@@ -1,7 +1,6 @@
 //! The load of a swap test: a fixed rate of reads and orders.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use testbed::seed::Size;
@@ -11,10 +10,7 @@ use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target, read
 /// How many of ten requests are orders.
 const ORDERS_OF_TEN: u32 = 1;
 
-/// Longer than anything here takes, because a load is always stopped explicitly.
-const LONGEST: Duration = Duration::from_secs(3 * 60 * 60);
-
-/// The number of different URLs and bodies; oha takes a random one for each request.
+/// The number of different URLs and bodies. They are sent in turn.
 const CHOICES: usize = 2000;
 
 /// The requests of the load.
@@ -24,7 +20,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Requests to the host at `base`, for data of this size. The files for oha go to `folder`.
+    /// Requests to the host at `base`, for data of this size. Scripts for wrk go to `folder`.
     pub(super) fn write(folder: &Path, base: &str, size: &Size, seed: u64) -> Result<Self> {
         let paths: Vec<String> = reads(size, seed).take(CHOICES).collect();
         let bodies = Orders::new(Basket::Products(1), size, seed).take(CHOICES);
@@ -42,11 +38,11 @@ pub(super) struct Load {
 
 impl Load {
     /// Starts `rate` requests per second.
-    pub(super) fn start(loaders: &Loaders, work: &Work, rate: u32) -> Result<Self> {
+    pub(super) async fn start(loaders: &Loaders, work: &Work, rate: u32) -> Result<Self> {
         let orders = rate * ORDERS_OF_TEN / 10;
         let streams = [
-            loaders.stream("reads", &work.reads, rate - orders, LONGEST)?,
-            loaders.stream("orders", &work.orders, orders, LONGEST)?,
+            loaders.stream("reads", &work.reads, rate - orders).await?,
+            loaders.stream("orders", &work.orders, orders).await?,
         ];
         Ok(Self { streams })
     }

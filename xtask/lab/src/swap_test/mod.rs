@@ -68,7 +68,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
-    let loaders = Loaders::find_or_install().await?;
+    let loaders = Loaders::default();
     build::components().await?;
     build::test_guest().await?;
     let binary = match options.host {
@@ -78,16 +78,16 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let (store, host) = start(&binary).await?;
     let admin = Admin::new(&host, TOKEN)?;
     let work = Work::write(store.folder(), &host.url(""), &LAB, RNG_SEED)?;
-    let load = || Load::start(&loaders, &work, options.rate);
+    let load = async || Load::start(&loaders, &work, options.rate).await;
 
     let step = Progress::detect().step("warm-up", 0);
-    let warm_up = load()?;
+    let warm_up = load().await?;
     sleep(WARM_UP).await;
     warm_up.stop().await?;
     step.finish();
 
     let step = Progress::detect().step("steady load", 0);
-    let steady = load()?;
+    let steady = load().await?;
     sleep(Duration::from_secs(options.steady)).await;
     let steady = steady.stop().await?;
     step.finish();
@@ -96,7 +96,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let filling = swaps::run(&admin, plan::good(FILLING), &step).await?;
     step.finish();
     let step = Progress::detect().step("load with swaps", u64::from(options.swaps));
-    let load = load()?;
+    let load = load().await?;
     let mut plan = plan::mixed(options.swaps);
     let mut tried = swaps::run(&admin, plan.by_ref().take(FIRST_LOOK as usize), &step).await?;
     let first_memory = admin.settled_memory().await?;

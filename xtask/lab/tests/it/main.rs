@@ -13,5 +13,6 @@ mod lab;
 mod load;
 mod observed;
 mod rules;
+mod send;
 mod sql;
 mod support;

@@ -51,7 +51,6 @@ fn machine(run: &Run) -> ReportTable {
         ("MariaDB", about.mariadb.clone()),
         ("Redis", about.redis.clone()),
         ("Locust", about.locust.clone()),
-        ("oha", about.oha.clone()),
     ];
     for (name, value) in rows {
         table.row([name.into(), value]);
@@ -109,7 +108,7 @@ fn limits(report: &Report<'_>) -> Vec<Item> {
     let mut items = vec![
         item(
             "One machine.",
-            "Hosts, proxy, MariaDB, Redis and the load generators share its processors; what Locust and oha use is in the charts. On machines of their own the servers would do more, and several instances would help more.",
+            "Hosts, proxy, MariaDB, Redis and the load generators share its processors; what they use is in the charts. On machines of their own the servers would do more, and several instances would help more.",
         ),
         item(
             "A closed loop.",

@@ -16,7 +16,7 @@ pub(super) async fn flood(
     command
         .args(["--threads", "1", "--clients", &connections.to_string()])
         .args(["--max-concurrent-streams", &STREAMS.to_string()])
-        .args(["--duration", &seconds.to_string(), &target.url])
+        .args(["--duration", &seconds.to_string(), &target.url()])
         .kill_on_drop(true);
     let output = command.output().await.context("running h2load")?;
     let said = String::from_utf8_lossy(&output.stdout);

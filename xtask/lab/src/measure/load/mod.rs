@@ -1,25 +1,27 @@
-//! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and `oha`
-//! sends requests at a fixed rate, or a fixed number of them. All three send the requests of a [`Target`] from one
-//! address. For clients with addresses of their own, there are [`Clients`] in this process.
+//! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and our
+//! own [`sender`] sends requests at a fixed rate, or a fixed number of them. All three send the requests of a [`Target`]
+//! from one address. For clients with addresses of their own, there are [`Clients`] in this process.
 
 mod h2load;
-mod oha;
 mod paced;
+mod sender;
+mod stream;
 mod stream_result;
 mod target;
 mod wrk;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::env;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::process::Command;
 
-pub(crate) use self::oha::Stream;
-pub(crate) use self::paced::{Clients, Request};
+pub(crate) use self::paced::Clients;
+use self::sender::Job;
+pub(crate) use self::sender::{SendOptions, send};
+pub(crate) use self::stream::Stream;
 pub(crate) use self::stream_result::StreamResult;
-pub(crate) use self::target::Target;
-use xtask::setup;
+pub(crate) use self::target::{Request, Target};
 
 /// The connections of a stream: more than are ever in use, so that no request waits for another.
 const STREAM_CONNECTIONS: u32 = 64;
@@ -37,32 +39,18 @@ pub(crate) struct Flood {
 }
 
 /// The load generators.
+#[derive(Default)]
 pub(crate) struct Loaders {
-    oha: PathBuf,
     /// The processors that the generators run on, in the form of taskset; `None` for all.
     cpus: Option<String>,
 }
 
 impl Loaders {
-    /// Finds the generators, and builds `oha` if it does not exist.
-    pub(crate) async fn find_or_install() -> Result<Self> {
-        Ok(Self {
-            oha: setup::oha().await?,
-            cpus: None,
-        })
-    }
-
-    /// The same generators, limited to these processors.
-    pub(crate) fn on(&self, cpus: &str) -> Self {
+    /// Generators that are limited to these processors.
+    pub(crate) fn on(cpus: &str) -> Self {
         Self {
-            oha: self.oha.clone(),
             cpus: Some(cpus.to_owned()),
         }
-    }
-
-    /// The path of `oha`.
-    pub(crate) fn oha(&self) -> &Path {
-        &self.oha
     }
 
     /// Sends as many requests as the server can answer over `connections` connections; over HTTP/2, that many at once.
@@ -80,37 +68,61 @@ impl Loaders {
         wrk::flood(self.command(Path::new("wrk")), target, connections, seconds).await
     }
 
-    /// Sends requests at a fixed rate for `seconds` seconds. Fails if a request fails.
+    /// Sends the requests of `seconds` seconds at a fixed rate, at most `at_once` at the same time: over HTTP/1.1, over
+    /// that many connections. Fails if a request fails.
     pub(crate) async fn pace(
         &self,
         target: &Target,
-        connections: u32,
+        at_once: u32,
         seconds: u32,
         rate: u32,
     ) -> Result<StreamResult> {
-        let time = Duration::from_secs(seconds.into());
-        let oha = self.command(&self.oha);
-        let stream = Stream::start(oha, "all", target, connections, rate, time)?;
+        let requests = u64::from(rate) * u64::from(seconds);
+        let job = Job {
+            target: target.clone(),
+            at_once,
+            rate: Some(rate),
+            requests: Some(requests),
+        };
+        self.send(&job).await
+    }
+
+    /// Sends `requests` requests, `at_once` at the same time, however long they take. Fails if a request fails.
+    pub(crate) async fn ask(&self, target: &Target, at_once: u32, requests: u32) -> Result<()> {
+        let job = Job {
+            target: target.clone(),
+            at_once,
+            rate: None,
+            requests: Some(requests.into()),
+        };
+        self.send(&job).await.map(drop)
+    }
+
+    async fn send(&self, job: &Job) -> Result<StreamResult> {
+        let stream = Stream::start(self.sender()?, "all", job).await?;
         stream.measured().await?.without_failures()
     }
 
-    /// Sends `requests` requests, however long they take. Fails if a request fails.
-    pub(crate) async fn ask(&self, target: &Target, connections: u32, requests: u32) -> Result<()> {
-        let oha = self.command(&self.oha);
-        let asking = Stream::asking(oha, target, connections, requests)?;
-        asking.measured().await?.without_failures().map(drop)
-    }
-
-    /// Sends requests at a fixed rate until it is stopped, for at most `longest`.
-    pub(crate) fn stream(
+    /// Sends requests at a fixed rate until it is stopped.
+    pub(crate) async fn stream(
         &self,
         name: &'static str,
         target: &Target,
         rate: u32,
-        longest: Duration,
     ) -> Result<Stream> {
-        let oha = self.command(&self.oha);
-        Stream::start(oha, name, target, STREAM_CONNECTIONS, rate, longest)
+        let job = Job {
+            target: target.clone(),
+            at_once: STREAM_CONNECTIONS,
+            rate: Some(rate),
+            requests: None,
+        };
+        Stream::start(self.sender()?, name, &job).await
+    }
+
+    /// This program, which is the sender too.
+    fn sender(&self) -> Result<Command> {
+        let program = env::current_exe().context("finding this program")?;
+        Ok(self.command(&program))
     }
 
     fn command(&self, program: &Path) -> Command {

@@ -1,9 +1,8 @@
-//! Requests at a fixed rate from several addresses of this machine, which neither `wrk` nor `oha` can do.
+//! Requests at a low fixed rate from several addresses of this machine, which the other generators can't do.
 //!
-//! The requests are evenly spaced, and timed from the moment at which each was due. A separate thread sends them, so
-//! that other work of this process does not delay them.
+//! The requests are spaced to the millisecond, and timed from the moment at which each was due. A separate thread sends
+//! them, so that other work of this process does not delay them.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -16,19 +15,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::StreamResult;
-use crate::measure::quantile;
+use super::stream_result::Tally;
+use super::{Request, StreamResult};
 
 /// How long to wait for an answer: longer than the servers' own limit.
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// One request: a GET, or a POST of JSON.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    /// The path and query, from the first slash on.
-    pub(crate) path: String,
-    pub(crate) body: Option<String>,
-}
 
 /// Clients that send requests in turn, until stopped.
 pub(crate) struct Clients {
@@ -36,8 +27,8 @@ pub(crate) struct Clients {
     thread: JoinHandle<Result<StreamResult>>,
 }
 
-/// How long a request took, in milliseconds, or why it failed.
-type Outcome = Result<f64, String>;
+/// How long a request took, or why it failed.
+type Outcome = Result<Duration, String>;
 
 impl Clients {
     /// Starts to send `rate` requests per second to the server at `base`, from each of `addresses` in turn.
@@ -110,8 +101,14 @@ async fn send(
         under_way.spawn(outcome(asked, due));
     }
     let seconds = began.elapsed().as_secs_f64();
-    let outcomes = under_way.join_all().await;
-    Ok(measured(outcomes, seconds))
+    let mut tally = Tally::default();
+    for outcome in under_way.join_all().await {
+        match outcome {
+            Ok(took) => tally.answered(took),
+            Err(reason) => tally.fail(&reason, 1),
+        }
+    }
+    Ok(tally.measured("clients", seconds))
 }
 
 async fn outcome(request: reqwest::RequestBuilder, due: Instant) -> Outcome {
@@ -121,7 +118,7 @@ async fn outcome(request: reqwest::RequestBuilder, due: Instant) -> Outcome {
     if !status.is_success() {
         return Err(status.as_str().to_owned());
     }
-    Ok(due.elapsed().as_secs_f64() * 1000.0)
+    Ok(due.elapsed())
 }
 
 /// The innermost cause of an error. The outer causes contain the URL, so each URL would be counted separately.
@@ -133,30 +130,6 @@ fn reason(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn measured(outcomes: Vec<Outcome>, seconds: f64) -> StreamResult {
-    let requests = outcomes.len() as u64;
-    let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-    let mut times = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok(time) => times.push(time),
-            Err(reason) => *failed.entry(reason).or_default() += 1,
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    let time = |part| quantile(&times, part).unwrap_or(f64::NAN);
-    StreamResult {
-        stream: "clients",
-        requests,
-        requests_per_second: times.len() as f64 / seconds,
-        failed,
-        p50_ms: time(0.5),
-        p99_ms: time(0.99),
-        p999_ms: time(0.999),
-        max_ms: time(1.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -165,20 +138,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn what_failed_has_no_time() {
-        let outcomes = vec![
-            Ok(3.0),
-            Err("503".to_owned()),
-            Ok(1.0),
-            Err("503".to_owned()),
-        ];
-        let measured = measured(outcomes, 2.0);
-        assert_eq!((measured.requests, measured.requests_per_second), (4, 1.0));
-        assert_eq!(measured.failed["503"], 2);
-        assert_eq!((measured.p50_ms, measured.max_ms), (1.0, 3.0));
-    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn each_address_sends_its_requests() {

@@ -1,13 +1,17 @@
 //! The results of one stream of requests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::measure::quantile;
 
 /// The results of a stream. Times are `NaN` if nothing was answered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StreamResult {
+    #[serde(skip_deserializing)]
     pub(crate) stream: &'static str,
     pub(crate) requests: u64,
     /// The answers with 2xx per second. If they are fewer than requested, the generator or the server could not keep
@@ -15,22 +19,127 @@ pub(crate) struct StreamResult {
     pub(crate) requests_per_second: f64,
     /// The number of answers other than 2xx, by status, and of requests without an answer, by reason.
     pub(crate) failed: BTreeMap<String, u64>,
+    #[serde(deserialize_with = "time")]
     pub(crate) p50_ms: f64,
+    #[serde(deserialize_with = "time")]
     pub(crate) p99_ms: f64,
+    #[serde(deserialize_with = "time")]
     pub(crate) p999_ms: f64,
+    #[serde(deserialize_with = "time")]
     pub(crate) max_ms: f64,
+    /// The 99th percentile of the generator's own delay: from when a request was due and a connection was free until it
+    /// was sent. The other times contain it.
+    #[serde(deserialize_with = "time")]
+    pub(crate) late_p99_ms: f64,
+}
+
+/// JSON has no `NaN`: it is written as `null`.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl StreamResult {
-    /// Fails if there were failures. Requests in flight at the end of oha's own time limit don't count as failures.
+    /// Fails if there were failures, or no answers.
     pub(super) fn without_failures(self) -> Result<Self> {
-        let failures: Vec<_> = self
-            .failed
-            .iter()
-            .filter(|(what, _)| !what.contains("deadline"))
-            .collect();
-        ensure!(failures.is_empty(), "oha: {failures:?}");
-        ensure!(self.p50_ms.is_finite(), "oha: nothing was answered");
+        ensure!(self.failed.is_empty(), "failed requests: {:?}", self.failed);
+        ensure!(self.p50_ms.is_finite(), "nothing was answered");
         Ok(self)
+    }
+}
+
+/// Counts the outcomes of requests as they come.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    times_ms: Vec<f64>,
+    late_ms: Vec<f64>,
+    failed: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Counts a request that was sent this long after it should have been.
+    pub(super) fn sent_late(&mut self, late: Duration) {
+        self.late_ms.push(ms(late));
+    }
+
+    /// Counts an answer with 2xx that took this long.
+    pub(super) fn answered(&mut self, took: Duration) {
+        self.times_ms.push(ms(took));
+    }
+
+    /// Counts `count` requests that failed for this reason.
+    pub(super) fn fail(&mut self, reason: &str, count: u64) {
+        if count > 0 {
+            *self.failed.entry(reason.to_owned()).or_default() += count;
+        }
+    }
+
+    /// The number of requests counted so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.times_ms.len() as u64 + self.failed.values().sum::<u64>()
+    }
+
+    /// The results after this many seconds.
+    pub(super) fn measured(mut self, stream: &'static str, seconds: f64) -> StreamResult {
+        self.times_ms.sort_by(f64::total_cmp);
+        self.late_ms.sort_by(f64::total_cmp);
+        let time = |part| quantile(&self.times_ms, part).unwrap_or(f64::NAN);
+        StreamResult {
+            stream,
+            requests: self.requests(),
+            requests_per_second: self.times_ms.len() as f64 / seconds,
+            p50_ms: time(0.5),
+            p99_ms: time(0.99),
+            p999_ms: time(0.999),
+            max_ms: time(1.0),
+            late_p99_ms: quantile(&self.late_ms, 0.99).unwrap_or(f64::NAN),
+            failed: self.failed,
+        }
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally() -> Tally {
+        let mut tally = Tally::default();
+        for time in [3, 1] {
+            tally.answered(Duration::from_millis(time));
+        }
+        tally
+    }
+
+    #[test]
+    fn what_failed_has_no_time() {
+        let mut tally = tally();
+        tally.fail("503", 1);
+        tally.fail("503", 1);
+        tally.fail("no answer", 0);
+        let measured = tally.measured("reads", 2.0);
+        assert_eq!((measured.requests, measured.requests_per_second), (4, 1.0));
+        assert_eq!(measured.failed, BTreeMap::from([("503".to_owned(), 2)]));
+        assert_eq!((measured.p50_ms, measured.max_ms), (1.0, 3.0));
+        assert!(measured.without_failures().is_err());
+    }
+
+    #[test]
+    fn only_answers_are_a_result() {
+        assert!(tally().measured("reads", 2.0).without_failures().is_ok());
+        let nothing = Tally::default().measured("reads", 2.0);
+        assert!(nothing.without_failures().is_err());
+    }
+
+    #[test]
+    fn results_are_read_as_they_were_written() {
+        for tally in [tally(), Tally::default()] {
+            let measured = tally.measured("", 2.0);
+            let json = serde_json::to_string(&measured).expect("JSON");
+            let read: StreamResult = serde_json::from_str(&json).expect("a result");
+            assert_eq!(format!("{read:?}"), format!("{measured:?}"));
+        }
     }
 }

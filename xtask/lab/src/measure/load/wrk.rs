@@ -18,7 +18,7 @@ pub(super) async fn flood(
         .args(["--timeout", "30s", "--duration", &format!("{seconds}s")])
         .arg("--latency")
         .args(&target.wrk)
-        .arg(&target.url)
+        .arg(target.url())
         .kill_on_drop(true);
     let output = command.output().await.context("running wrk")?;
     ensure!(
