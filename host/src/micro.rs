@@ -83,9 +83,9 @@ impl Component {
             id: RequestId::made("bench-"),
             place: None,
             is_urgent: false,
-            trace: Trace::off(),
         };
-        let (answer, _) = self.generation.instances.handle(admitted, request).await?;
+        let instances = &self.generation.instances;
+        let (answer, _) = instances.handle(admitted, request, &Trace::off()).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn ask(
 async fn ask_within(
     probe: &Probe,
     generation: &Generation,
-    trace: Trace,
+    trace: &Trace,
 ) -> Result<answers::Probe, String> {
     let started = Instant::now();
     let answer = async {
@@ -54,10 +54,9 @@ async fn ask_within(
             id: RequestId::made("probe-"),
             place: None,
             is_urgent: false,
-            trace,
         };
         let request = request(probe, &admitted.id)?;
-        let answer = generation.instances.handle(admitted, request).await;
+        let answer = generation.instances.handle(admitted, request, trace).await;
         let (response, fate) = answer.map_err(|error| error.to_string())?;
         let status = response.status();
         let body = read(response.into_body()).await?;

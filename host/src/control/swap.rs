@@ -53,7 +53,7 @@ impl Control {
         let mut root = self.tracing.task("swap");
         root.about(id.to_owned());
         root.set("store.component", id.to_owned());
-        let outcome = self.swap_within(id, upload, &root.inside()).await;
+        let outcome = self.swap_within(id, upload, root.inside()).await;
         if let Err(error) = &outcome {
             root.fail(error.label());
         }

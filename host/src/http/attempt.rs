@@ -15,21 +15,21 @@ use crate::instance::{Admission, Answer, Generation, NoAnswer, RequestPlace};
 use crate::message::{Problem, RequestId};
 
 /// An admitted request, and the generation that is to answer it.
-pub(crate) struct Attempt {
+pub(crate) struct Attempt<'a> {
     pub(crate) generation: Arc<Generation>,
     /// The counts of the generation's version. Present only while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) place: Arc<RequestPlace>,
     pub(crate) request_id: RequestId,
     /// Where this attempt belongs in the request's trace.
-    pub(crate) trace: Trace,
+    pub(crate) trace: &'a Trace,
     /// True for a health check that came when the component already had the most requests it may have.
     pub(crate) is_urgent: bool,
 }
 
 type Outcome = Result<(Response<WasiBody>, Holdings), Problem>;
 
-impl Attempt {
+impl Attempt<'_> {
     /// Sends the request to the generation, and returns its answer.
     pub(crate) async fn make(self, head: request::Parts, body: Option<ReceivedBody>) -> Outcome {
         let request = match body {
@@ -80,9 +80,9 @@ impl Attempt {
             id: self.request_id.clone(),
             place: Some(self.place.clone()),
             is_urgent: self.is_urgent,
-            trace: self.trace.clone(),
         };
-        let answer = self.generation.instances.handle(admitted, request).await;
+        let instances = &self.generation.instances;
+        let answer = instances.handle(admitted, request, self.trace).await;
         if let Some(counted) = counted {
             count(counted, &answer);
         }

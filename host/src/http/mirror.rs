@@ -183,10 +183,10 @@ impl PendingCopy {
                 owner: RequestOwner::Mirror,
             })),
             is_urgent: false,
-            trace: Trace::off(),
         };
         let counted = self.original.tally.begin();
-        let response = match generation.instances.handle(admitted, request).await {
+        let instances = &generation.instances;
+        let response = match instances.handle(admitted, request, &Trace::off()).await {
             Ok((response, fate)) => {
                 counted.answered(response.status());
                 (response, fate)

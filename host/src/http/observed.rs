@@ -13,7 +13,7 @@ use store_server::trace::{Span, Trace};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::mirror::Tap;
-use super::serve;
+use super::serve::ActiveRequest;
 use crate::app::Tally;
 use crate::clients::Share;
 use crate::instance::{InFlight, InstanceFate, RequestPlace};
@@ -93,37 +93,31 @@ impl Body for GuestBody {
 /// One request as the metrics see it, from its headers to the end of its answer, whether that is complete or not.
 pub(crate) struct Observation {
     metrics: Arc<MethodMetrics>,
-    started: Instant,
     /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left early.
     status: u16,
     root: Span,
     _in_flight: GaugeGuard,
-    _connection: serve::ActiveRequest,
+    request: ActiveRequest,
 }
 
 impl Observation {
     /// `root` is the root span of the request's trace.
-    pub(crate) fn new(
-        metrics: Arc<MethodMetrics>,
-        mut root: Span,
-        connection: serve::ActiveRequest,
-    ) -> Self {
+    pub(crate) fn new(metrics: Arc<MethodMetrics>, mut root: Span, request: ActiveRequest) -> Self {
         if root.is_on() {
             root.about(metrics.route().clone());
             root.set("http.route", metrics.route().clone());
         }
         Self {
             root,
-            started: Instant::now(),
             status: 499,
             _in_flight: metrics.in_flight(),
             metrics,
-            _connection: connection,
+            request,
         }
     }
 
     /// The trace of the request, for spans inside its root span.
-    pub(crate) fn trace(&self) -> Trace {
+    pub(crate) fn trace(&self) -> &Trace {
         self.root.inside()
     }
 
@@ -150,12 +144,14 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let now = Instant::now();
+        let took = now - self.request.began;
         match self.status {
             499 => self.root.set("store.client_left", true),
             status => self.root.answer(status),
         }
         self.metrics.leave(self.status, took, &self.root);
+        std::mem::take(&mut self.root).end_at(now);
     }
 }
 

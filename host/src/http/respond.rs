@@ -1,7 +1,6 @@
 //! The way of one request through the host.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, Version, request};
@@ -45,7 +44,7 @@ pub(crate) async fn respond(
     in_use: ActiveRequest,
 ) -> Response<WasiBody> {
     let request_id = RequestId::of(request.headers());
-    let mut root = root(server, peer, &request);
+    let mut root = root(server, peer, &request, &in_use);
     let ids = root.ids();
     let behind = peer
         .is_trusted
@@ -75,14 +74,14 @@ pub(crate) async fn respond(
 }
 
 /// The root span of the request's trace.
-fn root(server: &Server, peer: &Peer, request: &Request<Incoming>) -> Span {
+fn root(server: &Server, peer: &Peer, request: &Request<Incoming>, in_use: &ActiveRequest) -> Span {
     if !server.tracing.is_on() {
         return Span::default();
     }
     let (method, headers) = (known_method(request.method()), request.headers());
     let mut root = server
         .tracing
-        .request(method, Instant::now(), headers, peer.is_trusted);
+        .request(method, in_use.began, headers, peer.is_trusted);
     root.set("http.request.method", method);
     root.set("url.scheme", "http");
     root
@@ -169,7 +168,7 @@ async fn receive(
 struct GuestRequest<'a> {
     whole: WholeRequest,
     request_id: &'a RequestId,
-    trace: Trace,
+    trace: &'a Trace,
 }
 
 /// A component's answer, in one of the three forms in which it is sent on.

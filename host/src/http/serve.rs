@@ -194,7 +194,11 @@ pub(crate) struct ConnectionUse {
 }
 
 /// One request on a connection, until its answer has ended.
-pub(crate) struct ActiveRequest(Arc<ConnectionUse>);
+pub(crate) struct ActiveRequest {
+    connection: Arc<ConnectionUse>,
+    /// When the request's head was there.
+    pub(crate) began: Instant,
+}
 
 impl ConnectionUse {
     fn enter(self: &Arc<Self>, version: Version) -> ActiveRequest {
@@ -203,7 +207,10 @@ impl ConnectionUse {
         self.began.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        ActiveRequest(self.clone())
+        ActiveRequest {
+            connection: self.clone(),
+            began: Instant::now(),
+        }
     }
 
     /// Records that the connection is in use.
@@ -242,8 +249,8 @@ impl ConnectionUse {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.connection.touch();
+        self.connection.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ use super::component::Code;
 use super::context::Context;
 use super::instances::Instances;
 use crate::metrics::Metrics;
+use crate::outbound::Attributes;
 use crate::redis;
 
 /// Generation ids begin at 1: 0 stands for no generation.
@@ -63,11 +64,16 @@ pub(crate) struct Generation {
 impl Generation {
     /// Makes a generation without instances. The first request makes an instance.
     pub(crate) fn new(version: Arc<Version>, context: Arc<Context>) -> Arc<Self> {
+        let number = i64::try_from(version.number).unwrap_or(i64::MAX);
         let life = Arc::new(GenerationLife {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             redis: redis::Connections::default(),
             version: version.clone(),
             component: context.id.clone(),
+            attributes: Arc::new([
+                ("store.component", context.name.clone().into()),
+                ("store.generation", number.into()),
+            ]),
             since: SystemTime::now(),
             in_flight: Arc::default(),
             retired: CancellationToken::new(),
@@ -93,6 +99,8 @@ pub(crate) struct GenerationLife {
     pub(crate) redis: redis::Connections,
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
+    /// The attributes of component and version in traces.
+    pub(crate) attributes: Attributes,
     pub(crate) since: SystemTime,
     /// The number of requests whose answers have not ended. [`InFlight`] changes it.
     in_flight: Arc<AtomicUsize>,

@@ -33,8 +33,6 @@ pub(crate) struct Admission {
     pub(crate) place: Option<Arc<RequestPlace>>,
     /// Whether the request goes before all that wait.
     pub(crate) is_urgent: bool,
-    /// The trace of the request.
-    pub(crate) trace: Trace,
 }
 
 /// A request's place: one of the component's permits, and a part of its client's share. Both are kept until no guest
@@ -152,16 +150,21 @@ impl Instances {
         }))
     }
 
-    /// Lets an instance answer the request. If the future is dropped, the instance works on.
+    /// Lets an instance answer the request. If the future is dropped, the instance works on. `trace` is the request's.
     ///
     /// # Errors
     /// The component gives no answer, or not in time.
-    pub(crate) async fn handle(&self, admitted: Admission, request: Request<WasiBody>) -> Answer {
+    pub(crate) async fn handle(
+        &self,
+        admitted: Admission,
+        request: Request<WasiBody>,
+        trace: &Trace,
+    ) -> Answer {
         let (sender, answer) = oneshot::channel();
         let is_urgent = admitted.is_urgent;
         let place = admitted.place.as_ref();
         let asker = place.and_then(|place| place.client());
-        let wait = admitted.trace.span("wait for an instance", Kind::Internal);
+        let wait = trace.span("wait for an instance", Kind::Internal);
         let job = Job {
             admitted,
             request,

@@ -27,7 +27,7 @@ pub(crate) async fn refresh(generation: &Generation, urgency: Urgency) -> Result
     let context = &generation.context;
     let mut root = context.tracing.task("refresh");
     root.about(context.name.clone());
-    let outcome = refresh_within(generation, urgency, root.inside()).await;
+    let outcome = refresh_within(generation, urgency, root.inside().clone()).await;
     match &outcome {
         Ok(Outcome::Rebuilt) => root.set("store.refresh.outcome", "rebuilt"),
         Ok(Outcome::Unchanged) => root.set("store.refresh.outcome", "unchanged"),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use store_server::trace::{Kind, Span, Trace};
+use store_server::trace::{Kind, Span};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
@@ -242,22 +242,18 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admission {
-                id, place, trace, ..
-            },
+            admitted: Admission { id, place, .. },
             mut request,
             mut answer,
             wait,
         } = job;
-        drop(wait);
-        let run = self.run(&trace);
-        let inside = run.inside();
-        inside.put(request.headers_mut());
+        let run = self.run(wait, now);
+        run.inside().put(request.headers_mut());
         let client = place.as_ref().and_then(|place| place.client());
         let caller = Caller {
             request: id,
             client,
-            progress: CallerProgress::new(&inside, &request),
+            progress: CallerProgress::new(run.inside(), &request),
             reads_stale: false,
         };
         let (call, received) = accessor.with(|mut access| {
@@ -309,18 +305,12 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// The span of the guest's work for a request, until it answers.
-    fn run(&self, trace: &Trace) -> Span {
-        let mut run = trace.span("run", Kind::Internal);
+    /// The span of the guest's work for a request, until it answers. It begins when the `wait` for the instance ends.
+    fn run(&self, wait: Span, now: Instant) -> Span {
+        let mut run = wait.followed_by("run", Kind::Internal, now);
         if run.is_on() {
-            let name = &self.instances.component().name;
-            run.about(name.clone());
-            run.set("store.component", name.clone());
-            let number = self.instances.life().version.number;
-            run.set(
-                "store.generation",
-                i64::try_from(number).unwrap_or(i64::MAX),
-            );
+            run.about(self.instances.component().name.clone());
+            run.share(&self.instances.life().attributes);
         }
         run
     }

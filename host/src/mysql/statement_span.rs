@@ -1,7 +1,7 @@
 //! What a trace shows of a statement: its operation and table, and its text without quoted strings, which may hold
 //! personal data.
 
-use store_server::trace::{Kind, Span, Trace};
+use store_server::trace::{Description, Kind, Span, Trace, Value};
 
 /// The longest text, in bytes, that is shown.
 const LONGEST: usize = 2048;
@@ -22,13 +22,19 @@ pub(super) fn begin(trace: &Trace, text: &str) -> Span {
     }
     let operation = operation(text);
     let mut span = trace.span(operation, Kind::Client);
-    if let Some(table) = table(text) {
-        span.about(table.to_owned());
-        span.set("db.collection.name", table.to_owned());
-    }
     span.set("db.operation.name", operation);
-    span.set("db.query.text", shown(text));
+    span.describe(text, describe);
     span
+}
+
+fn describe(text: &str) -> Description {
+    let table = table(text).map(|table| Value::from(table.to_owned()));
+    let mut attributes = vec![("db.query.text", Value::from(shown(text)))];
+    attributes.extend(table.clone().map(|table| ("db.collection.name", table)));
+    Description {
+        target: table,
+        attributes,
+    }
 }
 
 fn operation(text: &str) -> &'static str {
@@ -119,6 +125,19 @@ mod tests {
         ] {
             assert_eq!((operation(text), table(text)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_statement_is_described_by_its_table_and_its_text() {
+        let Description { target, attributes } = describe("SELECT a FROM b WHERE c = 'd'");
+        assert_eq!(target, Some("b".to_owned().into()));
+        let text = "SELECT a FROM b WHERE c = '?'".to_owned();
+        let expected = [
+            ("db.query.text", Value::from(text)),
+            ("db.collection.name", Value::from("b".to_owned())),
+        ];
+        assert_eq!(attributes, expected);
+        assert_eq!(describe("COMMIT").target, None);
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub(super) fn check<'a>(
     }
 }
 
+/// Room for the longest name of a command that is allowed.
+const LONGEST_NAME: usize = 32;
+
 /// The name of a command in the spelling of this list; `None` if the list does not have it.
 pub(super) fn known(name: &[u8]) -> Option<&'static str> {
     static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
@@ -86,8 +89,11 @@ pub(super) fn known(name: &[u8]) -> Option<&'static str> {
         let names = ALLOWED.split_ascii_whitespace().chain(WAITS_IF_ASKED);
         names.chain(partly).collect()
     });
-    let upper = std::str::from_utf8(name).ok()?.to_ascii_uppercase();
-    NAMES.get(upper.as_str()).copied()
+    let mut upper = [0; LONGEST_NAME];
+    let upper = upper.get_mut(..name.len())?;
+    upper.copy_from_slice(name);
+    upper.make_ascii_uppercase();
+    NAMES.get(std::str::from_utf8(upper).ok()?).copied()
 }
 
 /// Whether these arguments of XREAD or XREADGROUP make the command wait.
@@ -144,6 +150,22 @@ mod tests {
             "XGROUP CREATE s g $",
         ] {
             assert!(allows(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_in_any_case() {
+        assert_eq!(known(b"get"), Some("GET"));
+        assert_eq!(known(b"xReadGroup"), Some("XREADGROUP"));
+        for unknown in ["", "GETS", "BLPOP", &"GET".repeat(100)] {
+            assert_eq!(known(unknown.as_bytes()), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn every_allowed_name_is_known() {
+        for name in ALLOWED.split_ascii_whitespace() {
+            assert_eq!(known(name.as_bytes()), Some(name));
         }
     }
 

@@ -80,11 +80,15 @@ pub fn traceparent(ids: Ids) -> HeaderValue {
 }
 
 fn put_hex(text: &mut [u8], bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+    for (pair, &byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
+}
+
+/// The hexadecimal digit of a number below 16. It is computed, as compilers do that for many digits at once.
+const fn digit(number: u8) -> u8 {
+    let beyond_nine = (number > 9) as u8;
+    b'0' + number + beyond_nine * (b'a' - b'0' - 10)
 }
 
 /// Parses a `traceparent`. A later version may have more after the known part (section 4.3).

@@ -17,6 +17,7 @@ mod recording;
 mod sampler;
 mod settings;
 mod span;
+mod spare;
 mod tail;
 mod tracer;
 
@@ -25,7 +26,7 @@ use http::Method;
 pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent};
 pub use self::finished_trace::FinishedTrace;
 pub use self::settings::{Accept, AnswerHeader, Settings};
-pub use self::span::{Kind, Span, Trace, Value, WeakTrace};
+pub use self::span::{Description, Kind, Span, Trace, Value, WeakTrace};
 pub use self::tracer::{SpanCounters, Tracing};
 
 /// A request's method as traces name it. Unknown methods become `_OTHER`, as anyone can invent new ones.

@@ -2,17 +2,18 @@
 //! place in it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
-use super::finished_trace::FinishedTrace;
+use super::finished_trace::{FinishedTrace, KeepReason};
 use super::span::Record;
+use super::spare;
 use super::tracer::Tracer;
 use crate::metrics::{Exemplar, Exemplars};
 
@@ -22,9 +23,12 @@ const MOST_SPANS: usize = 512;
 /// Most links of one tree.
 const MOST_LINKS: usize = 256;
 
+/// Spans besides the root for which a tree has room without an allocation.
+const USUAL_SPANS: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Recording {
-    tracer: Arc<Tracer>,
+    tracer: &'static Tracer,
     trace: TraceId,
     root: SpanId,
     is_sampled: bool,
@@ -33,27 +37,26 @@ pub(super) struct Recording {
     has_caller: bool,
     began: Instant,
     grown: Mutex<SpanTree>,
-    left_out: AtomicU32,
 }
 
 /// The part of a tree that has been recorded so far.
 #[derive(Debug, Default)]
 struct SpanTree {
-    #[expect(
-        clippy::vec_box,
-        reason = "boxed while they were open, and moved as they are"
-    )]
-    spans: Vec<Box<Record>>,
+    root: Option<Box<Record>>,
+    /// All spans that have ended, except the root.
+    spans: SmallVec<[Box<Record>; USUAL_SPANS]>,
     /// Links, each with the span that it belongs to.
     links: Vec<(SpanId, Ids)>,
     /// Measured durations, for the histograms that will name the trace as an exemplar if it is kept.
     measured: Vec<(Arc<Exemplars>, Exemplar)>,
+    /// Number of spans for which there was no room.
+    left_out: u32,
 }
 
 impl Recording {
     /// A tree without spans, whose root begins at `began`.
     pub(super) fn new(
-        tracer: Arc<Tracer>,
+        tracer: &'static Tracer,
         trace: TraceId,
         caller: Option<Caller>,
         is_sampled: bool,
@@ -67,12 +70,7 @@ impl Recording {
             has_caller: caller.is_some(),
             state: caller.and_then(|caller| caller.state),
             began,
-            grown: Mutex::new(SpanTree {
-                spans: Vec::with_capacity(8),
-                links: Vec::new(),
-                measured: Vec::new(),
-            }),
-            left_out: AtomicU32::new(0),
+            grown: Mutex::default(),
         })
     }
 
@@ -99,11 +97,12 @@ impl Recording {
     /// Adds a span that has ended.
     pub(super) fn add(&self, record: Box<Record>) {
         let mut grown = self.grown.lock();
-        // The root is always added: it ends last, and the other spans need it.
-        if grown.spans.len() < MOST_SPANS || record.id == self.root {
+        if record.id == self.root {
+            grown.root = Some(record);
+        } else if grown.spans.len() < MOST_SPANS {
             grown.spans.push(record);
         } else {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            grown.left_out += 1;
         }
     }
 
@@ -132,32 +131,26 @@ impl Recording {
     }
 }
 
-impl Drop for Recording {
-    fn drop(&mut self) {
+impl Recording {
+    /// Passes the finished tree on.
+    #[cold]
+    fn keep(&mut self, why: KeepReason) {
         let SpanTree {
+            root,
             mut spans,
             links,
             measured,
+            left_out,
         } = std::mem::take(self.grown.get_mut());
+        // People read spans in the order in which they began.
+        spans.sort_by_key(|span| span.began);
+        let mut spans: Vec<_> = root.into_iter().chain(spans).collect();
+        spans.iter_mut().for_each(|span| span.complete());
         for (span, other) in links {
             if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
                 span.links.push(other);
             }
         }
-        let root = spans.iter().position(|span| span.id == self.root);
-        let Some(root) = root.map(|at| spans.swap_remove(at)) else {
-            return;
-        };
-        let took = root.ended - root.began;
-        let Some(why) = self
-            .tracer
-            .judge(self.is_sampled, took, root.error.is_some())
-        else {
-            return;
-        };
-        // People read spans in the order in which they began.
-        spans.sort_by_key(|span| span.began);
-        spans.insert(0, root);
         let is_kept = self.tracer.hand_on(FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
@@ -165,15 +158,28 @@ impl Drop for Recording {
             state: self.state.take(),
             why,
             began: self.began,
-            // Most trees are thrown away, and don't need it.
             began_at: SystemTime::now() - self.began.elapsed(),
             spans,
-            left_out: self.left_out.load(Ordering::Relaxed),
+            left_out,
         });
         if is_kept {
             for (exemplars, exemplar) in measured {
                 exemplars.note(exemplar);
             }
+        }
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let grown = self.grown.get_mut();
+        let why = grown.root.as_ref().and_then(|root| {
+            let (took, has_failed) = (root.ended - root.began, root.error.is_some());
+            self.tracer.judge(self.is_sampled, took, has_failed)
+        });
+        match why {
+            Some(why) => self.keep(why),
+            None => spare::give_back(grown.root.take().into_iter().chain(grown.spans.drain(..))),
         }
     }
 }

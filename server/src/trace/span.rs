@@ -9,6 +9,7 @@ use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::recording::Recording;
+use super::spare;
 use crate::metrics::Timing;
 
 /// The role of a span's program in a call.
@@ -50,6 +51,18 @@ impl Value {
     }
 }
 
+/// What a text says about a span: see [`Span::describe`].
+#[derive(Debug)]
+pub struct Description {
+    /// The target that follows the span's name, if the text has one.
+    pub target: Option<Value>,
+    /// Attributes that the span does not have already.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+/// The longest text, in bytes, that a span keeps to be described by later.
+const LONGEST_TEXT: usize = 2048;
+
 /// The recorded data of a span.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -67,17 +80,35 @@ pub(super) struct Record {
     pub(super) links: Vec<Ids>,
     /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
+    /// The text that `describe` is to describe the span by.
+    pub(super) text: String,
+    pub(super) describe: Option<fn(&str) -> Description>,
+}
+
+impl Record {
+    /// Describes the span by its text, if that is still to be done.
+    pub(super) fn complete(&mut self) {
+        if let Some(describe) = self.describe.take() {
+            let text = std::mem::take(&mut self.text);
+            self.add(describe(&text));
+        }
+    }
+
+    fn add(&mut self, description: Description) {
+        self.target = description.target;
+        self.attributes.extend(description.attributes);
+    }
 }
 
 /// A span that has begun. It ends when it is dropped. It is empty if no tree is recorded.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Span(Option<OpenSpan>);
-
-#[derive(Debug)]
-struct OpenSpan {
-    recording: Arc<Recording>,
-    record: Box<Record>,
+pub struct Span {
+    /// The place within the span.
+    inside: Trace,
+    /// Boxed, so that it is cheap to move a span, and to have none. `None` if nothing is recorded, or if the span has
+    /// ended.
+    record: Option<Box<Record>>,
 }
 
 /// A request's place in its tree: spans that begin here are children of it. It is empty if no tree is recorded.
@@ -109,10 +140,11 @@ impl Trace {
 
     /// Begins a span here and now. `name`, like all names and attributes, should have few different values.
     pub fn span(&self, name: &'static str, kind: Kind) -> Span {
-        match &self.0 {
-            None => Span(None),
-            Some(place) => Span::begin(&place.recording, place.span, name, kind, Instant::now()),
-        }
+        let Some(place) = &self.0 else {
+            return Span::default();
+        };
+        let recording = place.recording.clone();
+        Span::begin(recording, place.span, name, kind, Instant::now())
     }
 
     /// The ids of this place's span; `None` if nothing is recorded.
@@ -169,101 +201,109 @@ impl WeakTrace {
 }
 
 impl Span {
-    pub(super) fn begin(
-        recording: &Arc<Recording>,
+    /// Begins the root of a tree.
+    pub(super) fn root(
+        recording: Arc<Recording>,
         parent: SpanId,
         name: &'static str,
         kind: Kind,
         began: Instant,
     ) -> Self {
-        Self::with_id(
-            recording,
-            Recording::new_span_id(),
-            parent,
-            name,
-            kind,
-            began,
-        )
+        let id = recording.root();
+        Self::with_id(id, recording, parent, name, kind, began)
     }
 
-    /// Begins a span with an id that is already in use elsewhere.
-    pub(super) fn with_id(
-        recording: &Arc<Recording>,
-        id: SpanId,
+    fn begin(
+        recording: Arc<Recording>,
         parent: SpanId,
         name: &'static str,
         kind: Kind,
         began: Instant,
     ) -> Self {
-        let record = Record {
-            id,
-            parent,
-            name,
-            target: None,
-            kind,
-            began,
-            ended: began,
-            attributes: Vec::new(),
-            shared: None,
-            links: Vec::new(),
-            error: None,
-        };
-        Self(Some(OpenSpan {
-            recording: recording.clone(),
-            record: Box::new(record),
-        }))
+        let id = Recording::new_span_id();
+        Self::with_id(id, recording, parent, name, kind, began)
+    }
+
+    fn with_id(
+        id: SpanId,
+        recording: Arc<Recording>,
+        parent: SpanId,
+        name: &'static str,
+        kind: Kind,
+        began: Instant,
+    ) -> Self {
+        let mut record = spare::take();
+        record.id = id;
+        record.parent = parent;
+        record.name = name;
+        record.kind = kind;
+        record.began = began;
+        Self {
+            inside: Trace(Some(TreePosition {
+                recording,
+                span: id,
+            })),
+            record: Some(record),
+        }
     }
 
     /// Whether the span is recorded. If it is not, callers can save the work of finding costly attributes.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.record.is_some()
     }
 
     /// The place within this span.
     #[must_use]
-    pub fn inside(&self) -> Trace {
-        let place = self.0.as_ref().map(|open| TreePosition {
-            recording: open.recording.clone(),
-            span: open.record.id,
-        });
-        Trace(place)
+    pub fn inside(&self) -> &Trace {
+        &self.inside
     }
 
     /// The ids of this span; `None` if it is not recorded.
     #[must_use]
     pub fn ids(&self) -> Option<Ids> {
-        let open = self.0.as_ref()?;
-        Some(open.recording.ids(open.record.id))
+        self.inside.ids()
     }
 
     /// Sets the target that follows the span's name.
     pub fn about(&mut self, target: impl Into<Value>) {
-        if let Some(record) = self.record() {
+        if let Some(record) = &mut self.record {
             record.target = Some(target.into());
         }
     }
 
     /// Adds an attribute. The span must not have it already.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        if let Some(record) = self.record() {
-            if record.attributes.is_empty() {
-                record.attributes.reserve(4);
-            }
+        if let Some(record) = &mut self.record {
             record.attributes.push((name, value.into()));
         }
     }
 
     /// Sets attributes that the span shares with others.
     pub fn share(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
-        if let Some(record) = self.record() {
+        if let Some(record) = &mut self.record {
             record.shared = Some(attributes.clone());
+        }
+    }
+
+    /// Sets target and attributes to what `describe` finds in `text`. That is done only if the trace is kept, as few
+    /// are; but at once if the text is long.
+    pub fn describe(&mut self, text: &str, describe: fn(&str) -> Description) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        if text.len() > LONGEST_TEXT {
+            record.add(describe(text));
+        } else {
+            record.text.clear();
+            record.text.push_str(text);
+            record.describe = Some(describe);
         }
     }
 
     /// Notes why the span failed.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
-        if let Some(record) = self.record() {
+        if let Some(record) = &mut self.record {
             record.error = Some(why.into());
         }
     }
@@ -283,25 +323,42 @@ impl Span {
     /// before, if the span failed, as that may decide whether the trace is kept.
     pub fn measure(&self, timing: &Timing, took: Duration) {
         timing.observe(took);
-        if let Some(OpenSpan { recording, record }) = &self.0 {
-            recording.measure(timing.exemplars(), took, record.error.is_some());
+        if let (Some(place), Some(record)) = (&self.inside.0, &self.record) {
+            let has_failed = record.error.is_some();
+            place
+                .recording
+                .measure(timing.exemplars(), took, has_failed);
         }
     }
 
-    fn record(&mut self) -> Option<&mut Record> {
-        Some(&mut *self.0.as_mut()?.record)
+    /// Ends the span as of `at`, for callers that have asked for the time already.
+    pub fn end_at(mut self, at: Instant) {
+        self.end(at);
+    }
+
+    /// Ends the span as of `at`, and begins the next one at the same time and with the same parent.
+    pub fn followed_by(mut self, name: &'static str, kind: Kind, at: Instant) -> Self {
+        let parent = self.end(at);
+        match (parent, std::mem::take(&mut self.inside).0) {
+            (Some(parent), Some(place)) => Self::begin(place.recording, parent, name, kind, at),
+            _ => Self::default(),
+        }
+    }
+
+    /// Adds the record to the tree, if that has not been done. Returns the id of the parent.
+    fn end(&mut self, at: Instant) -> Option<SpanId> {
+        let (place, mut record) = (self.inside.0.as_ref()?, self.record.take()?);
+        let parent = record.parent;
+        record.ended = at;
+        place.recording.add(record);
+        Some(parent)
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if let Some(OpenSpan {
-            recording,
-            mut record,
-        }) = self.0.take()
-        {
-            record.ended = Instant::now();
-            recording.add(record);
+        if self.is_on() {
+            self.end(Instant::now());
         }
     }
 }

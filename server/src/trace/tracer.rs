@@ -33,8 +33,11 @@ const BEYOND_THE_SAMPLE_PER_SECOND: u32 = 100;
 const LAST_LIMIT: Duration = Duration::from_secs(3);
 
 /// A program's tracing. It is empty if the program does not trace.
+///
+/// A program starts it once and has it to its end, so it is never freed: all processors would have to count together
+/// how many requests use it.
 #[derive(Clone, Debug, Default)]
-pub struct Tracing(Option<Arc<Tracer>>);
+pub struct Tracing(Option<&'static Tracer>);
 
 #[derive(Debug)]
 pub(super) struct Tracer {
@@ -106,7 +109,7 @@ impl Tracing {
             Exporter::start(destination, program, counters)
                 .map_err(|reason| format!("traces to {}: {reason}", without_user(&address)))
         });
-        Ok(Self(Some(Arc::new(Tracer {
+        let tracer = Tracer {
             sampler: environment.sampler,
             accept: settings.accept,
             answer: settings.answer,
@@ -114,7 +117,8 @@ impl Tracing {
             tail: Tail::default(),
             exporter: exporter.transpose()?,
             beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
-        }))))
+        };
+        Ok(Self(Some(Box::leak(Box::new(tracer)))))
     }
 
     /// Whether the program traces.
@@ -132,7 +136,7 @@ impl Tracing {
         headers: &HeaderMap,
         is_trusted: bool,
     ) -> Span {
-        let Some(tracer) = &self.0 else {
+        let Some(tracer) = self.0 else {
             return Span::default();
         };
         let caller = tracer.caller(headers, is_trusted);
@@ -148,7 +152,7 @@ impl Tracing {
         headers: &HeaderMap,
         is_trusted: bool,
     ) -> Span {
-        let Some(tracer) = &self.0 else {
+        let Some(tracer) = self.0 else {
             return Span::default();
         };
         let caller = tracer.caller(headers, is_trusted);
@@ -161,7 +165,7 @@ impl Tracing {
 
     /// The root span of work that no request asked for.
     pub fn task(&self, name: &'static str) -> Span {
-        match &self.0 {
+        match self.0 {
             Some(tracer) => tracer.begin(name, Kind::Internal, Instant::now(), None),
             None => Span::default(),
         }
@@ -170,7 +174,7 @@ impl Tracing {
     /// The header that names the trace in the answer to a request with this root; `None` if answers don't name traces.
     #[must_use]
     pub fn answer_line(&self, root: Option<Ids>) -> Option<(HeaderName, HeaderValue)> {
-        let (tracer, ids) = (self.0.as_ref()?, root?);
+        let (tracer, ids) = (self.0?, root?);
         match tracer.answer {
             AnswerHeader::None => None,
             AnswerHeader::Traceresponse => Some((TRACERESPONSE, super::traceparent(ids))),
@@ -198,7 +202,7 @@ impl Tracing {
     /// /traces`.
     #[must_use]
     pub fn tail(&self, trace: Option<&str>) -> Json {
-        match &self.0 {
+        match self.0 {
             Some(tracer) => tracer.tail.json(Instant::now(), trace),
             None => Json::Array(Vec::new()),
         }
@@ -206,7 +210,7 @@ impl Tracing {
 
     /// Sends the traces that wait, as far as there is time, when the program ends. Traces that finish later are lost.
     pub async fn finish(&self) {
-        if let Some(exporter) = self.0.as_ref().and_then(|tracer| tracer.exporter.as_ref()) {
+        if let Some(exporter) = self.0.and_then(|tracer| tracer.exporter.as_ref()) {
             exporter.finish(LAST_LIMIT).await;
         }
     }
@@ -223,7 +227,7 @@ impl Tracer {
     }
 
     fn begin(
-        self: &Arc<Self>,
+        &'static self,
         name: &'static str,
         kind: Kind,
         began: Instant,
@@ -233,7 +237,7 @@ impl Tracer {
     }
 
     fn begin_as(
-        self: &Arc<Self>,
+        &'static self,
         trace: TraceId,
         name: &'static str,
         kind: Kind,
@@ -244,8 +248,8 @@ impl Tracer {
             .as_ref()
             .map_or(SpanId::INVALID, |caller| caller.span);
         let is_sampled = self.sampler.takes(trace, caller.as_ref());
-        let recording = Recording::new(self.clone(), trace, caller, is_sampled, began);
-        Span::with_id(&recording, recording.root(), parent, name, kind, began)
+        let recording = Recording::new(self, trace, caller, is_sampled, began);
+        Span::root(recording, parent, name, kind, began)
     }
 
     /// Whether a trace with such a span may be kept, as far as that is known before its end.
@@ -262,7 +266,8 @@ impl Tracer {
     ) -> Option<KeepReason> {
         let is_slow = took >= self.slow;
         if !has_failed && !is_slow {
-            return is_sampled.then_some(KeepReason::Sampled);
+            let is_sent = is_sampled && self.exporter.is_some();
+            return is_sent.then_some(KeepReason::Sampled);
         }
         let why = if has_failed {
             KeepReason::Failed
@@ -304,9 +309,10 @@ fn without_user(address: &str) -> String {
 mod tests {
     use prometheus::Registry;
 
+    use super::super::spare;
     use super::*;
     use crate::metrics::{Format, render};
-    use crate::trace::Trace;
+    use crate::trace::{Description, Trace};
 
     /// A program's tracing that sends nothing.
     fn tracing(slow: Duration) -> Tracing {
@@ -338,7 +344,7 @@ mod tests {
         let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
         root.set("http.route", "/orders");
         root.about("/orders");
-        let trace = root.inside();
+        let trace = root.inside().clone();
         let weak = trace.downgrade();
         let mut statement = trace.span("SELECT", Kind::Client);
         statement.set("db.response.returned_rows", 3_usize);
@@ -360,6 +366,26 @@ mod tests {
         assert_eq!(statement["error"], "1213");
         let rows = &statement["attributes"]["db.response.returned_rows"];
         assert_eq!(rows, 3);
+    }
+
+    #[test]
+    fn a_description_is_made_at_once_only_of_a_long_text() {
+        fn describe(text: &str) -> Description {
+            Description {
+                target: Some("target".into()),
+                attributes: vec![("words", text.split(' ').count().into())],
+            }
+        }
+        let tracing = tracing(Duration::ZERO);
+        for text in ["a b c", &"x ".repeat(5000)] {
+            let root = tracing.task("root");
+            let mut span = root.inside().span("span", Kind::Client);
+            span.describe(text, describe);
+            drop((span, root));
+            let span = &kept(&tracing)[0]["spans"][1];
+            assert_eq!(span["name"], "span target");
+            assert_eq!(span["attributes"]["words"], text.split(' ').count());
+        }
     }
 
     #[test]
@@ -402,6 +428,52 @@ mod tests {
         measured(&Tracing::default(), 200);
         let text = render(&registry, &[&timings], Format::Text).expect("renders");
         assert!(text.contains("t_count{of=\"x\"} 4"), "{text}");
+    }
+
+    #[test]
+    fn a_span_that_follows_another_is_beside_it() {
+        let tracing = tracing(Duration::ZERO);
+        let root = tracing.task("root");
+        let at = Instant::now() + Duration::from_secs(1);
+        let wait = root.inside().span("wait", Kind::Internal);
+        let run = wait.followed_by("run", Kind::Internal, at);
+        run.end_at(at + Duration::from_millis(5));
+        drop(root);
+        let tree = &kept(&tracing)[0];
+        let [root, wait, run] = tree["spans"].as_array().expect("spans").as_slice() else {
+            panic!("{tree}")
+        };
+        for (span, name) in [(wait, "wait"), (run, "run")] {
+            assert_eq!(span["name"], name);
+            assert_eq!(span["parent_id"], root["span_id"]);
+        }
+        let number = |json: &Json| json.as_u64().expect("a number");
+        let end = number(&wait["start_us"]) + number(&wait["duration_us"]);
+        assert!(number(&run["start_us"]).abs_diff(end) <= 1, "{tree}");
+        assert_eq!(run["duration_us"], 5000);
+        let none = Span::default().followed_by("x", Kind::Internal, at);
+        assert!(!none.is_on());
+    }
+
+    #[test]
+    fn a_tree_takes_its_records_from_one_that_was_thrown_away() {
+        let tracing = tracing(NEVER);
+        let shared = [("c", true.into())].into();
+        let request = || {
+            let mut root = tracing.task("root");
+            root.set("a", "b");
+            drop(root.inside().span("span", Kind::Client));
+            let mut other = root.inside().span("other", Kind::Client);
+            other.share(&shared);
+        };
+        let count = || {
+            assert_eq!(spare::count(), 0);
+            (0..10).for_each(|_| request());
+            spare::count()
+        };
+        // Records wait on the thread that has used them.
+        let counted = std::thread::scope(|scope| scope.spawn(count).join());
+        assert_eq!(counted.expect("counted"), 3);
     }
 
     #[test]
@@ -450,7 +522,7 @@ mod tests {
     #[test]
     fn when_all_fail_some_are_kept() {
         let tracing = tracing(NEVER);
-        let tracer = tracing.0.as_ref().expect("on");
+        let tracer = tracing.0.expect("on");
         let began = Instant::now();
         let kept = (0..10_000).filter(|_| tracer.judge(false, Duration::ZERO, true).is_some());
         let (kept, most) = (kept.count() as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
