@@ -86,8 +86,8 @@ fn put_hex(text: &mut [u8], bytes: &[u8]) {
 }
 
 /// The hexadecimal digit of a number below 16. It is computed, as compilers do that for many digits at once.
-const fn digit(number: u8) -> u8 {
-    let beyond_nine = (number > 9) as u8;
+fn digit(number: u8) -> u8 {
+    let beyond_nine = u8::from(number > 9);
     b'0' + number + beyond_nine * (b'a' - b'0' - 10)
 }
 

@@ -14,25 +14,31 @@ const MOST: usize = 64;
 /// Room for attributes. A record with more is freed, so that a few large ones don't stay.
 const MOST_ATTRIBUTES: usize = 8;
 
+/// The records that wait on one thread.
+struct Spare {
+    #[expect(clippy::vec_box, reason = "they are boxed while they are in use")]
+    records: Vec<Box<Record>>,
+}
+
 thread_local! {
-    static SPARE: RefCell<Vec<Box<Record>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare { records: Vec::new() }) };
 }
 
 /// A record of which the caller must set id, parent, name, kind and begin. It has no target, attributes or text.
 pub(super) fn take() -> Box<Record> {
     // While a thread ends, nothing waits on it any more.
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().records.pop());
     spare.ok().flatten().unwrap_or_else(|| Box::new(empty()))
 }
 
 /// Takes back records that nobody needs any more.
 pub(super) fn give_back(records: impl IntoIterator<Item = Box<Record>>) {
     _ = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
+        let waiting = &mut spare.borrow_mut().records;
         for mut record in records {
-            if spare.len() < MOST && record.attributes.capacity() <= MOST_ATTRIBUTES {
+            if waiting.len() < MOST && record.attributes.capacity() <= MOST_ATTRIBUTES {
                 clear(&mut record);
-                spare.push(record);
+                waiting.push(record);
             }
         }
     });
@@ -51,7 +57,7 @@ fn clear(record: &mut Record) {
 /// Number of records that wait on this thread.
 #[cfg(test)]
 pub(super) fn count() -> usize {
-    SPARE.with(|spare| spare.borrow().len())
+    SPARE.with(|spare| spare.borrow().records.len())
 }
 
 fn empty() -> Record {
