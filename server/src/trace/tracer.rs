@@ -510,7 +510,7 @@ mod tests {
         let tracing = tracing(Duration::ZERO);
         let (leader, member) = (tracing.task("leader"), tracing.task("member"));
         let run = leader.inside().span("run", Kind::Internal);
-        run.inside().link(&member.inside());
+        run.inside().link(member.inside());
         drop((run, leader));
         let tree = &kept(&tracing)[0];
         let links = &tree["spans"][1]["links"];
