@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -28,7 +28,8 @@ const ABANDONED: Duration = Duration::from_millis(100);
 /// A connection that belongs to a pool. Dropping it returns it to the pool: at once if it is clean, otherwise after a
 /// clean-up in the background.
 pub(crate) struct PooledConnection {
-    /// `None` until [`PooledConnection::connect`], and while this is dropped.
+    /// `None` until [`PooledConnection::connect`], after a [`PooledConnection::renew`] that failed, and while this is
+    /// dropped.
     conn: Option<ListedConn>,
     pub(super) session: Session,
     /// True while a statement runs. It stays true if the statement is abandoned or the connection fails.
@@ -126,11 +127,16 @@ impl PooledConnection {
         wait.share(&self.pool.attributes);
         let pool = self.pool.clone();
         let lent = pool.checkout_for(self.hint, self.generation, self.asker);
-        let mut lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
+        let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
+        self.take_over(lent);
+        Ok(())
+    }
+
+    /// Becomes the lent connection, which is for the present statement. This must have none of its own.
+    fn take_over(&mut self, mut lent: Self) {
         lent.trace = std::mem::replace(&mut self.trace, Trace::off());
         lent.hint = self.hint;
         *self = lent;
-        Ok(())
     }
 
     /// Whether the connection leads to a member that is not the writer, so that what is read may be stale.
@@ -210,21 +216,26 @@ impl PooledConnection {
         }
     }
 
-    /// Replaces this connection, which the server closed while it was idle, by a new one: one for a statement with the
-    /// present hint.
+    /// Replaces this connection, which the server closed while it was idle, by a new one, with the same permit. If there
+    /// is no writer, and the present statement does not wait for one, replaces it by one to another member.
     ///
     /// # Errors
     /// No connection can be opened within the wait limit.
     pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
         self.pool.discard_idle(None);
         self.pool.server.doubt();
-        if self.hint != Hint::None && self.connects_late() {
-            (self.conn, self.loan) = (None, None);
-            self.connect().await.map_err(std::io::Error::other)?;
+        let pool = self.pool.clone();
+        let began = Instant::now();
+        let opening = timeout(pool.settings.wait, pool.open());
+        if let Some(opened) = pool.unless_without_writer(self.hint, opening).await {
+            let silent = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+            self.conn = Some(opened.map_err(silent)??);
         } else {
-            let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-            let opened = timeout(self.pool.settings.wait, self.pool.open()).await;
-            self.conn = Some(opened.map_err(|_| silent())??);
+            // The permit goes back first: the next connection may need one of the same pool.
+            (self.conn, self.loan) = (None, None);
+            let (hint, generation, asker) = (self.hint, self.generation, self.asker);
+            let lent = pool.checkout_without_writer(began, hint, generation, asker);
+            self.take_over(lent.await.map_err(std::io::Error::other)?);
         }
         self.pool.metrics.repeated.inc();
         self.is_untouched = false;
@@ -276,13 +287,15 @@ const KILL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Closes a connection that is of no more use. Its permit is held meanwhile, but for a few wait limits at most. A
 /// server that is busy with an abandoned statement would notice late that the connection is closed, and keep its locks
-/// until then. So the host sends it a `KILL` for the connection.
+/// until then. So the host sends it a `KILL` for the connection. A member that answers reads keeps no locks for one, and
+/// another connection may lead to another member, so it gets none.
 async fn close(conn: ListedConn, pool: Arc<Pool>, loan: Loan) {
     let limit = pool.settings.wait;
     let (conn, process) = conn.into_parts();
     // The driver also reports this for a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
-    if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
+    let is_left = is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err();
+    if is_left && !pool.server.is_standby() {
         let kill = async || {
             let mut other = pool.open().await?;
             process.kill(&mut other).await?;

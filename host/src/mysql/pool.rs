@@ -15,6 +15,7 @@ use super::process::ListedConn;
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
+use crate::instance::LogThrottle;
 use crate::metrics::PoolMetrics;
 use crate::outbound::{Attributes, tls_error};
 
@@ -98,6 +99,8 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<IdleConnection>>,
     /// The pool of connections to another member, while there is no writer and reads need one.
     standby: Mutex<Option<Arc<Self>>>,
+    /// Limits the log lines about members that can't answer reads.
+    standby_trouble: LogThrottle,
     pub(super) metrics: PoolMetrics,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
@@ -123,6 +126,7 @@ impl Pool {
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
             standby: Mutex::default(),
+            standby_trouble: LogThrottle::default(),
             metrics,
             runtime: Handle::current(),
             settings,
@@ -145,10 +149,18 @@ impl Pool {
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
-        let started = Instant::now();
-        let permit = self.permit(asker).await?;
-        let left = self.settings.wait.saturating_sub(started.elapsed());
-        let conn = match timeout(left, self.live_connection(generation)).await {
+        self.checkout_since(Instant::now(), generation, asker).await
+    }
+
+    /// As [`Pool::checkout`], for a caller whose wait began at `began`.
+    async fn checkout_since(
+        self: &Arc<Self>,
+        began: Instant,
+        generation: u64,
+        asker: Asker,
+    ) -> Result<PooledConnection, PoolError> {
+        let permit = self.permit(began, asker).await?;
+        let conn = match timeout(self.left_since(began), self.live_connection(generation)).await {
             Ok(conn) => conn.map_err(|source| PoolError::Refused {
                 address: self.server.to_string(),
                 source,
@@ -162,7 +174,7 @@ impl Pool {
         };
         self.metrics
             .wait_seconds
-            .observe(started.elapsed().as_secs_f64());
+            .observe(began.elapsed().as_secs_f64());
         let loan = Loan {
             _permit: permit,
             _in_use: self.metrics.enter(),
@@ -184,29 +196,71 @@ impl Pool {
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
+        let began = Instant::now();
+        let usual = self.checkout_since(began, generation, asker);
+        match self.unless_without_writer(hint, usual).await {
+            Some(lent) => lent,
+            None => {
+                self.checkout_without_writer(began, hint, generation, asker)
+                    .await
+            }
+        }
+    }
+
+    /// Waits for what needs a writer, on behalf of a query with this hint. `None` as soon as the group has no writer, if
+    /// the query does not wait for one.
+    pub(super) async fn unless_without_writer<T>(
+        &self,
+        hint: Hint,
+        needs_writer: impl Future<Output = T>,
+    ) -> Option<T> {
         let group = self.server.group_to_write_to();
         let Some(group) = group.filter(|_| hint != Hint::None) else {
-            return self.checkout(generation, asker).await;
+            return Some(needs_writer.await);
         };
         tokio::select! {
             biased;
-            () = group.without_writer() => {}
-            lent = self.checkout(generation, asker) => return lent,
+            () = group.without_writer() => None,
+            got = needs_writer => Some(got),
         }
+    }
+
+    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none. The caller's wait
+    /// began at `began`.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout_for`].
+    pub(super) async fn checkout_without_writer(
+        self: &Arc<Self>,
+        began: Instant,
+        hint: Hint,
+        generation: u64,
+        asker: Asker,
+    ) -> Result<PooledConnection, PoolError> {
         if hint == Hint::NoWait {
             return Err(PoolError::NoWriter);
         }
-        if !group.standbys().is_empty()
-            && let Ok(lent) = self.standby().checkout(generation, asker).await
-        {
-            return Ok(lent);
+        if let Some(standby) = self.standby() {
+            match standby.checkout_since(began, generation, asker).await {
+                // That may have become known only when the connection was opened.
+                Ok(lent) if !standby.server.hides_changes() => return Ok(lent),
+                Err(error) if self.standby_trouble.is_to_be_logged() => {
+                    tracing::warn!("No other MySQL member answers reads at the moment: {error}");
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
-        self.checkout(generation, asker).await
+        self.checkout_since(began, generation, asker).await
     }
 
     /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
-    /// that wait for a writer.
-    fn standby(&self) -> Arc<Self> {
+    /// that wait for a writer. `None` if no other member may answer, or if views may do more than read: a query does not
+    /// show that.
+    fn standby(&self) -> Option<Arc<Self>> {
+        let group = self.server.group_to_write_to()?;
+        if group.standbys().is_empty() || self.server.hides_changes() {
+            return None;
+        }
         let make = || {
             Self::new(
                 self.server.standby(),
@@ -214,15 +268,20 @@ impl Pool {
                 self.metrics.clone(),
             )
         };
-        self.standby.lock().get_or_insert_with(make).clone()
+        Some(self.standby.lock().get_or_insert_with(make).clone())
     }
 
-    async fn permit(&self, asker: Asker) -> Result<Permit, PoolError> {
+    /// The rest of the longest wait, if it began at `began`.
+    fn left_since(&self, began: Instant) -> Duration {
+        self.settings.wait.saturating_sub(began.elapsed())
+    }
+
+    async fn permit(&self, began: Instant, asker: Asker) -> Result<Permit, PoolError> {
         if let Some(permit) = self.permits.take(asker) {
             return Ok(permit);
         }
         let _waiting = self.metrics.wait();
-        let permit = self.permits.wait(asker, self.settings.wait).await;
+        let permit = self.permits.wait(asker, self.left_since(began)).await;
         permit.ok_or_else(|| {
             self.metrics.timeouts.inc();
             PoolError::Exhausted {

@@ -1,63 +1,15 @@
-//! Checks whether a server takes writes, over a connection that is kept for this alone.
+//! Asks a server whether it takes writes, over a connection that is kept for this alone.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
-use tokio::time::{sleep, timeout};
+use mysql_async::Conn;
+use tokio::time::timeout;
 
+use super::fitness::{self, Fitness};
 use super::server::Server;
-
-/// The variables that say whether the server is read-only for users who are no administrators, whether it belongs to a
-/// Galera cluster (MySQL has no such variable), and whether it belongs to a Group Replication (MariaDB has no such
-/// variable).
-const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('read_only', 'wsrep_on', 'group_replication_group_name')";
-
-/// Whether a member of a Galera cluster has the quorum and is in step with the cluster
-/// (<https://galeracluster.com/library/documentation/monitoring-cluster.html>).
-const GALERA: &str =
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')";
-
-/// How a member of Group Replication sees itself and the others. A member that has lost most others still shows its own
-/// state as before, so the lost ones are counted.
-const GROUP_REPLICATION: &str = "\
-    SELECT 'member_state', MEMBER_STATE FROM performance_schema.replication_group_members \
-    WHERE MEMBER_ID = @@server_uuid \
-    UNION ALL \
-    SELECT 'members_lost', IF(SUM(MEMBER_STATE = 'UNREACHABLE') * 2 >= COUNT(*), 'most', 'few') \
-    FROM performance_schema.replication_group_members";
-
-/// Said of a member of a group whose state is hidden from the user. `read_only` alone is not enough: a primary that has
-/// lost most others, and a server that was started again and is not back in its group, both show it as `OFF`.
-const STATE_HIDDEN: &str = "the user may not read `performance_schema.replication_group_members`, which shows the \
-    state of its group; grant SELECT on it";
-
-/// The error code for a table that the user may not read.
-const TABLE_DENIED: u16 = 1142;
-
-/// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
-const DONOR: &str = "2";
-const SYNCED: &str = "4";
-
-/// As [`GALERA`], and how many received changes the member has not applied yet.
-const GALERA_BACKLOG: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
-    ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_recv_queue')";
-
-/// The pause between two looks at how many changes are not applied yet.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Error codes for too many connections, in all or of this user. A server with too much to do is not a dead one.
 const CROWDED: [u16; 3] = [1040, 1203, 1226];
-
-/// The state of a server that takes writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fitness {
-    Fit,
-    /// The server sends its data to a joining member, which may delay writes.
-    Busy,
-}
 
 /// Why a server can't be the writer.
 #[derive(Debug, thiserror::Error)]
@@ -98,13 +50,13 @@ impl Probe {
     pub(super) async fn ask(&mut self) -> Result<Fitness, Defect> {
         self.is_in_step = false;
         let had_one = self.conn.is_some();
-        let found = match self.on_connection(ask).await {
+        let found = match self.on_connection(fitness::ask).await {
             // The old connection may have ended with an earlier process of the server.
-            Err(Defect::Broken(_)) if had_one => self.on_connection(ask).await?,
+            Err(Defect::Broken(_)) if had_one => self.on_connection(fitness::ask).await?,
             found => found?,
         };
-        self.is_in_step = is_in_step(&found);
-        judge(&found).map_err(Defect::TakesNoWrites)
+        self.is_in_step = fitness::is_in_step(&found);
+        fitness::judge(&found).map_err(Defect::TakesNoWrites)
     }
 
     /// Whether the last answer came from a member of a Galera cluster that is in step with it. Such a member may be
@@ -144,200 +96,5 @@ impl Probe {
     /// Closes the connection.
     pub(super) fn hang_up(&mut self) {
         self.conn = None;
-    }
-}
-
-/// Variables and status values of a server, by name.
-type ServerVariables = HashMap<String, String>;
-
-async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables> {
-    let mut found = ServerVariables::new();
-    let mut rows = conn.query::<Row, _>(VARIABLES).await?;
-    rows.extend(conn.query::<Row, _>(GALERA).await?);
-    found.extend(rows.into_iter().filter_map(named));
-    if is_group_member(&found) {
-        let rows = match conn.query::<Row, _>(GROUP_REPLICATION).await {
-            Err(mysql_async::Error::Server(error)) if error.code == TABLE_DENIED => Vec::new(),
-            rows => rows?,
-        };
-        found.extend(rows.into_iter().filter_map(named));
-    }
-    Ok(found)
-}
-
-/// Whether the server is set up as a member of Group Replication, in its group or not.
-fn is_group_member(found: &ServerVariables) -> bool {
-    let name = found.get("group_replication_group_name");
-    name.is_some_and(|name| !name.is_empty())
-}
-
-fn named(row: Row) -> Option<(String, String)> {
-    mysql_async::from_row_opt(row).ok()
-}
-
-/// Waits until a member of a Galera cluster has applied the changes that it has received. `false` if it is not in step
-/// with its cluster. There is no time limit here.
-///
-/// # Errors
-/// The server doesn't answer.
-pub(super) async fn applies_all(conn: &mut Conn) -> mysql_async::Result<bool> {
-    loop {
-        let rows = conn.query::<Row, _>(GALERA_BACKLOG).await?;
-        let found: ServerVariables = rows.into_iter().filter_map(named).collect();
-        if !is_ready(&found) {
-            return Ok(false);
-        }
-        if has(&found, "wsrep_local_recv_queue", "0") {
-            return Ok(true);
-        }
-        sleep(BETWEEN_LOOKS).await;
-    }
-}
-
-fn has(found: &ServerVariables, name: &str, wanted: &str) -> bool {
-    found.get(name).is_some_and(|value| value == wanted)
-}
-
-fn is_ready(found: &ServerVariables) -> bool {
-    has(found, "wsrep_ready", "ON") && has(found, "wsrep_local_state", SYNCED)
-}
-
-/// Whether the variables are those of a member of a Galera cluster that is in step with it.
-fn is_in_step(found: &ServerVariables) -> bool {
-    has(found, "wsrep_on", "ON") && is_ready(found)
-}
-
-/// Decides whether a server takes writes, by its variables.
-fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
-    let is = |name: &str, wanted: &str| has(found, name, wanted);
-    // Some versions of MariaDB have more values than `ON` and `OFF`.
-    if found.contains_key("read_only") && !is("read_only", "OFF") {
-        return Err("it is read-only");
-    }
-    if is_group_member(found) && !found.contains_key("member_state") {
-        return Err(STATE_HIDDEN);
-    }
-    if found.contains_key("member_state") && !is("member_state", "ONLINE") {
-        return Err("it is not online in its group");
-    }
-    if is("members_lost", "most") {
-        return Err("its group has lost most of its members");
-    }
-    if !is("wsrep_on", "ON") {
-        return Ok(Fitness::Fit);
-    }
-    let no_quorum = "its cluster has no quorum, or it is not in step with it";
-    if found.contains_key("wsrep_ready") && !is("wsrep_ready", "ON") {
-        return Err(no_quorum);
-    }
-    match found.get("wsrep_local_state").map(String::as_str) {
-        Some(SYNCED) | None => Ok(Fitness::Fit),
-        Some(DONOR) => Ok(Fitness::Busy),
-        Some(_) => Err(no_quorum),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged<const N: usize>(found: [(&str, &str); N]) -> Result<Fitness, &'static str> {
-        let found = found.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        judge(&found.into())
-    }
-
-    #[test]
-    fn a_server_alone_takes_writes_unless_it_is_read_only() {
-        assert_eq!(judged([("read_only", "OFF")]), Ok(Fitness::Fit));
-        for read_only in ["ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"] {
-            let reason = "it is read-only";
-            assert_eq!(judged([("read_only", read_only)]), Err(reason));
-        }
-        // A MariaDB server that is in no cluster.
-        let alone = [
-            ("read_only", "OFF"),
-            ("wsrep_on", "OFF"),
-            ("wsrep_ready", "OFF"),
-            ("wsrep_local_state", "0"),
-        ];
-        assert_eq!(judged(alone), Ok(Fitness::Fit));
-    }
-
-    #[test]
-    fn a_member_of_a_cluster_takes_writes_when_it_is_in_step() {
-        let member = |ready, state| {
-            [
-                ("read_only", "OFF"),
-                ("wsrep_on", "ON"),
-                ("wsrep_ready", ready),
-                ("wsrep_local_state", state),
-            ]
-        };
-        assert_eq!(judged(member("ON", SYNCED)), Ok(Fitness::Fit));
-        assert_eq!(judged(member("ON", DONOR)), Ok(Fitness::Busy));
-        let reason = "its cluster has no quorum, or it is not in step with it";
-        assert_eq!(judged(member("OFF", SYNCED)), Err(reason));
-        assert_eq!(judged(member("ON", "3")), Err(reason));
-    }
-
-    /// What MySQL 9.7 shows in each state, in single-primary mode.
-    #[test]
-    fn only_a_member_of_galera_that_is_synced_is_in_step() {
-        let member = |on: &str, ready: &str, state: &str| {
-            let found = [
-                ("read_only", "ON"),
-                ("wsrep_on", on),
-                ("wsrep_ready", ready),
-                ("wsrep_local_state", state),
-            ];
-            is_in_step(
-                &found
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .into(),
-            )
-        };
-        assert!(member("ON", "ON", SYNCED), "though it is read-only");
-        for (on, ready, state) in [
-            ("ON", "OFF", SYNCED),
-            ("ON", "ON", DONOR),
-            ("ON", "ON", "3"),
-            ("OFF", "ON", SYNCED),
-        ] {
-            assert!(!member(on, ready, state), "{on} {ready} {state}");
-        }
-        assert!(!is_in_step(&ServerVariables::new()), "MySQL");
-    }
-
-    #[test]
-    fn a_member_of_group_replication_is_online_among_most() {
-        let member = |read_only, state, lost| {
-            judged([
-                ("read_only", read_only),
-                ("group_replication_group_name", "a-b-c"),
-                ("member_state", state),
-                ("members_lost", lost),
-            ])
-        };
-        let (read_only, not_online) = ("it is read-only", "it is not online in its group");
-        assert_eq!(member("OFF", "ONLINE", "few"), Ok(Fitness::Fit));
-        // A secondary, one that catches up, and one that the others have expelled.
-        for state in ["ONLINE", "RECOVERING", "ERROR"] {
-            assert_eq!(member("ON", state, "few"), Err(read_only));
-        }
-        // A server that was started again, and did not join: it takes writes, which the others never get.
-        assert_eq!(member("OFF", "OFFLINE", "few"), Err(not_online));
-        assert_eq!(member("OFF", "RECOVERING", "few"), Err(not_online));
-        // A primary whose two secondaries have died: it is as before, but a commit there does not end.
-        let lost = "its group has lost most of its members";
-        assert_eq!(member("OFF", "ONLINE", "most"), Err(lost));
-    }
-
-    #[test]
-    fn a_member_of_group_replication_whose_state_is_hidden_takes_no_writes() {
-        let name = ("group_replication_group_name", "a-b-c");
-        assert_eq!(judged([("read_only", "OFF"), name]), Err(STATE_HIDDEN));
-        // The plugin is loaded, but not set up.
-        let unset = ("group_replication_group_name", "");
-        assert_eq!(judged([("read_only", "OFF"), unset]), Ok(Fitness::Fit));
     }
 }

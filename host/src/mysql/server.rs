@@ -11,8 +11,8 @@ use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
+use super::fitness;
 use super::group::{Group, WriterTenure};
-use super::probe;
 use super::process::ListedConn;
 use super::servers::Servers;
 use super::sql::{self, Effect};
@@ -32,7 +32,8 @@ const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 /// that pool. The value is set so that the driver does not ask the server for it.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 
-/// How long a member that is to answer reads may take until it can be asked, all that it has received being applied.
+/// How long it may take to connect to a member that is to answer reads, and until nothing that it has received waits
+/// there to be applied.
 const STANDBY_LIMIT: Duration = Duration::from_millis(500);
 
 /// Selects the texts of the database's views and triggers. A user without the right to see a view's text gets an empty
@@ -150,7 +151,7 @@ impl Server {
         for member in group.standbys() {
             let connecting = async {
                 let mut conn = self.connect_with(self.opts_for(&member)).await?;
-                let can_answer = probe::applies_all(&mut conn).await?;
+                let can_answer = fitness::takes_up_all(&mut conn).await?;
                 Ok::<_, mysql_async::Error>(can_answer.then_some(conn))
             };
             match timeout(STANDBY_LIMIT, connecting).await {

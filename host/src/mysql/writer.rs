@@ -42,6 +42,7 @@ impl Writer {
     pub(crate) async fn check(&mut self) -> Result<(), String> {
         match self {
             Self::Server(probe) => {
+                // A server that is used alone is in no group, so one that is in doubt about its group is fit, too.
                 let asked = probe.ask().await;
                 let said = |defect: Defect| format!("MySQL at {}: {defect}", probe.server);
                 asked.map(drop).map_err(said)

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::row::{self, Outcome, Row};
 use super::view::{Condition, View};
 use crate::config::HostPort;
-use crate::mysql::probe::{Defect, Fitness, Probe};
+use crate::mysql::fitness::Fitness;
+use crate::mysql::probe::{Defect, Probe};
 use crate::mysql::server::Server;
 
 /// The longest wait for all answers of one check.
@@ -138,6 +139,18 @@ impl From<Fitness> for Condition {
         match fitness {
             Fitness::Fit => Self::Fit,
             Fitness::Busy => Self::Busy,
+            Fitness::Doubtful(reason) => Self::Unfit(reason.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_does_not_show_its_state_is_not_written_to() {
+        let doubtful = Condition::from(Fitness::Doubtful("it is hidden"));
+        assert_eq!(doubtful, Condition::Unfit("it is hidden".into()));
     }
 }
