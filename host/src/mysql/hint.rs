@@ -41,6 +41,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn components_write_the_same_comments() {
+        let guest = include_str!("../../../components/guest/src/mysql/mod.rs");
+        for line in [
+            format!("pub(crate) const NO_WAIT: &str = \" {NO_WAIT}\";"),
+            format!("format!(\"{{query}} {MAY_BE_STALE}\")"),
+        ] {
+            let mut lines = guest.lines();
+            assert!(lines.any(|known| known.trim() == line), "{line}");
+        }
+    }
+
+    #[test]
     fn only_a_read_has_a_hint() {
         for (statement, hint) in [
             ("SELECT a FROM t WHERE id = ?", Hint::None),

@@ -22,7 +22,11 @@ use crate::outbound::{Kind, TOO_MANY};
 /// A component's handle on one connection of the pool. The connection returns to the pool once the component has
 /// dropped this handle and read every result.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection(Arc<Mutex<PooledConnection>>);
+pub struct Connection {
+    pooled: Arc<Mutex<PooledConnection>>,
+    /// Whether the address stands for a group of servers: only then does a query's hint mean anything.
+    is_to_group: bool,
+}
 
 type Results = (
     Vec<Column>,
@@ -54,12 +58,14 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
         let mut connection = PooledConnection::of(pool, generation, opener.client, opener.trace);
-        if !connection.connects_late()
-            && let Err(error) = connect(&mut connection, &component).await
-        {
+        let is_to_group = connection.connects_late();
+        if !is_to_group && let Err(error) = connect(&mut connection, &component).await {
             return Ok(Err(error));
         }
-        let connection = Connection(Arc::new(Mutex::new(connection)));
+        let connection = Connection {
+            pooled: Arc::new(Mutex::new(connection)),
+            is_to_group,
+        };
         accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
     }
 
@@ -70,7 +76,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
-        let (hint, reader) = hint(accessor, &statement)?;
+        let (hint, reader) = match caller.is_to_group {
+            true => hint(accessor, &statement)?,
+            false => (Hint::None, None),
+        };
         let mut connection = connection.lock_owned().await;
         if let Err(error) = caller.prepare(&mut connection, hint).await {
             return Ok(Err(error));
@@ -172,6 +181,7 @@ fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
 struct Caller {
     component: Arc<Context>,
     share: MemoryShare,
+    is_to_group: bool,
 }
 
 impl Caller {
@@ -244,11 +254,12 @@ fn lookup(
 ) -> wasmtime::Result<(Arc<Mutex<PooledConnection>>, Caller)> {
     accessor.with(|mut access| {
         let state = access.get();
-        let connection = state.table.get(connection)?.0.clone();
+        let connection = state.table.get(connection)?;
         let caller = Caller {
             component: state.component.clone(),
             share: state.share.clone(),
+            is_to_group: connection.is_to_group,
         };
-        Ok((connection, caller))
+        Ok((connection.pooled.clone(), caller))
     })
 }

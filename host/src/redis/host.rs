@@ -202,6 +202,7 @@ fn kept(
 }
 
 /// Asks Redis for the value of `key`. If the component wants values of this key kept near, the host keeps this one.
+/// Redis is not asked for a request that has read stale data.
 async fn get(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -209,7 +210,8 @@ async fn get(
 ) -> Answer<Option<Payload>> {
     let call = Call::on(accessor, &connection)?;
     let (link, component) = (&call.link, &call.component);
-    if let Some(near) = link.near()
+    if !call.reads_stale
+        && let Some(near) = link.near()
         && component.redis.keeps_near(key.as_bytes())
     {
         component.redis.near_metrics.misses.inc();

@@ -10,7 +10,7 @@ use crate::config::HostPort;
 #[derive(Default)]
 pub(super) struct Standbys {
     members: Mutex<Vec<HostPort>>,
-    are_used: AtomicBool,
+    pub(super) are_used: AtomicBool,
 }
 
 impl Standbys {
