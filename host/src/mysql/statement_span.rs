@@ -3,7 +3,7 @@
 
 use store_server::trace::{Description, Kind, Span, Trace, Value};
 
-/// The longest text, in bytes, that is shown.
+/// The longest text, in bytes, that is shown. A longer one may be kept until it is described.
 const LONGEST: usize = 2048;
 
 /// Replaces a quoted string.

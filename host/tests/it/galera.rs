@@ -5,6 +5,7 @@ use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::{DataStore, Replication};
 
+use crate::backends::backend_shop_on;
 use crate::member_faults::{DATABASE, nothing_is_lost, options_of, start};
 use crate::members::{connect, readiness};
 use crate::support::{Shop, eventually, host_binary, order_body};
@@ -94,4 +95,44 @@ async fn reads_go_on_while_no_member_takes_writes() {
             .log()
             .contains("All reads go to the MySQL writer again")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_another_member_takes_only_reads_that_may_be_stale() {
+    let mut cluster = match Replication::galera() {
+        Ok(galera) => start(galera).await,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    testbed::migrate(&host_binary(), &cluster.nodes()[0].url(DATABASE)).unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let members = cluster.members();
+    let shop = backend_shop_on(store, "", |options| {
+        options.arg("--mysql-members").arg(&members)
+    })
+    .await;
+    for node in &cluster.nodes()[1..] {
+        let mut conn = connect(node, DATABASE).await;
+        conn.query_drop("SET GLOBAL read_only = ON").await.unwrap();
+    }
+    let open = format!("mysql {}", cluster.nodes()[0].url(DATABASE));
+    let term = "query SELECT term FROM mysql_writer";
+    eventually("there is a writer", async || {
+        shop.last(&format!("{open}\n{term}")).await == "1"
+    })
+    .await;
+
+    // The connection of that query rests in the pool, and has to be renewed.
+    cluster.kill(0);
+    let steps = format!(
+        "{open}\n{term} /* may be stale */\n{term}\nexecute DELETE FROM users\n{term} /* no wait */\n\
+         {term} /* may be stale */\nREDIS\ncommand GET x"
+    );
+    let answers = shop.steps(&steps).await;
+    let done = [0, 1, 5, 6].map(|step| answers[step].as_str());
+    assert_eq!(done, ["ok", "1", "1", "ok"], "{answers:?}");
+    for refused in &answers[2..5] {
+        assert!(refused.contains("is not the writer"), "{answers:?}");
+    }
+    let without_redis = "may not use Redis any more";
+    assert!(answers[7].contains(without_redis), "{answers:?}");
 }

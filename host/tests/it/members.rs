@@ -9,6 +9,7 @@ use testbed::{
     DataStore, Host, HostOptions, MariaDb, MariaDbOptions, Purpose, migrate, new_folder,
 };
 
+use crate::backends::backend_shop_on;
 use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
 
 /// The user of the hosts, who may not write where others may not.
@@ -273,6 +274,54 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     make_user(&other, 6).await;
     assert_eq!(pair.users_at(&primary).await, 2);
     assert_eq!(pair.users_at(&pair.replica).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_does_not_wait_for_a_writer_fails_at_once() {
+    let Pair {
+        mut store,
+        replica,
+        database,
+    } = Pair::start().await;
+    let primary = store.mariadb.take().unwrap();
+    let members = format!("{},{}", primary.address(), replica.address());
+    let shop = backend_shop_on(store, "", |options| {
+        options.arg("--mysql-members").arg(&members)
+    })
+    .await;
+    let open = format!(
+        "mysql mysql://{USER}:{USER}@{}/{database}",
+        primary.address()
+    );
+    eventually("there is a writer", async || {
+        shop.last(&format!("{open}\nquery SELECT 1")).await == "1"
+    })
+    .await;
+    let steps = format!("{open}\nquery SELECT 1 /* no wait */");
+    assert_eq!(shop.last(&steps).await, "1");
+
+    let mut conn = connect(&primary, &database).await;
+    run(&mut conn, &["SET GLOBAL read_only = ON"]).await;
+    let at_once = "no MySQL member takes writes at the moment";
+    eventually("there is no writer", async || {
+        shop.last(&steps).await.contains(at_once)
+    })
+    .await;
+    // A connection that could not be made is made for the next statement. Replicas of this kind answer no reads.
+    let steps = format!(
+        "{open}\nquery SELECT 1 /* no wait */\nquery SELECT 1\nquery SELECT 1 /* may be stale */\nquery SELECT 1 /* no wait */"
+    );
+    let answers = shop.steps(&steps).await;
+    let waited = "no member takes writes: ";
+    for (answer, reason) in answers.iter().zip(["ok", at_once, waited, waited, at_once]) {
+        assert!(answer.contains(reason), "{answers:?}");
+    }
+    assert_eq!(answers.len(), 5);
+    run(&mut conn, &["SET GLOBAL read_only = OFF"]).await;
+    eventually("there is a writer again", async || {
+        shop.last(&steps).await == "1"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

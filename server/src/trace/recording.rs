@@ -129,9 +129,7 @@ impl Recording {
         let mut grown = self.grown.lock();
         grown.measured.push((exemplars.clone(), exemplar));
     }
-}
 
-impl Recording {
     /// Passes the finished tree on.
     #[cold]
     fn keep(&mut self, why: KeepReason) {

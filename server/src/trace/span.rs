@@ -60,7 +60,8 @@ pub struct Description {
     pub attributes: Vec<(&'static str, Value)>,
 }
 
-/// The longest text, in bytes, that a span keeps to be described by later.
+/// The longest text, in bytes, that a span keeps to be described by later. It bounds the memory of records, and has
+/// nothing to do with how much of a text is shown.
 const LONGEST_TEXT: usize = 2048;
 
 /// The recorded data of a span.
@@ -86,10 +87,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Describes the span by its text, if that is still to be done.
+    /// Describes the span by its text, if that is still to be done, and frees the text with its room, which may be that
+    /// of an earlier span.
     pub(super) fn complete(&mut self) {
+        let text = std::mem::take(&mut self.text);
         if let Some(describe) = self.describe.take() {
-            let text = std::mem::take(&mut self.text);
             self.add(describe(&text));
         }
     }

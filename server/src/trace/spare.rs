@@ -1,5 +1,5 @@
-//! Records that wait to be used again, with the room for their attributes and text. Nearly every tree is thrown away as soon as
-//! it is finished, so a request takes its records from an earlier one instead of allocating them.
+//! Records that wait to be used again, with the room for their attributes and text. Nearly every tree is thrown away as
+//! soon as it is finished, so a request takes its records from an earlier one instead of allocating them.
 
 use std::cell::RefCell;
 use std::time::Instant;

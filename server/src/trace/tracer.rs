@@ -307,7 +307,10 @@ fn without_user(address: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use prometheus::Registry;
+    use serde_json::Map;
 
     use super::super::spare;
     use super::*;
@@ -370,18 +373,26 @@ mod tests {
 
     #[test]
     fn a_description_is_made_at_once_only_of_a_long_text() {
+        thread_local! {
+            static MADE: Cell<u32> = const { Cell::new(0) };
+        }
         fn describe(text: &str) -> Description {
+            MADE.set(MADE.get() + 1);
             Description {
                 target: Some("target".into()),
                 attributes: vec![("words", text.split(' ').count().into())],
             }
         }
         let tracing = tracing(Duration::ZERO);
-        for text in ["a b c", &"x ".repeat(5000)] {
+        for (text, made_at_once) in [("a b c", 0), (&*"x ".repeat(5000), 1)] {
+            MADE.set(0);
             let root = tracing.task("root");
             let mut span = root.inside().span("span", Kind::Client);
             span.describe(text, describe);
-            drop((span, root));
+            drop(span);
+            assert_eq!(MADE.get(), made_at_once);
+            drop(root);
+            assert_eq!(MADE.get(), 1);
             let span = &kept(&tracing)[0]["spans"][1];
             assert_eq!(span["name"], "span target");
             assert_eq!(span["attributes"]["words"], text.split(' ').count());
@@ -461,19 +472,43 @@ mod tests {
         let shared = [("c", true.into())].into();
         let request = || {
             let mut root = tracing.task("root");
+            root.about("target");
             root.set("a", "b");
             drop(root.inside().span("span", Kind::Client));
             let mut other = root.inside().span("other", Kind::Client);
             other.share(&shared);
+            other.describe("text", |_| Description {
+                target: Some("described".into()),
+                attributes: vec![("d", 1_usize.into())],
+            });
+            other.fail("why");
         };
-        let count = || {
+        let reuse = || {
             assert_eq!(spare::count(), 0);
             (0..10).for_each(|_| request());
-            spare::count()
+            assert_eq!(spare::count(), 3);
+            // This one is kept, as its root fails, with nothing of the others.
+            let mut root = tracing.task("root");
+            drop(root.inside().span("first", Kind::Client));
+            drop(root.inside().span("second", Kind::Client));
+            assert_eq!(spare::count(), 0);
+            root.fail("");
         };
         // Records wait on the thread that has used them.
-        let counted = std::thread::scope(|scope| scope.spawn(count).join());
-        assert_eq!(counted.expect("counted"), 3);
+        let reused = std::thread::scope(|scope| scope.spawn(reuse).join());
+        reused.expect("reused");
+        let trees = kept(&tracing);
+        assert_eq!(trees.len(), 1);
+        let spans = trees[0]["spans"].as_array().expect("spans");
+        let names: Vec<_> = spans.iter().map(|span| &span["name"]).collect();
+        assert_eq!(names, ["root", "first", "second"]);
+        for span in spans {
+            assert_eq!(span["attributes"], Json::Object(Map::new()));
+            assert_eq!(span["links"], Json::Null);
+        }
+        for span in &spans[1..] {
+            assert_eq!(span["error"], Json::Null);
+        }
     }
 
     #[test]
