@@ -216,8 +216,8 @@ impl PooledConnection {
         }
     }
 
-    /// Replaces this connection, which the server closed while it was idle, by a new one, with the same permit. If there
-    /// is no writer, and the present statement does not wait for one, replaces it by one to another member.
+    /// Replaces this connection, which the server closed while it was idle, by a new one, with the same permit. If
+    /// there is no writer, and the present statement does not wait for one, replaces it by one to another member.
     ///
     /// # Errors
     /// No connection can be opened within the wait limit.
@@ -287,8 +287,8 @@ const KILL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Closes a connection that is of no more use. Its permit is held meanwhile, but for a few wait limits at most. A
 /// server that is busy with an abandoned statement would notice late that the connection is closed, and keep its locks
-/// until then. So the host sends it a `KILL` for the connection. A member that answers reads keeps no locks for one, and
-/// another connection may lead to another member, so it gets none.
+/// until then. So the host sends it a `KILL` for the connection. A member that answers reads keeps no locks for one,
+/// and another connection may lead to another member, so it gets none.
 async fn close(conn: ListedConn, pool: Arc<Pool>, loan: Loan) {
     let limit = pool.settings.wait;
     let (conn, process) = conn.into_parts();

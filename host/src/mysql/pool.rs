@@ -207,8 +207,8 @@ impl Pool {
         }
     }
 
-    /// Waits for what needs a writer, on behalf of a query with this hint. `None` as soon as the group has no writer, if
-    /// the query does not wait for one.
+    /// Waits for what needs a writer, on behalf of a query with this hint. `None` as soon as the group has no writer,
+    /// if the query does not wait for one.
     pub(super) async fn unless_without_writer<T>(
         &self,
         hint: Hint,
@@ -254,8 +254,8 @@ impl Pool {
     }
 
     /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
-    /// that wait for a writer. `None` if no other member may answer, or if views may do more than read: a query does not
-    /// show that.
+    /// that wait for a writer. `None` if no other member may answer, or if views may do more than read: a query does
+    /// not show that.
     fn standby(&self) -> Option<Arc<Self>> {
         let group = self.server.group_to_write_to()?;
         if group.standbys().is_empty() || self.server.hides_changes() {

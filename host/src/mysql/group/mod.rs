@@ -1,10 +1,10 @@
 //! Several MySQL servers with the same data, of which all hosts write to the same one: docs/adr/0024.
 //!
-//! A [`Group`] has its `member`s checked by a `follower` all the time, and each check gives a `view`; the `roster` lists
-//! the members. A `row` in the database names the writer, and its `origin` says whose data the members hold; `election`
-//! decides after each check whether the writer stays. What a group must know after a reload or a restart is in the
-//! `records`. Before a connection is opened, the group is asked which member it must lead to. While there is no writer,
-//! `standby` says which members may answer reads.
+//! A [`Group`] has its `member`s checked by a `follower` all the time, and each check gives a `view`; the `roster`
+//! lists the members. A `row` in the database names the writer, and its `origin` says whose data the members hold;
+//! `election` decides after each check whether the writer stays. What a group must know after a reload or a restart is
+//! in the `records`. Before a connection is opened, the group is asked which member it must lead to. While there is no
+//! writer, `standby` says which members may answer reads.
 //!
 //! Nothing here runs a component's statement, or moves data from one member to another.
 
