@@ -43,7 +43,7 @@ async fn host(cluster: &DatabaseCluster, store: &DataStore) -> Host {
 /// The e-mail addresses of all users, as one node has them; an error while it is not in step.
 async fn users_at(cluster: &DatabaseCluster, node: usize) -> mysql_async::Result<BTreeSet<String>> {
     let mut conn = connect(&cluster.nodes()[node], DATABASE).await;
-    conn.query_drop(cluster.replication().read_committed_elsewhere())
+    conn.query_drop(cluster.replication().wait_for_other_nodes())
         .await?;
     let users: Vec<String> = conn.query("SELECT email FROM users").await?;
     Ok(users.into_iter().collect())

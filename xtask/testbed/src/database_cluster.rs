@@ -40,20 +40,28 @@ impl Replication {
         }
     }
 
+    /// Group Replication on this `mysqld`, if it has the plugin.
+    ///
+    /// # Errors
+    /// Says in one line that it has not.
+    pub fn group_replication(mysqld: PathBuf) -> Result<Self, String> {
+        match group_replication::is_plugin_of(&mysqld) {
+            true => Ok(Self::GroupReplication(mysqld)),
+            false => Err(format!(
+                "{} has no {} among its plugins",
+                mysqld.display(),
+                group_replication::PLUGIN
+            )),
+        }
+    }
+
     /// Group Replication on the MySQL that tests are told to use.
     ///
     /// # Errors
     /// Says in one line that they are told to use none, or one without the plugin.
     pub fn of_test_mysql() -> Result<Self, String> {
         match chosen_program() {
-            Ok(Some(mysqld)) if group_replication::is_plugin_of(&mysqld) => {
-                Ok(Self::GroupReplication(mysqld))
-            }
-            Ok(Some(mysqld)) => Err(format!(
-                "{} has no {} among its plugins",
-                mysqld.display(),
-                group_replication::PLUGIN
-            )),
+            Ok(Some(mysqld)) => Self::group_replication(mysqld),
             Ok(None) => Err(format!(
                 "{} names no mysqld; run `cargo xtask test --mysql PATH`",
                 xtask::mysql::VARIABLE
@@ -71,10 +79,10 @@ impl Replication {
     }
 
     /// A statement after which a session reads everything that was committed on any node before.
-    pub fn read_committed_elsewhere(&self) -> &'static str {
+    pub fn wait_for_other_nodes(&self) -> &'static str {
         match self {
-            Self::Galera => galera::READ_COMMITTED_ELSEWHERE,
-            Self::GroupReplication(_) => group_replication::READ_COMMITTED_ELSEWHERE,
+            Self::Galera => "SET SESSION wsrep_sync_wait = 1",
+            Self::GroupReplication(_) => "SET SESSION group_replication_consistency = 'BEFORE'",
         }
     }
 
@@ -82,8 +90,16 @@ impl Replication {
     /// their names.
     pub fn health(&self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::Galera => galera::HEALTH,
-            Self::GroupReplication(_) => group_replication::HEALTH,
+            Self::Galera => (
+                "SHOW STATUS WHERE Variable_name IN \
+                 ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_local_state_comment')",
+                &["3", "Primary", "Synced"],
+            ),
+            Self::GroupReplication(_) => (
+                "SELECT 'members_online', CAST(COUNT(*) AS CHAR) \
+                 FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'ONLINE'",
+                &["3"],
+            ),
         }
     }
 
@@ -96,10 +112,14 @@ impl Replication {
     }
 
     /// What an operator has to do if two of three nodes died; `None` if they come back by themselves.
-    pub fn part_of_the_operator(&self) -> Option<&'static str> {
+    pub fn operator_steps(&self) -> Option<&'static str> {
         match self {
             Self::Galera => None,
-            Self::GroupReplication(_) => Some(group_replication::PART_OF_THE_OPERATOR),
+            Self::GroupReplication(_) => Some(
+                "When two of three members of Group Replication died, an operator has to act, and this program did so: \
+                 it killed the third, started all three, and had the member with the most transactions begin the group \
+                 anew.",
+            ),
         }
     }
 
@@ -272,5 +292,20 @@ pub(crate) fn free_port() -> Result<u16> {
         if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_the_plugin_is_refused_by_its_name() {
+        let refused = Replication::group_replication(PathBuf::from("/bin/true"));
+        let reason = refused.expect_err("it is no mysqld");
+        assert_eq!(
+            reason,
+            "/bin/true has no group_replication.so among its plugins"
+        );
     }
 }

@@ -13,16 +13,6 @@ use crate::mariadb::MariaDb;
 /// The packages that have to be installed; mariadb-server is needed for its scripts.
 pub(crate) const NEEDED: &str = "Debian's packages mariadb-server, galera-4 and rsync";
 
-/// As [`crate::Replication::read_committed_elsewhere`].
-pub(crate) const READ_COMMITTED_ELSEWHERE: &str = "SET SESSION wsrep_sync_wait = 1";
-
-/// As [`crate::Replication::health`].
-pub(crate) const HEALTH: (&str, &[&str]) = (
-    "SHOW STATUS WHERE Variable_name IN \
-     ('wsrep_cluster_size', 'wsrep_cluster_status', 'wsrep_local_state_comment')",
-    &["3", "Primary", "Synced"],
-);
-
 /// The programs that send a joining node its data.
 const TRANSFER: [&str; 2] = ["wsrep_sst_rsync", "rsync"];
 

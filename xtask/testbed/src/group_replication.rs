@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mysql_async::prelude::Queryable;
+use parking_lot::Mutex;
+use tokio::time::timeout;
 
 use crate::database_cluster::Links;
 use crate::mariadb::MariaDb;
@@ -18,25 +20,18 @@ use crate::server_settings::USER;
 /// The file of the plugin, which is in the folder of the server's plugins.
 pub(crate) const PLUGIN: &str = "group_replication.so";
 
-/// As [`crate::Replication::read_committed_elsewhere`].
-pub(crate) const READ_COMMITTED_ELSEWHERE: &str =
-    "SET SESSION group_replication_consistency = 'BEFORE'";
-
-/// As [`crate::Replication::health`].
-pub(crate) const HEALTH: (&str, &[&str]) = (
-    "SELECT 'members_online', CAST(COUNT(*) AS CHAR) FROM performance_schema.replication_group_members \
-     WHERE MEMBER_STATE = 'ONLINE'",
-    &["3"],
-);
-
-/// As [`crate::Replication::part_of_the_operator`].
-pub(crate) const PART_OF_THE_OPERATOR: &str = "\
-    When two of three members of Group Replication died, an operator has to act, and this program did so: it killed the \
-    third, started all three, and had the member with the most transactions begin the group anew.";
-
 /// How long a member may take until it is in the group and has caught up. It may first have to wait until the others
 /// give up its earlier process, which takes them about six seconds.
 const JOIN_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a statement may take that starts or stops Group Replication. A server that takes longer hangs.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets a member join its group.
+const START: &str = "START GROUP_REPLICATION";
+
+/// Lets a member leave its group.
+const STOP: &str = "STOP GROUP_REPLICATION";
 
 /// How a member sees itself.
 const STATE: &str = "SELECT MEMBER_STATE FROM performance_schema.replication_group_members \
@@ -117,14 +112,12 @@ pub(crate) async fn prepare(nodes: &[MariaDb], password: &Secret) -> Result<()> 
 /// # Errors
 /// When a member refuses, or does not join within a time limit.
 pub(crate) async fn bootstrap(nodes: &[MariaDb], first: usize) -> Result<()> {
-    let mut conn = nodes[first].connect().await?;
     for statement in [
         "SET GLOBAL group_replication_bootstrap_group = ON",
-        "START GROUP_REPLICATION",
+        START,
         "SET GLOBAL group_replication_bootstrap_group = OFF",
     ] {
-        let done = conn.query_drop(statement).await;
-        done.with_context(|| format!("{statement}, at {}", nodes[first].address()))?;
+        run(&nodes[first], statement).await?;
     }
     // The first has nothing left to do but to become the primary.
     let mut order = vec![first];
@@ -140,29 +133,44 @@ pub(crate) async fn join(nodes: &[MariaDb], numbers: &[usize]) -> Result<()> {
     for number in numbers {
         let node = &nodes[*number];
         let what = format!("MySQL at {} joins its group", node.address());
-        let joined = poll_until(JOIN_LIMIT, &what, || try_to_join(node)).await;
+        let refusal = Mutex::new("none".to_owned());
+        let joined = poll_until(JOIN_LIMIT, &what, || try_to_join(node, &refusal)).await;
         joined.with_context(|| {
             let log = node.process().map(Process::log_tail);
-            format!("its log ends with:{}", log.unwrap_or_default())
+            let (refusal, log) = (refusal.lock(), log.unwrap_or_default());
+            format!("its last refusal: {refusal}; its log ends with:{log}")
         })?;
     }
     Ok(())
 }
 
 /// Asks a member to join if it is outside of the group. Returns a value once it is in the group and has caught up.
-async fn try_to_join(node: &MariaDb) -> Result<Option<()>> {
+/// Writes why the member refuses to `refusal`.
+async fn try_to_join(node: &MariaDb, refusal: &Mutex<String>) -> Result<Option<()>> {
     let mut conn = node.connect().await?;
     let state: Option<String> = conn.query_first(STATE).await.context("asking its state")?;
-    match state.as_deref() {
+    let statements: &[&str] = match state.as_deref() {
         Some("ONLINE") => return Ok(Some(())),
-        Some("RECOVERING") => {}
+        Some("RECOVERING") => &[],
+        // It can't be started while it runs, and does so in this state too.
+        Some("ERROR") => &[STOP, START],
+        _ => &[START],
+    };
+    for statement in statements {
         // This may be refused while the others still take it for its earlier process.
-        _ => match conn.query_drop("START GROUP_REPLICATION").await {
-            Ok(()) | Err(mysql_async::Error::Server(_)) => {}
-            Err(error) => return Err(error).context("starting Group Replication"),
-        },
+        if let Err(error) = run(node, statement).await {
+            *refusal.lock() = format!("{error:#}");
+        }
     }
     Ok(None)
+}
+
+/// Runs a statement at a member. Fails if the member refuses, or does not answer within a time limit.
+async fn run(node: &MariaDb, statement: &str) -> Result<()> {
+    let what = || format!("{statement}, at {}", node.address());
+    let mut conn = node.connect().await?;
+    let done = timeout(STATEMENT_LIMIT, conn.query_drop(statement)).await;
+    done.with_context(what)?.with_context(what)
 }
 
 /// Lets a member leave its group, before it is shut down. Otherwise a commit that is on its way holds the shutdown up for
@@ -171,9 +179,7 @@ async fn try_to_join(node: &MariaDb) -> Result<Option<()>> {
 /// # Errors
 /// When the member does not answer, or refuses.
 pub(crate) async fn leave(node: &MariaDb) -> Result<()> {
-    let mut conn = node.connect().await?;
-    let left = conn.query_drop("STOP GROUP_REPLICATION").await;
-    left.with_context(|| format!("MySQL at {} leaves its group", node.address()))
+    run(node, STOP).await
 }
 
 /// The member that has all transactions of the others. None of them is in a group.

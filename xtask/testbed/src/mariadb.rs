@@ -65,6 +65,14 @@ impl MariaDbOptions {
             mysqld: None,
         }
     }
+
+    /// The name of the server's program, as people know it.
+    fn server_name(&self) -> &'static str {
+        match self.mysqld {
+            Some(_) => "MySQL",
+            None => "MariaDB",
+        }
+    }
 }
 
 /// A running `mariadbd` or `mysqld`, killed on drop.
@@ -86,7 +94,7 @@ impl MariaDb {
     /// # Errors
     /// When the server is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(options: MariaDbOptions) -> Result<Self> {
-        let account = Account::of_server("MariaDB", &options.folder)?;
+        let account = Account::of_server(options.server_name(), &options.folder)?;
         install(&options, account)?;
         let password = Secret::kept_in(&options.folder.join("password"))?;
         let (port, process) = start_on_some_port(&options.folder, |port| {
@@ -153,7 +161,7 @@ impl MariaDb {
     /// # Errors
     /// When the server is stopped or does not answer.
     pub(crate) async fn connect(&self) -> Result<Conn> {
-        connect(&self.options.seat, self.port, &self.password).await
+        connect(&self.options, self.port, &self.password).await
     }
 
     /// Shuts the server down cleanly. It keeps its port for [`MariaDb::start_again`].
@@ -268,12 +276,13 @@ async fn start_on(
         .args(flags)
         .args((account == Account::Root).then_some(AS_ROOT))
         .env("TMPDIR", temporary_folder(&options.folder, account)?);
-    let process = Process::start("MariaDB", command, &options.log, &options.log)?;
-    poll_until(START_LIMIT, "MariaDB's start", async || {
+    let name = options.server_name();
+    let process = Process::start(name, command, &options.log, &options.log)?;
+    poll_until(START_LIMIT, &format!("{name}'s start"), async || {
         process.check_running()?;
         // The log is checked first: until it says this, another server may be answering on the port.
         let listening = process.log().contains("ready for connections");
-        Ok((listening && connect(&options.seat, port, password).await.is_ok()).then_some(()))
+        Ok((listening && connect(options, port, password).await.is_ok()).then_some(()))
     })
     .await
     .with_context(|| format!("the log is {}", options.log.display()))?;
@@ -294,14 +303,14 @@ fn temporary_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     path::absolute(&folder).with_context(|| format!("making {} absolute", folder.display()))
 }
 
-async fn connect(seat: &Seat, port: u16, password: &Secret) -> Result<Conn> {
+async fn connect(options: &MariaDbOptions, port: u16, password: &Secret) -> Result<Conn> {
     let opts = OptsBuilder::default()
-        .ip_or_hostname(seat.address().to_string())
+        .ip_or_hostname(options.seat.address().to_string())
         .tcp_port(port)
         .user(Some(USER))
         .pass(Some(password.as_str()))
         .prefer_socket(false);
     Conn::new(opts)
         .await
-        .with_context(|| format!("connecting to MariaDB on port {port}"))
+        .with_context(|| format!("connecting to {} on port {port}", options.server_name()))
 }

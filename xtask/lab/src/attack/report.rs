@@ -190,7 +190,7 @@ mod tests {
 
     fn measured(p99_ms: f64) -> StreamResult {
         StreamResult {
-            stream: "clients",
+            stream: "clients".to_owned(),
             requests: 100,
             requests_per_second: 100.0,
             failed: BTreeMap::new(),

@@ -103,10 +103,9 @@ fn p99(report: &Report, route: Route, other: &str, most: f64) -> Option<Row> {
     let what = format!("{} p99 at 70 %{whose}, of {other}", route.label());
     let mut row = at_most(&what, most, ratio);
     let sides = [HOST, other];
-    if !sides.iter().all(|side| report.kept_rate(route, side)) {
-        "unclear: the rate was not kept".clone_into(&mut row[3]);
-    } else if !sides.iter().all(|side| report.sent_on_time(route, side)) {
-        "unclear: the load generator was late".clone_into(&mut row[3]);
+    let unclear = |side: &&str| report.unclear(route, side);
+    if let Some(reason) = sides.iter().find_map(unclear) {
+        reason.clone_into(&mut row[3]);
     }
     Some(row)
 }

@@ -5,17 +5,11 @@ use serde_json::{Value, json};
 
 use super::routes::Route;
 use super::{Cpus, Options};
-use crate::measure::{Counters, StreamResult, commit, median, processor};
+use crate::measure::{Counters, StreamResult, commit, median, mostly_unclear, processor};
 use xtask::programs::output_of;
 
 /// The rate of a latency measurement, as a share of the saturation.
 const SHARE_OF_SATURATION: f64 = 0.7;
-
-/// If a smaller share of the requested rate was answered, the latency shows only how far behind the load generator was.
-const KEPT: f64 = 0.97;
-
-/// If the generator's own delay is a larger share of the latency, the latency shows the generator rather than the server.
-const MOST_LATE: f64 = 0.5;
 
 /// A sample of one server in one round under full load.
 pub(super) struct Sample {
@@ -164,27 +158,11 @@ impl Report {
         self.latency(route, side, |latency| latency.p99_ms)
     }
 
-    /// Whether a side answered as many requests/s as it was sent.
-    pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
-        let asked = self.rate_of_latency(route, side);
-        let answered = self.latency(route, side, |latency| latency.requests_per_second);
-        asked
-            .zip(answered)
-            .is_some_and(|(asked, answered)| answered >= KEPT * f64::from(asked))
-    }
-
-    /// Whether the requests to a side were sent when they were due.
-    pub(super) fn sent_on_time(&self, route: Route, side: &str) -> bool {
-        let late = self.latency(route, side, |latency| latency.late_p99_ms);
-        late.zip(self.p99_ms(route, side))
-            .is_some_and(|(late, p99)| late <= MOST_LATE * p99)
-    }
-
-    /// The rate at which a side's latency was measured.
-    pub(super) fn rate_of_latency(&self, route: Route, side: &str) -> Option<u32> {
-        let mut samples = self.latencies.iter();
-        let sample = samples.find(|sample| sample.route == route && sample.side == side)?;
-        Some(sample.rate)
+    /// Why a side's latency says little about it; `None` if it says something.
+    pub(super) fn unclear(&self, route: Route, side: &str) -> Option<&'static str> {
+        let samples = self.latencies.iter();
+        let samples = samples.filter(|sample| sample.route == route && sample.side == side);
+        mostly_unclear(samples.map(|sample| sample.latency.unclear(sample.rate)))
     }
 
     pub(super) fn json(&self) -> Value {

@@ -21,12 +21,13 @@ pub(super) fn table(report: &Report) -> TextTable {
             ]);
         }
         if let Some(ratio) = report.ratio(row, |m| m.p99_ms) {
+            // Compared at the precision at which it is printed.
+            let verdict = mark((ratio * 100.0).round() <= 100.0);
             table.row([
                 format!("{}, p99 of nginx's", row.name()),
                 "≤ 1.00".to_owned(),
                 format!("{ratio:.2}"),
-                // Compared at the precision at which it is printed.
-                mark((ratio * 100.0).round() <= 100.0),
+                report.unclear(row).map_or(verdict, str::to_owned),
             ]);
         }
     }

@@ -116,6 +116,12 @@ impl Report {
         Some(side("store-proxy")? / side(BASE)?)
     }
 
+    /// Why that ratio of latencies says little about the balancers; `None` if it says something.
+    pub(super) fn unclear(&self, row: Row) -> Option<&'static str> {
+        let side = |name| mostly_unclear(self.samples(row, 1, name).map(|sample| sample.unclear));
+        side("store-proxy").or_else(|| side(BASE))
+    }
+
     /// The memory of an idle connection with one worker, in KiB.
     pub(super) fn idle_kib(&self, name: &str) -> Option<f64> {
         let mut idle = self.idle.iter();
@@ -123,11 +129,15 @@ impl Report {
         found.map(|idle| idle.kib)
     }
 
-    fn medians(&self, row: Row, workers: usize, name: &str) -> Option<Medians> {
-        let measured = self.samples.iter().filter(|measured| {
+    fn samples(&self, row: Row, workers: usize, name: &str) -> impl Iterator<Item = &Sample> {
+        let measured = self.samples.iter().filter(move |measured| {
             measured.row == row && measured.workers == workers && measured.name == name
         });
-        let samples: Vec<&Sample> = measured.map(|measured| &measured.sample).collect();
+        measured.map(|measured| &measured.sample)
+    }
+
+    fn medians(&self, row: Row, workers: usize, name: &str) -> Option<Medians> {
+        let samples: Vec<&Sample> = self.samples(row, workers, name).collect();
         let middle = |value: fn(&Sample) -> f64| median(samples.iter().map(|sample| value(sample)));
         let rates = spread(samples.iter().map(|sample| sample.requests_per_second))?;
         Some(Medians {

@@ -15,10 +15,15 @@ pub(super) struct Sample {
     pub(super) cpu_seconds_per_100k: f64,
     /// The number of busy processors at full load.
     pub(super) cpu_busy: f64,
+    /// The rate of the latency measurement in requests per second, and the answers per second.
+    pub(super) rate: u32,
+    pub(super) answered_per_second: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     /// The 99th percentile of the load generator's own delay, which the latency contains.
     pub(super) late_p99_ms: f64,
+    /// Why the latency says little about the balancer; `None` if it says something.
+    pub(super) unclear: Option<&'static str>,
     pub(super) memory_kib: u64,
 }
 
@@ -47,9 +52,12 @@ impl Sample {
             requests_per_second: flood.requests_per_second,
             cpu_seconds_per_100k: cpu_seconds / flood.requests * 100_000.0,
             cpu_busy: cpu_seconds / f64::from(seconds),
+            rate,
+            answered_per_second: latency.requests_per_second,
             p50_ms: latency.p50_ms,
             p99_ms: latency.p99_ms,
             late_p99_ms: latency.late_p99_ms,
+            unclear: latency.unclear(rate),
             memory_kib,
         })
     }

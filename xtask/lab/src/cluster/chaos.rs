@@ -55,8 +55,8 @@ impl Chaos {
         ensure!(!history.orders.is_empty(), "not one order was placed");
         println!("\n{}", report(&history, &suffered, end));
         let two_died = suffered.iter().any(|one| one.fault == Fault::TWO);
-        if two_died && let Some(part) = cluster.databases.replication().part_of_the_operator() {
-            println!("{part}\n");
+        if two_died && let Some(steps) = cluster.databases.replication().operator_steps() {
+            println!("{steps}\n");
         }
         println!("{}", counts(&history));
         // If a member is not well, the comparison would only wait for it.

@@ -131,7 +131,7 @@ pub(super) async fn connect(databases: &DatabaseCluster, number: usize) -> Resul
     let opts = Opts::from_url(&url).context("reading the URL")?;
     let opts = OptsBuilder::from_opts(opts)
         .prefer_socket(false)
-        .setup(vec![databases.replication().read_committed_elsewhere()]);
+        .setup(vec![databases.replication().wait_for_other_nodes()]);
     Conn::new(opts).await.context("connecting")
 }
 

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::Args;
 use testbed::seed::{Dataset, Size};
 use testbed::{Replication, new_folder};
@@ -111,7 +111,9 @@ fn replication(options: &Options) -> Result<Replication> {
         return Ok(Replication::Galera);
     };
     let mysqld = mysql.parse::<TestMysql>().and_then(TestMysql::into_program);
-    Ok(Replication::GroupReplication(mysqld.context("--mysql")?))
+    let mysqld = mysqld.context("--mysql")?;
+    let replication = Replication::group_replication(mysqld);
+    replication.map_err(Error::msg).context("--mysql")
 }
 
 async fn programs(options: &Options) -> Result<Programs> {

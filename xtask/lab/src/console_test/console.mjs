@@ -73,7 +73,8 @@ let failed = false;
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   const context = { settings, browser, page, url: `${settings.proxy.admin}/console` };
-  for (const [what, step] of [...costs(settings), ...steps, ...looks]) {
+  // The costs come when all programs have been busy for a while, and before the last steps, which end the second host.
+  for (const [what, step] of [...steps, ...costs(settings), ...looks]) {
     const figure = await step(context);
     console.log(`✓ ${what}${figure ? `: ${figure}` : ""}`);
   }

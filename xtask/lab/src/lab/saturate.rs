@@ -22,10 +22,7 @@ pub(super) const P99_LIMIT_MS: f64 = 100.0;
 /// The number of different bodies. They are sent in turn.
 const BODIES: usize = 5000;
 
-/// How long the last requests of a refused step may take to end before the next step.
-const PAUSE: Duration = Duration::from_secs(3);
-
-/// The share of a step's requests that must be answered by its end: some are always in flight.
+/// The share of a step's requests that must be answered by its end: the last ones may take a little longer.
 const ANSWERED_SHARE: f64 = 0.9;
 
 /// The parameters of a search.
@@ -59,7 +56,7 @@ impl Plan {
 
     /// Roughly how long the search takes.
     pub(super) fn about(self) -> Duration {
-        self.step * (7 + self.halvings) + PAUSE * 3
+        self.step * (7 + self.halvings)
     }
 }
 
@@ -149,7 +146,7 @@ impl<'a> Shooter<'a> {
         Ok(Self { loaders, streams })
     }
 
-    /// Sends `rate` requests per second for `time`, the same number of each kind.
+    /// Sends `rate` requests per second for `time`, the same number of each kind, and waits for all answers.
     async fn send(&self, rate: u32, time: Duration) -> Result<Vec<StreamResult>> {
         let each = (rate / u32::try_from(self.streams.len())?).max(1);
         let mut streams = Vec::new();
@@ -173,7 +170,7 @@ pub(super) async fn search(
         watch.since_last()?;
         let measured = shooter.send(rate, plan.step).await?;
         let used = watch.since_last()?;
-        let mut step = judged(rate, plan.step, &measured);
+        let mut step = judged(rate, &measured);
         let cpu = used
             .processes
             .into_iter()
@@ -181,17 +178,12 @@ pub(super) async fn search(
         step.cpu = cpu.collect::<BTreeMap<_, _>>();
         step.cpu.insert("machine".into(), used.machine_busy);
         search.tell(rate, step.refused.is_none());
-        let refused = step.refused.is_some();
         found.steps.push(step);
-        if refused {
-            sleep(PAUSE).await;
-        }
     }
     Ok(found)
 }
 
-fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
-    let requests: u64 = measured.iter().map(|stream| stream.requests).sum();
+fn judged(rate: u32, measured: &[StreamResult]) -> Step {
     let mut failed: BTreeMap<String, u64> = BTreeMap::new();
     for stream in measured {
         for (what, count) in &stream.failed {
@@ -199,7 +191,10 @@ fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
         }
     }
     let failures: u64 = failed.values().sum();
-    let answered_per_second = (requests - failures) as f64 / time.as_secs_f64();
+    let answered_per_second = measured
+        .iter()
+        .map(|stream| stream.requests_per_second)
+        .sum::<f64>();
     let slowest = measured
         .iter()
         .max_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
@@ -212,7 +207,7 @@ fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
         None
     } else {
         // If nothing was answered, the p99 is NaN and also ends here.
-        let name = slowest.map_or("nothing", |stream| stream.stream);
+        let name = slowest.map_or("nothing", |stream| stream.stream.as_str());
         Some(format!("p99 of {name} is {p99_ms:.0} ms"))
     };
     Step {
@@ -254,7 +249,7 @@ mod tests {
 
     fn measured(p99_ms: f64, failed: &[(&str, u64)]) -> StreamResult {
         StreamResult {
-            stream: "best sellers",
+            stream: "best sellers".to_owned(),
             requests: 100,
             requests_per_second: 25.0,
             failed: failed
@@ -271,13 +266,13 @@ mod tests {
 
     #[test]
     fn a_step_is_refused_for_a_failure_for_being_late_and_for_silence() {
-        let judge = |one| judged(24, Duration::from_secs(4), &[one]).refused;
+        let judge = |one| judged(24, &[one]).refused;
         assert_eq!(judge(measured(99.0, &[])), None);
         let late = judge(measured(101.0, &[])).expect("late");
         assert_eq!(late, "p99 of best sellers is 101 ms");
         let failed = judge(measured(1.0, &[("503", 2)])).expect("failed");
         assert_eq!(failed, "2 failures (503)");
-        let behind = judged(40, Duration::from_secs(4), &[measured(1.0, &[])]).refused;
+        let behind = judged(40, &[measured(1.0, &[])]).refused;
         assert_eq!(behind.as_deref(), Some("only 25/s were answered"));
         assert!(judge(measured(f64::NAN, &[])).is_some());
     }

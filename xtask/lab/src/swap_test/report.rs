@@ -56,7 +56,7 @@ impl Report {
             let ratio = swapping.p99_ms / steady.p99_ms;
             // Written so that NaN fails too.
             if !matches!(ratio.partial_cmp(&P99_RATIO), Some(order) if order.is_le()) {
-                let stream = steady.stream;
+                let stream = &steady.stream;
                 failures.push(format!(
                     "{stream}: the p99 is {ratio:.2} times the steady one"
                 ));
@@ -125,7 +125,7 @@ impl Report {
             for measured in streams {
                 table.row([
                     phase.to_owned(),
-                    measured.stream.to_owned(),
+                    measured.stream.clone(),
                     measured.requests.to_string(),
                     measured.failed.values().sum::<u64>().to_string(),
                     format!("{:.2}", measured.p50_ms),

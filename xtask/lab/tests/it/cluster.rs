@@ -63,6 +63,16 @@ async fn a_database_that_runs_already_is_refused() {
 }
 
 #[tokio::test]
+async fn a_program_without_group_replication_is_refused() {
+    let (code, said) = run(&["cluster", "--mysql", "/bin/true"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("--mysql: /bin/true has no group_replication.so"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn a_fault_that_does_not_exist_is_refused() {
     let (code, said) = run(&["cluster", "--chaos", "1s", "--only", "host.hug"]).await;
     assert_eq!(code, Some(2), "{said}");

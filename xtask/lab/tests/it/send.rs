@@ -26,7 +26,7 @@ async fn requests_are_sent_until_the_input_ends() {
         "http2": false,
         "keep_alive": true,
     });
-    let job = json!({ "target": target, "at_once": 2, "rate": 1000 });
+    let job = json!({ "stream": "all", "target": target, "at_once": 2, "rate": 1000 });
     let mut sender = Command::new(env!("CARGO_BIN_EXE_lab"))
         .arg("send")
         .stdin(Stdio::piped())
@@ -47,6 +47,7 @@ async fn requests_are_sent_until_the_input_ends() {
     assert_eq!(code, Some(0), "{text}");
     let measured: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(measured["requests"], answered.load(Ordering::SeqCst));
+    assert_eq!(measured["stream"], "all");
     assert_eq!(measured["failed"], json!({}));
 }
 

@@ -108,7 +108,7 @@ fn limits(report: &Report<'_>) -> Vec<Item> {
     let mut items = vec![
         item(
             "One machine.",
-            "Hosts, proxy, MariaDB, Redis and the load generators share its processors; what they use is in the charts. On machines of their own the servers would do more, and several instances would help more.",
+            "Hosts, proxy, MariaDB, Redis and the load generators share its processors. What the servers and Locust use is in the charts; what the generator of the highest rates uses is part of the busy processors in their table. On machines of their own the servers would do more, and several instances would help more.",
         ),
         item(
             "A closed loop.",

@@ -20,7 +20,7 @@ pub(crate) use self::paced::Clients;
 use self::sender::Job;
 pub(crate) use self::sender::{SendOptions, send};
 pub(crate) use self::stream::Stream;
-pub(crate) use self::stream_result::StreamResult;
+pub(crate) use self::stream_result::{StreamResult, mostly_unclear};
 pub(crate) use self::target::{Request, Target};
 
 /// The connections of a stream: more than are ever in use, so that no request waits for another.
@@ -28,6 +28,9 @@ const STREAM_CONNECTIONS: u32 = 64;
 
 /// The concurrent streams of an HTTP/2 connection: HTTP/2 clients send many requests over few connections.
 const STREAMS: u32 = 8;
+
+/// The name of a stream that is alone.
+const ALL: &str = "all";
 
 /// The result of a flood: as many requests as the server can answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +72,8 @@ impl Loaders {
     }
 
     /// Sends the requests of `seconds` seconds at a fixed rate, at most `at_once` at the same time: over HTTP/1.1, over
-    /// that many connections. Fails if a request fails.
+    /// that many connections. Fails if a request fails, but not if requests were left unsent because the server is too
+    /// slow: [`StreamResult::requests_per_second`] shows that.
     pub(crate) async fn pace(
         &self,
         target: &Target,
@@ -79,6 +83,7 @@ impl Loaders {
     ) -> Result<StreamResult> {
         let requests = u64::from(rate) * u64::from(seconds);
         let job = Job {
+            stream: ALL.to_owned(),
             target: target.clone(),
             at_once,
             rate: Some(rate),
@@ -90,6 +95,7 @@ impl Loaders {
     /// Sends `requests` requests, `at_once` at the same time, however long they take. Fails if a request fails.
     pub(crate) async fn ask(&self, target: &Target, at_once: u32, requests: u32) -> Result<()> {
         let job = Job {
+            stream: ALL.to_owned(),
             target: target.clone(),
             at_once,
             rate: None,
@@ -99,24 +105,20 @@ impl Loaders {
     }
 
     async fn send(&self, job: &Job) -> Result<StreamResult> {
-        let stream = Stream::start(self.sender()?, "all", job).await?;
+        let stream = Stream::start(self.sender()?, job).await?;
         stream.measured().await?.without_failures()
     }
 
     /// Sends requests at a fixed rate until it is stopped.
-    pub(crate) async fn stream(
-        &self,
-        name: &'static str,
-        target: &Target,
-        rate: u32,
-    ) -> Result<Stream> {
+    pub(crate) async fn stream(&self, stream: &str, target: &Target, rate: u32) -> Result<Stream> {
         let job = Job {
+            stream: stream.to_owned(),
             target: target.clone(),
             at_once: STREAM_CONNECTIONS,
             rate: Some(rate),
             requests: None,
         };
-        Stream::start(self.sender()?, name, &job).await
+        Stream::start(self.sender()?, &job).await
     }
 
     /// This program, which is the sender too.

@@ -11,7 +11,6 @@ use super::sender::Job;
 
 /// Requests of one kind, under way. They end with this process, however it ends.
 pub(crate) struct Stream {
-    name: &'static str,
     sender: Child,
     /// The end of its input stops the sender.
     input: ChildStdin,
@@ -19,7 +18,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Runs `command` with an argument added, which must be this program, and tells it what to send.
-    pub(super) async fn start(mut command: Command, name: &'static str, job: &Job) -> Result<Self> {
+    pub(super) async fn start(mut command: Command, job: &Job) -> Result<Self> {
         let mut sender = command
             .arg("send")
             .stdin(Stdio::piped())
@@ -32,39 +31,35 @@ impl Stream {
         let line = serde_json::to_string(job)? + "\n";
         // If the sender has ended already, its own message says more than this error.
         _ = input.write_all(line.as_bytes()).await;
-        Ok(Self {
-            name,
-            sender,
-            input,
-        })
+        Ok(Self { sender, input })
     }
 
-    /// Ends these streams at the same time, waits for the missing answers, and returns the results.
+    /// Ends these streams at the same time, waits for the answers to all that was due by then, and returns the results.
     pub(crate) async fn stop_all(
         streams: impl IntoIterator<Item = Self>,
     ) -> Result<Vec<StreamResult>> {
         let stopped: Vec<_> = streams.into_iter().map(Self::stop).collect();
         let mut measured = Vec::new();
-        for (name, sender) in stopped {
-            measured.push(result(name, sender).await?);
+        for sender in stopped {
+            measured.push(result(sender).await?);
         }
         Ok(measured)
     }
 
-    /// Stops sending; the sender goes on until it has the missing answers.
-    fn stop(self) -> (&'static str, Child) {
+    /// Lets nothing more become due; the sender goes on until it has the answers to what was.
+    fn stop(self) -> Child {
         drop(self.input);
-        (self.name, self.sender)
+        self.sender
     }
 
     /// Waits until all requests are answered, and returns the results.
     pub(super) async fn measured(self) -> Result<StreamResult> {
         let _until_the_end = self.input;
-        result(self.name, self.sender).await
+        result(self.sender).await
     }
 }
 
-async fn result(stream: &'static str, sender: Child) -> Result<StreamResult> {
+async fn result(sender: Child) -> Result<StreamResult> {
     let output = sender.wait_with_output().await;
     let output = output.context("waiting for the load generator")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -73,7 +68,5 @@ async fn result(stream: &'static str, sender: Child) -> Result<StreamResult> {
         "the load generator failed: {}",
         said.trim()
     );
-    let result: StreamResult =
-        serde_json::from_slice(&output.stdout).context("reading what was measured")?;
-    Ok(StreamResult { stream, ..result })
+    serde_json::from_slice(&output.stdout).context("reading what was measured")
 }

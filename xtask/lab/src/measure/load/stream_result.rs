@@ -8,14 +8,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::measure::quantile;
 
+/// If a smaller share of the requested rate was answered, the latency shows only how far behind the requests were.
+const KEPT: f64 = 0.97;
+
+/// If the generator's own delay is a larger share of the latency, the latency shows the generator rather than the server.
+const MOST_LATE: f64 = 0.5;
+
 /// The results of a stream. Times are `NaN` if nothing was answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StreamResult {
-    #[serde(skip_deserializing)]
-    pub(crate) stream: &'static str,
+    pub(crate) stream: String,
     pub(crate) requests: u64,
-    /// The answers with 2xx per second. If they are fewer than requested, the generator or the server could not keep
-    /// up.
+    /// The answers with 2xx per second, without those that came after the last request's interval. If they are fewer
+    /// than requested, the generator or the server could not keep up.
+    #[serde(deserialize_with = "time")]
     pub(crate) requests_per_second: f64,
     /// The number of answers other than 2xx, by status, and of requests without an answer, by reason.
     pub(crate) failed: BTreeMap<String, u64>,
@@ -39,6 +45,18 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 impl StreamResult {
+    /// Why the latency at this rate says little about the server; `None` if it says something.
+    pub(crate) fn unclear(&self, rate: u32) -> Option<&'static str> {
+        let kept = self.requests_per_second >= KEPT * f64::from(rate);
+        // Not if a time is NaN.
+        let on_time = self.late_p99_ms <= MOST_LATE * self.p99_ms;
+        match (kept, on_time) {
+            (false, _) => Some("unclear: the rate was not kept"),
+            (true, false) => Some("unclear: the load generator was late"),
+            (true, true) => None,
+        }
+    }
+
     /// Fails if there were failures, or no answers.
     pub(super) fn without_failures(self) -> Result<Self> {
         ensure!(self.failed.is_empty(), "failed requests: {:?}", self.failed);
@@ -47,11 +65,23 @@ impl StreamResult {
     }
 }
 
+/// Why the latency of several rounds is unclear, from what [`StreamResult::unclear`] says of each; `None` if most are
+/// clear.
+pub(crate) fn mostly_unclear(
+    rounds: impl Iterator<Item = Option<&'static str>>,
+) -> Option<&'static str> {
+    let rounds: Vec<_> = rounds.collect();
+    let unclear: Vec<_> = rounds.iter().copied().flatten().collect();
+    let is_clear = unclear.len() * 2 < rounds.len();
+    unclear.first().copied().filter(|_| !is_clear)
+}
+
 /// Counts the outcomes of requests as they come.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     times_ms: Vec<f64>,
     late_ms: Vec<f64>,
+    after_the_end: usize,
     failed: BTreeMap<String, u64>,
 }
 
@@ -64,6 +94,11 @@ impl Tally {
     /// Counts an answer with 2xx that took this long.
     pub(super) fn answered(&mut self, took: Duration) {
         self.times_ms.push(ms(took));
+    }
+
+    /// Counts one of the answers as too late for the answers per second.
+    pub(super) fn answered_after_the_end(&mut self) {
+        self.after_the_end += 1;
     }
 
     /// Counts `count` requests that failed for this reason.
@@ -79,14 +114,15 @@ impl Tally {
     }
 
     /// The results after this many seconds.
-    pub(super) fn measured(mut self, stream: &'static str, seconds: f64) -> StreamResult {
+    pub(super) fn measured(mut self, stream: &str, seconds: f64) -> StreamResult {
         self.times_ms.sort_by(f64::total_cmp);
         self.late_ms.sort_by(f64::total_cmp);
+        let in_time = self.times_ms.len() - self.after_the_end;
         let time = |part| quantile(&self.times_ms, part).unwrap_or(f64::NAN);
         StreamResult {
-            stream,
+            stream: stream.to_owned(),
             requests: self.requests(),
-            requests_per_second: self.times_ms.len() as f64 / seconds,
+            requests_per_second: in_time as f64 / seconds,
             p50_ms: time(0.5),
             p99_ms: time(0.99),
             p999_ms: time(0.999),
@@ -128,9 +164,30 @@ mod tests {
 
     #[test]
     fn only_answers_are_a_result() {
-        assert!(tally().measured("reads", 2.0).without_failures().is_ok());
+        let mut late = tally();
+        late.answered_after_the_end();
+        let measured = late.measured("reads", 2.0);
+        assert_eq!((measured.requests, measured.requests_per_second), (2, 0.5));
+        assert!(measured.without_failures().is_ok());
         let nothing = Tally::default().measured("reads", 2.0);
         assert!(nothing.without_failures().is_err());
+    }
+
+    #[test]
+    fn a_latency_is_clear_if_the_rate_was_kept_on_time() {
+        let mut tally = tally();
+        tally.sent_late(Duration::from_millis(1));
+        let mut measured = tally.measured("reads", 2.0);
+        assert_eq!(measured.unclear(1), None);
+        let not_kept = measured.unclear(2).expect("half the rate");
+        assert_eq!(not_kept, "unclear: the rate was not kept");
+        measured.late_p99_ms = 2.0;
+        let late = measured.unclear(1).expect("late");
+        assert_eq!(late, "unclear: the load generator was late");
+        let rounds = |rounds: &[_]| mostly_unclear(rounds.iter().copied());
+        assert_eq!(rounds(&[None, Some(late), None]), None);
+        assert_eq!(rounds(&[Some(late), None, Some(not_kept)]), Some(late));
+        assert_eq!(rounds(&[]), None);
     }
 
     #[test]

@@ -17,9 +17,11 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::super::Target;
+use super::PATIENCE;
 
 type Body = Full<Bytes>;
 
@@ -164,7 +166,10 @@ impl<'a> Connection<'a> {
     /// Connects, so that the first request does not wait for it; but not if each request has a connection of its own.
     pub(super) async fn open(server: &'a Server) -> Result<Self> {
         let open = match server.keep_alive {
-            true => Some(server.connect().await?),
+            true => {
+                let connected = timeout(PATIENCE, server.connect()).await;
+                Some(connected.context("connecting")??)
+            }
             false => None,
         };
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Requests at a fixed rate, evenly spaced, or a fixed number of them: the program `lab send`, which only [`Stream`]
 //! starts, so that it has the processors of the load generators and shares its runtime with nothing else.
 //!
-//! It is our own because no kept program does this: `oha` and others on tokio's timer send in bursts of a millisecond,
+//! It is our own because no maintained program does this: `oha` and others on tokio's timer send in bursts of a millisecond,
 //! `h2load --rps` times a request from when it was sent instead of from when it was due, and `wrk2` is in neither Debian
 //! nor crates.io. HTTP itself is hyper's.
 //!
@@ -15,6 +15,7 @@ use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -27,6 +28,10 @@ use super::{StreamResult, Target};
 /// due would wait for the tasks of many answers.
 const EVENT_INTERVAL: u32 = 4;
 
+/// How long to wait for a connection, for an answer, and until all requests that are due have been sent: longer than the
+/// servers' own limit.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// Send the requests that standard input describes in one line of JSON, until it ends
 #[derive(Debug, Args)]
 #[command(hide = true)]
@@ -35,6 +40,8 @@ pub(crate) struct SendOptions {}
 /// What to send.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
+    /// The name of its requests in the [`StreamResult`].
+    pub(super) stream: String,
     pub(super) target: Target,
     /// The highest number of requests under way at the same time.
     pub(super) at_once: u32,
