@@ -10,7 +10,7 @@ use super::instructions::Instructions;
 use super::row::Row;
 use super::sample::Sample;
 use super::{Options, goals, idle};
-use crate::measure::{TextTable, commit, median, processor, spread};
+use crate::measure::{TextTable, commit, median, mostly_unclear, processor, spread};
 use xtask::programs::{find_program, output_of};
 
 /// The balancer that all others are compared with.
