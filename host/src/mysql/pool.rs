@@ -67,11 +67,14 @@ impl PoolError {
 
     /// Whether the server has answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
-        match self {
-            Self::Refused {
-                source: mysql_async::Error::Server(error),
-                ..
-            } => REFUSALS.contains(&error.code),
+        use mysql_async::{DriverError, Error};
+        let Self::Refused { source, .. } = self else {
+            return false;
+        };
+        match source {
+            Error::Server(error) => REFUSALS.contains(&error.code),
+            // So that nobody learns which users there are, MySQL asks those it does not know for any kind of password.
+            Error::Driver(DriverError::UnknownAuthPlugin { .. }) => true,
             _ => false,
         }
     }

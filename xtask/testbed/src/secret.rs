@@ -8,10 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// As many bytes as a 256-bit key has.
-const RANDOM_BYTES: usize = 32;
+/// 128 bits, which nobody guesses. MySQL takes no more than 32 characters as the password of a replication user.
+const RANDOM_BYTES: usize = 16;
 
-/// A password or token: 64 hexadecimal digits, which need no quoting anywhere. `Debug` doesn't show it.
+/// A password or token: 32 hexadecimal digits, which need no quoting anywhere. `Debug` doesn't show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -79,7 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("password");
         let secret = Secret::kept_in(&path).expect("it is made");
-        assert_eq!(secret.as_str().len(), 64);
+        assert_eq!(secret.as_str().len(), 32);
         assert_eq!(Secret::kept_in(&path).expect("it is read"), secret);
         let mode = fs::metadata(&path).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -62,6 +62,7 @@ fn own(options: &MariaDbOptions) -> Vec<String> {
         Some(_) => vec![
             "--secure-file-priv=NULL".to_owned(),
             format!("--innodb-redo-log-capacity={size}"),
+            format!("--sync-binlog={}", binlog_flushes(options.purpose)),
             // Otherwise every MySQL server would listen on the same second port.
             "--mysqlx=OFF".to_owned(),
         ],
@@ -82,6 +83,15 @@ fn redo_log(purpose: Purpose) -> &'static str {
         // processor for minutes before the thread that empties the log gets its turn: with 16M this happens at once,
         // with 96M now and then.
         Purpose::Measuring => "1G",
+    }
+}
+
+/// After how many commits MySQL flushes its binary log, which it writes unless told otherwise; 0 leaves that to the
+/// system, as `innodb-flush-log-at-trx-commit=2` does with the redo log.
+const fn binlog_flushes(purpose: Purpose) -> u8 {
+    match purpose {
+        Purpose::Keeping => 1,
+        Purpose::Testing | Purpose::Measuring => 0,
     }
 }
 
