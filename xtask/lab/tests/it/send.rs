@@ -18,9 +18,10 @@ async fn requests_are_sent_until_the_input_ends() {
     let store = FakeStore::start(Box::new(move |request: &str| {
         counter.fetch_add(1, Ordering::SeqCst);
         healthy(request)
-    }));
+    }))
+    .await;
     let target = json!({
-        "base": store.await.url,
+        "base": store.url,
         "requests": [{ "path": "/health-check" }, { "path": "/orders", "body": "{}" }],
         "headers": [],
         "http2": false,
