@@ -255,14 +255,16 @@ async fn an_abandoned_statement_is_ended_on_its_own_server_or_nowhere() {
     let at = |address: &str| url.replace(&mysql_address(&store), address);
     // The other server takes the same user to a database of the same name, as one behind the same balancer does.
     let (before_at, name) = url.rsplit_once('/').unwrap();
-    let (_, password) = before_at
-        .split_once('@')
-        .and_then(|(user, _)| user.rsplit_once(':'))
+    let (user, _) = before_at.split_once('@').unwrap();
+    let (user, password) = user
+        .strip_prefix("mysql://")
+        .unwrap()
+        .split_once(':')
         .unwrap();
     let mut there = other.mysql().await.unwrap();
     for statement in [
         format!("CREATE DATABASE `{name}`"),
-        format!("ALTER USER CURRENT_USER() IDENTIFIED BY '{password}'"),
+        format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'"),
     ] {
         there.query_drop(statement).await.unwrap();
     }
