@@ -72,6 +72,7 @@ const browser = await chromium.launch({ executablePath: settings.chromium, args:
 let failed = false;
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(PATIENCE_MS);
   const context = { settings, browser, page, url: `${settings.proxy.admin}/console` };
   // The costs come when all programs have been busy for a while, and before the last steps, which end the second host.
   for (const [what, step] of [...steps, ...costs(settings), ...looks]) {
