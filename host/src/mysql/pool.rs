@@ -182,8 +182,10 @@ impl Pool {
             _permit: permit,
             _in_use: self.metrics.enter(),
         };
-        // There is a writer, so no other member is needed.
-        drop(self.standby.lock().take());
+        if self.server.group_to_write_to().is_some() {
+            // There is a writer, so no other member is needed.
+            drop(self.standby.lock().take());
+        }
         let pool = self.clone();
         Ok(PooledConnection::lend(conn, generation, asker, loan, pool))
     }
