@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use store_server::manual::ManualArgs;
 
 use crate::client::{self, HealthcheckArgs};
 use crate::config::{Config, MysqlTls, Secret, VariableFile};
@@ -33,6 +34,9 @@ pub enum Command {
 
     /// Ask the host on this machine whether it is ready: exit code 0, or 1 and why not.
     Healthcheck(HealthcheckArgs),
+
+    /// Write man pages, and completions for bash, zsh and fish, to a folder.
+    Manual(ManualArgs),
 
     /// What an operator asks running hosts for.
     #[command(flatten)]

@@ -32,6 +32,7 @@ mod imports;
 mod input;
 mod isolation;
 mod limits;
+mod manual;
 mod member_faults;
 mod members;
 mod members_of_a_name;

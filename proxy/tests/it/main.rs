@@ -28,6 +28,7 @@ mod health;
 mod http2;
 mod http2_takers;
 mod limits;
+mod manual;
 mod metrics;
 mod names;
 mod no_upgrade;
