@@ -184,7 +184,7 @@ async fn the_last_request_of_a_connection_is_answered_before_its_end() {
     assert_eq!(told.count(), 0, "it is no business of the upstream's");
 }
 
-/// An upstream that works for nobody is told so, and its slot is free for others.
+/// An upstream that works for nobody is told so, and its permit is free for others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_is_not_waited_for() {
     let upstream = Upstream::with(|request| match request.target() {

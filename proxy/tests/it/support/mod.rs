@@ -235,9 +235,9 @@ impl Rig {
         meant.map(|(_, value)| value).sum()
     }
 
-    /// Waits until no request is at an upstream. A client may have its answer a moment before its slot is free.
+    /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
     pub(crate) async fn slots_are_free(&self) {
-        eventually("all slots are free", async || {
+        eventually("all permits are free", async || {
             self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
         })
         .await;
