@@ -398,7 +398,7 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
         client.ask(get("/other"), &[]).await.unwrap().status,
         StatusCode::OK
     );
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     drop(body);
 }
 
@@ -566,7 +566,7 @@ async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
     eventually("it is under way", async || upstream.count() == 1).await;
     stream.send_reset(Reason::CANCEL);
     drop(answer);
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
 }
 

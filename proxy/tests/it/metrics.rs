@@ -32,7 +32,7 @@ async fn what_happened_is_counted_and_well_formed() {
         of("http_request_duration_seconds_count", &[]).await == 5.0
     })
     .await;
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     for (class, to_clients, of_upstream) in
         [("2xx", 3.0, 3.0), ("4xx", 1.0, 1.0), ("5xx", 1.0, 0.0)]
     {

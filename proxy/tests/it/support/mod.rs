@@ -236,7 +236,7 @@ impl Rig {
     }
 
     /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
-    pub(crate) async fn slots_are_free(&self) {
+    pub(crate) async fn permits_are_free(&self) {
         eventually("all permits are free", async || {
             self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
         })
