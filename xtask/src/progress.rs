@@ -99,7 +99,7 @@ async fn follow(
     let started = Instant::now();
     let mut ticks = ticks(interval);
     let mut lines = Lines::default();
-    let mut bar = None;
+    let mut bar: Option<String> = None;
     let mut bytes = [0; 4096];
     loop {
         tokio::select! {

@@ -82,8 +82,8 @@ impl Choice {
         self.eligible.get(picked)
     }
 
-    /// A permit for an upstream of the reserve, for a request that no eligible upstream took. An upstream that was down a
-    /// moment ago may be back before a health check has noticed. It may also still be down, so the reserve is asked
+    /// A permit for an upstream of the reserve, for a request that no eligible upstream took. An upstream that was down
+    /// a moment ago may be back before a health check has noticed. It may also still be down, so the reserve is asked
     /// only if no eligible upstream was reached.
     fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
