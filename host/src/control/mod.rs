@@ -1,15 +1,9 @@
-//! Changes what serves: swaps, rollbacks, canaries, reloads. A component has one change at a time. Requests never wait
-//! for a change, and code that serves does not import this room.
+//! Changes what serves: swaps, rollbacks, canaries, roll-outs, reloads. A change has a `claim` to its component, which
+//! keeps others out; its version passes `trust` and a `probe` first, and the old generation is left to `drain`.
 //!
-//! `load` loads the app when the host starts; `first` chooses the version that each component starts with. `swap`,
-//! `rollback` and `reload` are the changes; `file_watch` starts swaps and reloads when files change. A `rollout` first
-//! tries a version, phase by phase: `judge` gives the verdict, and `canary` ends the trial. If a command leads several
-//! hosts, `fleet` obeys its messages, and `guard` acts when no more messages come.
-//!
-//! Before a change, `claim` makes sure that no other is under way, `trust` checks the signature and `probe` sends the
-//! new generation its probe. After it, `drain` ends the old generation, `state_folder` keeps what a restart needs,
-//! `purge` tells the proxies, and `audit` writes the log line. `refresh_task` and `refresh` have the reports rebuilt.
-//! Nothing here answers a client's request.
+//! `load` makes the first app, `state_folder` keeps what a restart needs. `file_watch`, `judge` and `refresh_task` act
+//! by themselves. Requests never wait for a change, code that serves does not import this room, and nothing here
+//! answers a client's request.
 
 mod audit;
 mod canary;

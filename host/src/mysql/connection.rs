@@ -54,14 +54,14 @@ pub(crate) struct PooledConnection {
 }
 
 /// A clean connection that works, as far as the host knows.
-pub(super) enum LiveConn {
+pub(super) enum CleanConn {
     /// It was idle in the pool.
     Rested(ListedConn),
     /// It was just opened.
     Opened(ListedConn),
 }
 
-impl LiveConn {
+impl CleanConn {
     fn into_inner(self) -> ListedConn {
         match self {
             Self::Rested(conn) | Self::Opened(conn) => conn,
@@ -98,14 +98,14 @@ impl PooledConnection {
 
     /// Lends a clean connection to an instance of `generation` that works for `asker`.
     pub(super) fn lend(
-        conn: LiveConn,
+        conn: CleanConn,
         generation: u64,
         asker: Asker,
         loan: Loan,
         pool: Arc<Pool>,
     ) -> Self {
         let mut lent = Self::of(pool, generation, asker, Trace::off());
-        lent.has_rested = matches!(conn, LiveConn::Rested(_));
+        lent.has_rested = matches!(conn, CleanConn::Rested(_));
         (lent.conn, lent.loan) = (Some(conn.into_inner()), Some(loan));
         lent
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::{LiveConn, Loan, PooledConnection};
+use super::connection::{CleanConn, Loan, PooledConnection};
 use super::hint::Hint;
 use super::process::ListedConn;
 use super::server::{Server, reset};
@@ -163,7 +163,7 @@ impl Pool {
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
         let permit = self.permit(began, asker).await?;
-        let conn = match timeout(self.left_since(began), self.live_connection(generation)).await {
+        let conn = match timeout(self.left_since(began), self.clean_connection(generation)).await {
             Ok(conn) => conn.map_err(|source| PoolError::Refused {
                 address: self.server.to_string(),
                 source,
@@ -297,7 +297,7 @@ impl Pool {
         })
     }
 
-    async fn live_connection(&self, generation: u64) -> Result<LiveConn, mysql_async::Error> {
+    async fn clean_connection(&self, generation: u64) -> Result<CleanConn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
             if !self.server.leads_to(&idle.conn) {
                 continue;
@@ -305,7 +305,7 @@ impl Pool {
             let rested = idle.since.elapsed();
             let is_own = idle.generation == generation;
             if rested < PING_AFTER && is_own {
-                return Ok(LiveConn::Rested(idle.conn));
+                return Ok(CleanConn::Rested(idle.conn));
             }
             if rested >= self.settings.idle {
                 continue;
@@ -323,12 +323,12 @@ impl Pool {
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
-                return Ok(LiveConn::Rested(idle.conn));
+                return Ok(CleanConn::Rested(idle.conn));
             }
             // The other idle connections lead to the same server, so they are probably dead too.
             self.discard_idle(None);
         }
-        self.open().await.map(LiveConn::Opened)
+        self.open().await.map(CleanConn::Opened)
     }
 
     /// Opens one more connection. The caller must limit the time.

@@ -30,7 +30,7 @@ async fn named(shop: &Shop, route: &str) -> Vec<String> {
 async fn ask_in_a_trace(shop: &Shop) {
     let request = shop.request(Method::GET, "/orders/1");
     let request = request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
-    send(request).await.problem(404);
+    assert_eq!(send(request).await.problem(404), "there is no order 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
