@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::HOST;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Request, Response, Uri, Version};
+use hyper::{Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -120,22 +120,11 @@ pub(super) fn requests(target: &Target) -> Result<Vec<Request<Body>>> {
                 made.header(HOST, authority.as_str())
             }
         };
-        for (name, value) in &target.headers {
+        for (name, value) in target.header_lines(request) {
             made = made.header(name, value);
         }
-        if !target.keep_alive {
-            made = made.header(CONNECTION, "close");
-        }
-        let body = match &request.body {
-            None => Body::default(),
-            Some(body) => {
-                made = made
-                    .method(Method::POST)
-                    .header(CONTENT_TYPE, "application/json");
-                Body::from(body.clone())
-            }
-        };
-        made.body(body).with_context(what)
+        let body = Body::from(request.body.clone().unwrap_or_default());
+        made.method(request.method()).body(body).with_context(what)
     });
     requests.collect()
 }

@@ -128,10 +128,9 @@ async fn a_target_that_closes_has_a_connection_for_each_request() {
 #[tokio::test]
 async fn an_answer_that_is_not_2xx_is_a_failure() {
     let server = Counting::default();
-    let folder = tempfile::tempdir().expect("a folder");
     let paths = ["/200", "/201", "/503"].map(str::to_owned);
-    let target = Target::gets(&server.start().await, &paths, folder.path(), "mixed");
-    let measured = perform(&job(target.expect("written"), 9), pending()).await;
+    let target = Target::gets(&server.start().await, paths.into_iter());
+    let measured = perform(&job(target, 9), pending()).await;
     let measured = measured.expect("answered");
     assert_eq!(measured.requests, 9);
     assert_eq!(measured.failed["503"], 3);
