@@ -1,5 +1,6 @@
 //! The requests of a load, in the form that each load generator reads.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -13,14 +14,14 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             body: None,
         }
     }
 
-    fn post(path: impl Into<String>, body: impl Into<String>) -> Self {
+    pub(crate) fn post(path: impl Into<String>, body: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             body: Some(body.into()),
@@ -35,7 +36,7 @@ impl Request {
     }
 }
 
-/// Requests of one kind to one server. If they differ, they are sent in turn.
+/// Requests to one server. If they differ, they are sent in turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Target {
     /// The start of the server's URLs.
@@ -49,6 +50,9 @@ pub(crate) struct Target {
     pub(super) keep_alive: bool,
     /// The file with the certificate of a server with TLS. wrk and h2load don't check certificates at all.
     pub(super) certificate: Option<PathBuf>,
+    /// The addresses of the clients that our own sender sends the requests from. If there are none, the system chooses
+    /// an address.
+    pub(super) clients: Vec<Ipv4Addr>,
 }
 
 impl Target {
@@ -75,7 +79,8 @@ impl Target {
         Self::of(base, bodies.map(|body| Request::post("/orders", body)))
     }
 
-    fn of(base: &str, requests: impl IntoIterator<Item = Request>) -> Self {
+    /// These requests to the server at `base`.
+    pub(crate) fn of(base: &str, requests: impl IntoIterator<Item = Request>) -> Self {
         Self {
             base: base.to_owned(),
             requests: requests.into_iter().collect(),
@@ -83,6 +88,7 @@ impl Target {
             http2: false,
             keep_alive: true,
             certificate: None,
+            clients: Vec::new(),
         }
     }
 
@@ -101,6 +107,13 @@ impl Target {
     /// Sets the file with the server's certificate, in PEM, which servers with TLS need.
     pub(crate) fn with_certificate(mut self, file: PathBuf) -> Self {
         self.certificate = Some(file);
+        self
+    }
+
+    /// Changes the target to be sent by clients at these addresses of this machine in turn. Each connects when it has a
+    /// request to send, so if the server does not let it connect, that request has failed.
+    pub(crate) fn with_clients(mut self, addresses: &[Ipv4Addr]) -> Self {
+        self.clients = addresses.to_vec();
         self
     }
 
