@@ -182,7 +182,7 @@ async fn measure(
                 report.add_idle(place.workers, name, each);
                 continue;
             }
-            let target = row.target(&balancer.base(row.is_https()), &run_folder()?)?;
+            let target = row.target(&balancer.base(row.is_https()), &run_folder()?);
             let sample = Sample::take(options, loaders, balancer, row, &target).await;
             report.add(row, place.workers, round, name, sample.context(step)?);
         }
