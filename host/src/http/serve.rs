@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use store_server::trace::Tracing;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,21 +29,21 @@ use super::respond::{Peer, respond};
 use crate::app::{LiveApp, Readiness};
 use crate::clients::{Clients, Share};
 
-/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. An
-/// unused connection is closed after this time; between two requests that may take up to twice as long.
+/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. Also the
+/// pause between two pings, by which the host finds out whether an HTTP/2 client is still there.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most requests that a client may have open on one HTTP/2 connection. Clients hold further requests back.
 const MAX_STREAMS: u32 = 200;
 
-/// During shutdown, an HTTP/2 connection without a request is closed after this time, even if its client has not
+/// An HTTP/2 connection that is to end, and has no request, is closed after this time, even if its client has not
 /// acknowledged the GOAWAY: a request may still be on its way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// During shutdown, an HTTP/2 connection is closed this long after its last answer, which may still be on its way.
+/// An HTTP/2 connection that is to end is closed this long after its last answer, which may still be on its way.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// During shutdown, the pause between two checks whether a connection is used.
+/// The pause between two checks whether a connection that is to end is used.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What all connections share.
@@ -54,7 +55,9 @@ pub(crate) struct Server {
     pub(crate) tracing: Tracing,
     /// The most connections that may be open at once.
     pub(crate) max_connections: usize,
-    /// How long a client may take to send a body; also a head, if this is shorter than [`HEADER_TIMEOUT`].
+    /// How long a connection may be without a request.
+    pub(crate) idle_timeout: Duration,
+    /// How long a client may take to send a body.
     pub(crate) receive_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub(crate) send_timeout: Duration,
@@ -77,7 +80,7 @@ pub(crate) async fn serve(
     };
     let (server, stopped) = (&connections.server, &connections.stopped);
     let farewells = Farewells::new(server.refusals.clone(), stopped.clone());
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let (stream, address, permit) = tokio::select! {
             biased;
@@ -135,33 +138,66 @@ impl Connections {
             stream,
             address,
             server.refusals.clone(),
-            Times {
-                receive: server.receive_timeout.min(HEADER_TIMEOUT),
-                send: server.send_timeout,
-            },
+            server.times(),
             used.clone(),
         );
         let connection = self
             .http
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = self.watched.watch(connection);
+        let watcher = self.watched.watcher();
         let (server, stopped) = (server.clone(), self.stopped.clone());
         tokio::spawn(async move {
-            // Idleness is watched in another task, because the connection's task is woken often and this check hardly
-            // ever is.
-            let mut unused = JoinSet::new();
-            unused.spawn(async move { used.ends(&stopped).await });
-            let ended = tokio::select! {
-                biased;
-                ended = connection => ended,
-                _ = unused.join_next() => Ok(()),
-            };
+            let ended = until_end(connection, used, server.idle_timeout, stopped).await;
             if let Err(error) = ended {
                 report(&server.refusals, address, &*error);
             }
-            drop(places);
+            drop((places, watcher));
         });
+    }
+}
+
+impl Server {
+    /// How long the client of a connection may take. A head that has begun is no request yet, so it has no more time
+    /// than a connection without a request.
+    fn times(&self) -> Times {
+        let receive = self.receive_timeout.min(self.idle_timeout);
+        Times {
+            receive: receive.min(HEADER_TIMEOUT),
+            send: self.send_timeout,
+        }
+    }
+}
+
+/// Serves a connection until it ends by itself, or is to end because it is idle or because shutdown begins. Then its
+/// client is told first.
+///
+/// # Errors
+/// Why the connection ended early.
+async fn until_end<C: GracefulConnection>(
+    connection: C,
+    used: Arc<ConnectionUse>,
+    idle_timeout: Duration,
+    stopped: CancellationToken,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    // Idleness is watched in another task, because the connection's task is woken often and this check hardly ever is.
+    let mut watch = JoinSet::new();
+    watch.spawn({
+        let used = used.clone();
+        async move { used.is_to_end(idle_timeout, &stopped).await }
+    });
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        _ = watch.join_next() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    watch.spawn(async move { used.is_over().await });
+    tokio::select! {
+        biased;
+        ended = connection => ended,
+        _ = watch.join_next() => Ok(()),
     }
 }
 
@@ -218,23 +254,25 @@ impl ConnectionUse {
         self.is_recent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing has happened since the last call. HTTP/2 connections never count as idle: pings find out whether
-    /// their clients are there.
+    /// Whether nothing has happened since the last call.
     fn is_idle(&self) -> bool {
         let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
-        let is_asked = self.is_http_2.load(Ordering::Relaxed);
-        !is_recent && !is_asked && self.requests.load(Ordering::Relaxed) == 0
+        !is_recent && self.requests.load(Ordering::Relaxed) == 0
     }
 
-    /// Resolves when the connection must be closed though hyper would leave it open: when no request has come in time,
-    /// or during shutdown when nothing is left to be answered.
-    async fn ends(&self, stopped: &CancellationToken) {
-        let began = || self.began.load(Ordering::Relaxed);
-        while timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
+    /// Resolves when the connection is to end: when no request has come in time, or when shutdown begins.
+    async fn is_to_end(&self, idle_timeout: Duration, stopped: &CancellationToken) {
+        while timeout(idle_timeout, stopped.cancelled()).await.is_err() {
             if self.is_idle() {
                 return;
             }
         }
+    }
+
+    /// Resolves when a connection that is to end must be closed though hyper would leave it open: when nothing is left
+    /// to be answered.
+    async fn is_over(&self) {
+        let began = || self.began.load(Ordering::Relaxed);
         let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
         while idle_since.elapsed() < grace {
             let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);

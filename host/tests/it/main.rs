@@ -28,6 +28,7 @@ mod group_rounds;
 mod group_waits;
 mod http2;
 mod idempotency;
+mod idle;
 mod imports;
 mod input;
 mod isolation;
