@@ -46,6 +46,7 @@ mod near;
 mod operator;
 mod operators;
 mod orders;
+mod other_host;
 mod outage;
 mod outcomes;
 mod overview;
