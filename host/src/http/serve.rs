@@ -29,8 +29,8 @@ use super::respond::{Peer, respond};
 use crate::app::{LiveApp, Readiness};
 use crate::clients::{Clients, Share};
 
-/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. Also the
-/// pause between two pings, by which the host finds out whether an HTTP/2 client is still there.
+/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. Also
+/// the pause between two pings, by which the host finds out whether an HTTP/2 client is still there.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most requests that a client may have open on one HTTP/2 connection. Clients hold further requests back.

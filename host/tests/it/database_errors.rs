@@ -1,5 +1,5 @@
-//! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order, or a relay gives
-//! it as the answer to the order's commit.
+//! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order, or a relay
+//! gives it as the answer to the order's commit.
 
 use mysql_async::prelude::Queryable;
 use reqwest::Method;

@@ -214,8 +214,8 @@ async fn many_at_once_with_one_key_write_once_on_every_route() {
     assert_eq!(written, Some((1, 2)));
 }
 
-/// A store whose server is in a zone of the test's own, whose clocks went an hour ahead twelve hours ago; and a connection
-/// in UTC.
+/// A store whose server is in a zone of the test's own, whose clocks went an hour ahead twelve hours ago; and a
+/// connection in UTC.
 async fn store_where_clocks_were_changed() -> (DataStore, mysql_async::Conn) {
     const ZONE: [&str; 5] = [
         "INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9001, 'N')",

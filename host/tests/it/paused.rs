@@ -18,8 +18,8 @@ const PUT: Step = Step::Redis("\r\n$3\r\nput\r\n");
 const MARK: Step = Step::Redis("\r\n$4\r\nmark\r\n");
 const MOVE: Step = Step::Redis("\r\n$4\r\nmove\r\n");
 
-/// In the order in which a reader of an order comes to them: it looks it up in Redis, reads it from MySQL, and writes it
-/// to Redis.
+/// In the order in which a reader of an order comes to them: it looks it up in Redis, reads it from MySQL, and writes
+/// it to Redis.
 const OF_AN_ORDER: [Step; 3] = [READ, Step::Mysql("LEFT JOIN order_items"), PUT];
 
 /// The same for a stock.

@@ -1,5 +1,5 @@
-//! A host is stopped (SIGSTOP) at each step of a refresh, of a report that a reader makes, and of a new epoch, others go
-//! on, and then it goes on too: no answer is older than MySQL's.
+//! A host is stopped (SIGSTOP) at each step of a refresh, of a report that a reader makes, and of a new epoch, others
+//! go on, and then it goes on too: no answer is older than MySQL's.
 
 use mysql_async::prelude::Queryable;
 use serde_json::json;

@@ -18,8 +18,8 @@ enum Clause {
 }
 
 impl Clause {
-    /// The clause after `word`, which stands between `before` and `rest`. Only reserved words lead away from tables: any
-    /// other may be the alias of one.
+    /// The clause after `word`, which stands between `before` and `rest`. Only reserved words lead away from tables:
+    /// any other may be the alias of one.
     fn after(self, word: &Token<'_>, before: &[Token<'_>], rest: &[Token<'_>]) -> Self {
         let follows = |text: &str| before.last().is_some_and(|last| last.is(text));
         let is_function = rest.first().is_some_and(|next| next.text == "(");
