@@ -4,7 +4,8 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
-//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or the kept spans of one trace, as JSON.
+//! - `GET /traces[?trace=ID]`: the slowest and the failed requests of the last minutes, or the kept spans of one trace,
+//!   as JSON.
 //! - `GET /console`: the console's page; it reads `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
 //! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: replaces the component by the one in
 //!   the body; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.

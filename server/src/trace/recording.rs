@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
-use super::finished_trace::{FinishedTrace, KeepReason};
+use super::finished_trace::FinishedTrace;
 use super::span::Record;
 use super::spare;
-use super::tracer::Tracer;
+use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};
 
 /// Most spans of one tree. Further spans are left out and counted, as a request that loops would fill the memory.
@@ -132,7 +132,7 @@ impl Recording {
 
     /// Passes the finished tree on.
     #[cold]
-    fn keep(&mut self, why: KeepReason) {
+    fn keep(&mut self, judgement: Judgement) {
         let SpanTree {
             root,
             mut spans,
@@ -149,18 +149,18 @@ impl Recording {
                 span.links.push(other);
             }
         }
-        let is_kept = self.tracer.hand_on(FinishedTrace {
+        let tree = FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
             has_caller: self.has_caller,
             state: self.state.take(),
-            why,
+            why: judgement.why,
             began: self.began,
             began_at: SystemTime::now() - self.began.elapsed(),
             spans,
             left_out,
-        });
-        if is_kept {
+        };
+        if self.tracer.hand_on(tree, judgement.is_sent) {
             for (exemplars, exemplar) in measured {
                 exemplars.note(exemplar);
             }
@@ -171,12 +171,12 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         let grown = self.grown.get_mut();
-        let why = grown.root.as_ref().and_then(|root| {
+        let judgement = grown.root.as_ref().and_then(|root| {
             let (took, has_failed) = (root.ended - root.began, root.error.is_some());
             self.tracer.judge(self.is_sampled, took, has_failed)
         });
-        match why {
-            Some(why) => self.keep(why),
+        match judgement {
+            Some(judgement) => self.keep(judgement),
             None => spare::give_back(grown.root.take().into_iter().chain(grown.spans.drain(..))),
         }
     }

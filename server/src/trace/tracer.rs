@@ -25,8 +25,8 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Most slow or failed traces per second that are kept although they are not in the sample. If everything fails, they
-/// are all similar.
+/// Most traces of failed requests per second, and as many of slow ones, that are sent although they are not in the
+/// sample. If everything fails, they are all similar.
 const BEYOND_THE_SAMPLE_PER_SECOND: u32 = 100;
 
 /// How long sending the last traces may take when the program ends.
@@ -47,8 +47,17 @@ pub(super) struct Tracer {
     slow: Duration,
     tail: Tail,
     exporter: Option<Exporter>,
-    /// Limits the kept traces that are not in the sample.
-    beyond: PerSecond,
+    /// These limit the failed and the slow traces that are sent and not in the sample. They are two, so that slow
+    /// requests leave room for failed ones.
+    failed_beyond: PerSecond,
+    slow_beyond: PerSecond,
+}
+
+/// What becomes of a trace that is not thrown away.
+pub(super) struct Judgement {
+    pub(super) why: KeepReason,
+    /// Whether the trace is sent, if there is a receiver.
+    pub(super) is_sent: bool,
 }
 
 /// Counters of spans, by what happened to them.
@@ -116,7 +125,8 @@ impl Tracing {
             slow: settings.slow,
             tail: Tail::default(),
             exporter: exporter.transpose()?,
-            beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
+            failed_beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
+            slow_beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
         };
         Ok(Self(Some(Box::leak(Box::new(tracer)))))
     }
@@ -198,8 +208,8 @@ impl Tracing {
         }
     }
 
-    /// Slow and failed requests of the last minute, or the kept ones of one `trace`, the newest first: the body of `GET
-    /// /traces`.
+    /// The slowest and the failed requests of the last minutes, or the kept ones of one `trace`, the newest first: the
+    /// body of `GET /traces`.
     #[must_use]
     pub fn tail(&self, trace: Option<&str>) -> Json {
         match self.0 {
@@ -257,34 +267,32 @@ impl Tracer {
         has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
     }
 
-    /// Why a trace is kept; `None` if it is thrown away.
+    /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed ones
+    /// is sent, whichever come first; of the others, only those are worth their work that are among the slowest.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
         took: Duration,
         has_failed: bool,
-    ) -> Option<KeepReason> {
-        let is_slow = took >= self.slow;
-        if !has_failed && !is_slow {
-            let is_sent = is_sampled && self.exporter.is_some();
-            return is_sent.then_some(KeepReason::Sampled);
-        }
-        let why = if has_failed {
-            KeepReason::Failed
+    ) -> Option<Judgement> {
+        let (why, beyond) = if has_failed {
+            (KeepReason::Failed, &self.failed_beyond)
+        } else if took >= self.slow {
+            (KeepReason::Slow, &self.slow_beyond)
         } else {
-            KeepReason::Slow
+            let (why, is_sent) = (KeepReason::Sampled, is_sampled && self.exporter.is_some());
+            return is_sent.then_some(Judgement { why, is_sent });
         };
-        (is_sampled || self.beyond.may_pass()).then_some(why)
+        let is_sent = is_sampled || beyond.may_pass();
+        let is_kept = is_sent || self.tail.has_room_for(why, took);
+        is_kept.then_some(Judgement { why, is_sent })
     }
 
-    /// Keeps a trace and sends it. Returns whether it can be found anywhere afterwards.
-    pub(super) fn hand_on(&self, tree: FinishedTrace) -> bool {
+    /// Keeps a trace, and sends it if it is to be sent. Returns whether it can be found anywhere afterwards.
+    pub(super) fn hand_on(&self, tree: FinishedTrace, is_sent: bool) -> bool {
         let tree = Arc::new(tree);
-        let is_kept = tree.why != KeepReason::Sampled;
-        if is_kept {
-            self.tail.keep(tree.clone(), Instant::now());
-        }
-        let exporter = self.exporter.as_ref();
+        let is_kept = self.tail.keep(tree.clone(), Instant::now());
+        let exporter = self.exporter.as_ref().filter(|_| is_sent);
         let is_sent = exporter.is_some_and(|exporter| exporter.push(tree));
         is_kept || is_sent
     }
@@ -554,15 +562,33 @@ mod tests {
         assert_eq!(links[0]["span_id"], ids.span.to_string());
     }
 
+    /// Checks how many have passed since `began`.
+    fn assert_limited(passed: usize, began: Instant) {
+        let (passed, most) = (passed as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
+        let seconds = began.elapsed().as_secs() + 2;
+        assert!((most..=most * seconds).contains(&passed), "{passed}");
+    }
+
     #[test]
     fn when_all_fail_some_are_kept() {
         let tracing = tracing(NEVER);
         let tracer = tracing.0.expect("on");
         let began = Instant::now();
         let kept = (0..10_000).filter(|_| tracer.judge(false, Duration::ZERO, true).is_some());
-        let (kept, most) = (kept.count() as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
-        let seconds = began.elapsed().as_secs() + 2;
-        assert!((most..=most * seconds).contains(&kept), "{kept}");
+        assert_limited(kept.count(), began);
+    }
+
+    #[test]
+    fn when_all_are_slow_some_are_sent_and_the_slowest_and_failed_ones_are_kept() {
+        let tracing = tracing(Duration::from_secs(1));
+        let tracer = tracing.0.expect("on");
+        let began = Instant::now();
+        let slow = (0..10_000).map(|_| tracer.judge(false, Duration::from_secs(1), false));
+        let judged = slow.map(|judged| judged.expect("there is room"));
+        let sent = judged.filter(|judged| judged.is_sent);
+        assert_limited(sent.count(), began);
+        let failed = tracer.judge(false, Duration::ZERO, true);
+        assert!(failed.is_some_and(|failed| failed.is_sent));
     }
 
     #[test]

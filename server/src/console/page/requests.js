@@ -1,4 +1,4 @@
-// The slowest and the failed requests of the last minute, each as a waterfall of its spans, from the proxy to the statement.
+// The slowest and the failed requests of the last five minutes, each as a waterfall of its spans, from the proxy to the statement.
 
 import { say } from "./admin.js";
 import { frame, h, pill, show } from "./build.js";
@@ -26,7 +26,7 @@ export class Requests {
     this.note = h("div", {});
     this.list = h("div", { class: "requests" });
     this.element = h("div", {},
-      h("p", { class: "muted" }, "Requests of the last minute that failed (5xx, or broken off) or were slow."),
+      h("p", { class: "muted" }, "The slowest requests of the last five minutes, and those that failed (5xx, or broken off)."),
       this.note,
       h("div", { class: "choices" },
         this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"]),
@@ -88,7 +88,7 @@ export class Requests {
   async follow(id) {
     const request = await this.find(id);
     if (request) this.reveal(request)?.querySelector("summary").focus();
-    else say("bad", `No program that answers keeps the request of trace ${id}: it was neither slow nor failed, or is over a minute old.`);
+    else say("bad", `No program that answers keeps the request of trace ${id}: it was neither slow nor failed, or is over five minutes old, or slower ones have taken its place.`);
   }
 
   /** The request of a trace, wherever it is kept; null if it is nowhere. */
