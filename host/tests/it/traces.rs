@@ -7,8 +7,10 @@ use reqwest::Method;
 use serde_json::Value;
 use testbed::HostOptions;
 
+use crate::backends::backend_shop_on;
 use crate::group_orders::{count, one_instance, request};
-use crate::support::{Shop, empty_store, eventually, options, order_body, refuses, send};
+use crate::operator::bare_store;
+use crate::support::{Answer, Shop, empty_store, eventually, options, order_body, refuses, send};
 
 /// A shop that takes every request for slow.
 async fn traced(options: HostOptions) -> Shop {
@@ -144,6 +146,48 @@ async fn a_query_shows_neither_parameters_nor_paths() {
         !text.contains("ada4711") && !text.contains("secret"),
         "{text}"
     );
+}
+
+/// Waits for a line of the log that contains all of this.
+async fn logged(shop: &Shop, parts: &[&str]) {
+    eventually(&format!("a line with {parts:?}"), async || {
+        let log = shop.host.log();
+        let mut lines = log.lines();
+        lines.any(|line| parts.iter().all(|part| line.contains(part)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_about_what_a_component_does_wrong_name_the_request_s_trace() {
+    let flags = ["--trace-tail", "--trace-answer", "traceresponse"];
+    let change = |options: HostOptions| {
+        let flags = flags.iter();
+        flags.fold(options, |options, flag| options.arg(*flag))
+    };
+    let shop = backend_shop_on(bare_store().await, "", change).await;
+    let trace_of = |answer: &Answer| {
+        let named = answer.headers["traceresponse"].to_str().unwrap();
+        named[3..35].to_owned()
+    };
+    let trapped = shop.get("/trap").await;
+    assert_eq!(trapped.status, 500, "{trapped:?}");
+    let (trace, id) = (trace_of(&trapped), &trapped.headers["x-request-id"]);
+    let id = id.to_str().unwrap();
+    logged(&shop, &["`guest` gave no answer", &trace, id]).await;
+    logged(&shop, &["An instance of `guest` ended", &trace, id]).await;
+
+    // Each step is for the same line, of which one is written in five seconds: the first.
+    let (forbidden, gone) = (
+        "mysql mysql://a@192.0.2.1/b",
+        "mysql mysql://a@127.0.0.1:1/b",
+    );
+    for (step, line) in [(forbidden, "Refused `guest`"), (gone, "`guest`: MySQL at")] {
+        let request = shop.request(Method::POST, "/backends").body(step);
+        let answer = send(request).await;
+        assert!(answer.text.starts_with("error: "), "{answer:?}");
+        logged(&shop, &[line, &trace_of(&answer)]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

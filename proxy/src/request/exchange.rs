@@ -213,11 +213,17 @@ impl Exchange {
         error: &dyn std::fmt::Display,
         status: u16,
     ) {
+        let ids = self.spans.root.ids();
         if (400..500).contains(&status) || status == 0 {
-            tracing::debug!(request = self.id(), status, "{error}");
+            tracing::debug!(
+                request = self.id(),
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
+                status,
+                "{error}"
+            );
             return;
         }
-        let ids = self.spans.root.ids();
         tracing::warn!(
             request = self.id(),
             trace_id = ids.map(|ids| display(ids.trace)),

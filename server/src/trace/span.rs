@@ -119,7 +119,7 @@ pub struct Trace(Option<TreePosition>);
 
 /// A [`Trace`] that does not delay the end of its tree.
 #[derive(Clone, Debug, Default)]
-pub struct WeakTrace(Option<(Weak<Recording>, SpanId)>);
+pub struct WeakTrace(Option<(Weak<Recording>, Ids)>);
 
 #[derive(Clone, Debug)]
 struct TreePosition {
@@ -166,8 +166,11 @@ impl Trace {
     /// The same place, without delaying the end of the tree.
     #[must_use]
     pub fn downgrade(&self) -> WeakTrace {
-        let place = self.0.as_ref();
-        WeakTrace(place.map(|place| (Arc::downgrade(&place.recording), place.span)))
+        let weak = |place: &TreePosition| {
+            let ids = place.recording.ids(place.span);
+            (Arc::downgrade(&place.recording), ids)
+        };
+        WeakTrace(self.0.as_ref().map(weak))
     }
 
     /// Writes into the headers of a request that it is made in this span. If nothing is recorded, the headers stay
@@ -192,13 +195,19 @@ impl WeakTrace {
     /// The place, if its tree is not finished; otherwise an empty one.
     #[must_use]
     pub fn upgrade(&self) -> Trace {
-        let place = self.0.as_ref().and_then(|(recording, span)| {
+        let place = self.0.as_ref().and_then(|(recording, ids)| {
             Some(TreePosition {
                 recording: recording.upgrade()?,
-                span: *span,
+                span: ids.span,
             })
         });
         Trace(place)
+    }
+
+    /// The ids of this place's span, whether its tree is finished or not; `None` if nothing was recorded.
+    #[must_use]
+    pub fn ids(&self) -> Option<Ids> {
+        self.0.as_ref().map(|(_, ids)| *ids)
     }
 }
 

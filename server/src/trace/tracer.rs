@@ -362,8 +362,10 @@ mod tests {
         statement.fail("1213");
         drop(root);
         assert!(weak.upgrade().is_on());
+        let ids = trace.ids();
         drop((trace, statement));
         assert!(!weak.upgrade().is_on());
+        assert!(ids.is_some() && weak.ids() == ids);
 
         let trees = kept(&tracing);
         let [root, statement] = trees[0]["spans"].as_array().expect("spans").as_slice() else {
