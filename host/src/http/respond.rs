@@ -12,7 +12,7 @@ use wasmtime_wasi_http::WasiBody;
 use super::attempt::Attempt;
 use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
 use super::mirror::Draft;
-use super::observed::{GuestBody, Holdings, Observation};
+use super::observed::{GuestBody, Holdings, Observation, log_broken};
 use super::ready;
 use super::received;
 use super::received::{Limits, ReceivedBody};
@@ -111,7 +111,8 @@ async fn route(
     if !request.headers().contains_key(CACHE_FILL) {
         metrics.count_call();
     }
-    let observed = Observation::new(metrics.clone(), std::mem::take(root), in_use);
+    let (id, root) = (request_id.clone(), std::mem::take(root));
+    let observed = Observation::new(metrics.clone(), id, root, in_use);
     let trace = observed.trace();
     let receiving = match request.body().is_end_stream() {
         true => Span::default(),
@@ -187,6 +188,7 @@ async fn answer(
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let version = asked.whole.head.version;
+    let (request_id, ids) = (asked.request_id, asked.trace.ids());
     // The version is picked only now, so that a slow body does not keep an old version alive.
     let whole = &asked.whole;
     let picked = server
@@ -217,7 +219,10 @@ async fn answer(
         Answer::Small(response)
     } else {
         let (head, body) = response.into_parts();
-        let body = gathered(body).await.map_err(|_| Problem::ComponentFailed)?;
+        let body = gathered(body).await.map_err(|error| {
+            log_broken(&target.component, request_id, ids, &error);
+            Problem::ComponentFailed
+        })?;
         Answer::Gathered(Response::from_parts(head, body))
     };
     Ok((answer, share))

@@ -9,8 +9,10 @@ use testbed::HostOptions;
 
 use crate::backends::backend_shop_on;
 use crate::group_orders::{count, one_instance, request};
-use crate::operator::bare_store;
-use crate::support::{Answer, Shop, empty_store, eventually, options, order_body, refuses, send};
+use crate::operator::{bare_store, guest_in_mode, guest_shop};
+use crate::support::{
+    Answer, Shop, empty_store, eventually, options, order_body, refuses, send, try_send,
+};
 
 /// A shop that takes every request for slow.
 async fn traced(options: HostOptions) -> Shop {
@@ -156,6 +158,35 @@ async fn logged(shop: &Shop, parts: &[&str]) {
         lines.any(|line| parts.iter().all(|part| line.contains(part)))
     })
     .await;
+}
+
+/// A component that traps after the head of its answer, which came quickly.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_has_failed() {
+    let (shop, _app) = guest_shop(&["--trace-tail"]).await;
+    let version = guest_in_mode("second", "break-unless-probe");
+    shop.swap("guest", version).await.expect(200);
+    try_send(shop.request(Method::GET, "/x")).await.unwrap_err();
+    let mut broken = None;
+    eventually("the request is kept", async || {
+        let mut all = traces(&shop).await.into_iter();
+        broken = all.find(|tree| tree["method"] == "GET");
+        broken.is_some()
+    })
+    .await;
+    let broken = broken.unwrap();
+    assert_eq!(broken["why"], "failed", "{broken:#}");
+    assert_eq!(broken["status"], 200);
+    assert_eq!(spans(&broken)[0]["error"], "cut short");
+    let trace = broken["trace_id"].as_str().unwrap();
+    logged(&shop, &["`guest` broke its answer off", trace]).await;
+    // It counts with the status of its head, as it does in the proxy.
+    let text = shop.scrape().await;
+    let counted = text.lines().any(|line| {
+        let is_of_guest = line.starts_with("http_requests_total{component=\"guest\"");
+        is_of_guest && line.contains("status=\"200\"") && line.ends_with(" 1")
+    });
+    assert!(counted, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

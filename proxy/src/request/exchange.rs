@@ -77,7 +77,8 @@ pub(crate) struct Caching {
 /// What is known of the client's answer.
 #[derive(Default)]
 pub(crate) struct AnswerFacts {
-    /// The problem that the proxy answers with.
+    /// The problem that the proxy is to answer with. `None` again once it has. If an upstream's answer has begun, that
+    /// is cut short instead.
     pub(crate) problem: Option<Problem>,
     /// Why the proxy refused the request, if it did.
     pub(crate) refused: Option<Reason>,

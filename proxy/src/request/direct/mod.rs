@@ -88,6 +88,7 @@ impl Direct {
             Ok(()) => Persistence::Continue,
             Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
+                exchange.ending.problem = None;
                 exchange.ending.refused = problem.reason();
                 let own = OwnFields {
                     id: &exchange.origin.request_id,
