@@ -73,6 +73,15 @@ impl RequestSpans {
     /// Notes that the upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.attempt.answer(status);
+        if status >= 500 {
+            self.note_failure();
+        }
+    }
+
+    /// Notes that the upstream has failed the request, which another one may answer. A host that keeps its part of the
+    /// trace does so because it was slow or failed: then the proxy keeps its own, too.
+    pub(crate) fn note_failure(&self) {
+        self.root.inside().note_failure();
     }
 
     /// Notes that the try failed.

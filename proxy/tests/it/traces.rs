@@ -368,6 +368,34 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_which_a_try_failed_is_shown_though_it_was_answered() {
+    let upstream = Upstream::start().await;
+    let servers = [dead().await, upstream.address].map(|address| server_at(address, ""));
+    let trace = "[trace]\ntail = true\nslow = \"1h\"\n";
+    let config = trace.to_owned() + &group("shop", NO_EJECTION, servers);
+    // Plain requests pass pingora by, and others do not.
+    for headers in [[].as_slice(), &[("te", "trailers")]] {
+        let rig = Rig::start(&config).await;
+        // Whose turn it is first is not known: one of two requests finds nobody.
+        for _ in 0..2 {
+            let answer = rig.ask(request("GET", "/x", headers, "")).await;
+            assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+        let trees = eventually_some("one is kept", async || {
+            let trees = kept(&rig).await;
+            (!trees.is_empty()).then_some(trees)
+        })
+        .await;
+        let tree = &trees[0];
+        assert_eq!(tree["why"], "failed", "{tree:#}");
+        assert_eq!(tree["status"], 200);
+        let spans = tree["spans"].as_array().unwrap();
+        let errors: Vec<_> = spans.iter().map(|span| &span["error"]).collect();
+        assert_eq!(errors, [&Value::Null, &"unreachable".into(), &Value::Null]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_cut_short_has_failed() {
     // After half of its answer, the upstream falls silent: a proxy that hears of the end at once could ask again.
     let half = Bytes::from_static(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");

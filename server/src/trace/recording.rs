@@ -51,6 +51,8 @@ struct SpanTree {
     measured: Vec<(Arc<Exemplars>, Exemplar)>,
     /// Number of spans for which there was no room.
     left_out: u32,
+    /// Whether a part of the request has failed, so that the whole counts as failed.
+    has_failed: bool,
 }
 
 impl Recording {
@@ -106,6 +108,11 @@ impl Recording {
         }
     }
 
+    /// Notes that a part of the request has failed.
+    pub(super) fn note_failure(&self) {
+        self.grown.lock().has_failed = true;
+    }
+
     /// Adds a link to one of the spans.
     pub(super) fn link(&self, span: SpanId, other: Ids) {
         let mut grown = self.grown.lock();
@@ -139,6 +146,7 @@ impl Recording {
             links,
             measured,
             left_out,
+            ..
         } = std::mem::take(self.grown.get_mut());
         // People read spans in the order in which they began.
         spans.sort_by_key(|span| span.began);
@@ -172,7 +180,8 @@ impl Drop for Recording {
     fn drop(&mut self) {
         let grown = self.grown.get_mut();
         let judgement = grown.root.as_ref().and_then(|root| {
-            let (took, has_failed) = (root.ended - root.began, root.error.is_some());
+            let has_failed = grown.has_failed || root.error.is_some();
+            let took = root.ended - root.began;
             self.tracer.judge(self.is_sampled, took, has_failed)
         });
         match judgement {

@@ -163,6 +163,14 @@ impl Trace {
         }
     }
 
+    /// Notes that a part of the request has failed, though the whole may succeed. The trace is kept as that of a failed
+    /// request.
+    pub fn note_failure(&self) {
+        if let Some(place) = &self.0 {
+            place.recording.note_failure();
+        }
+    }
+
     /// The same place, without delaying the end of the tree.
     #[must_use]
     pub fn downgrade(&self) -> WeakTrace {

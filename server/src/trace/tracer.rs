@@ -429,6 +429,19 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_failed_keeps_the_whole() {
+        let tracing = tracing(NEVER);
+        let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+        root.inside().note_failure();
+        root.answer(200);
+        drop(root);
+        let trees = kept(&tracing);
+        assert_eq!((trees.len(), &trees[0]["why"]), (1, &"failed".into()));
+        assert_eq!(trees[0]["spans"][0]["error"], Json::Null);
+        Trace::off().note_failure();
+    }
+
+    #[test]
     fn histograms_name_those_that_are_kept() {
         let registry = Registry::new();
         let timings = Declare::new(&registry).timings("t", "of a test", &[1.0], &["of"]);
