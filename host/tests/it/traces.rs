@@ -9,7 +9,7 @@ use testbed::HostOptions;
 
 use crate::backends::backend_shop_on;
 use crate::group_orders::{count, one_instance, request};
-use crate::operator::{bare_store, guest_in_mode, guest_shop};
+use crate::operator::{bare_store, guest, guest_in_mode, guest_shop};
 use crate::support::{
     Answer, Shop, empty_store, eventually, options, order_body, refuses, send, try_send,
 };
@@ -52,6 +52,55 @@ async fn the_work_of_no_request_has_traces_of_its_own() {
     let refresh = refresh.unwrap();
     assert_eq!(refresh["method"], Value::Null);
     assert_eq!(spans(&refresh)[0]["kind"], "internal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_has_a_trace_of_its_own() {
+    let flags = ["--trace-tail", "--trace-slow", "1ns"];
+    let (shop, app) = guest_shop(&flags).await;
+    let begin_trial = async |version: &str, time: &str| {
+        let query = format!("?canary=50&for={time}");
+        let bytes = guest(version).into_bytes();
+        shop.swap_so("guest", &query, bytes).await.expect(200);
+    };
+    begin_trial("second", "1h").await;
+    shop.operate("/components/guest/abort").await.expect(200);
+    begin_trial("third", "1h").await;
+    shop.operate("/components/guest/promote").await.expect(200);
+    shop.operate("/components/guest/rollback").await.expect(200);
+    guest("fourth").write(&app.guest).unwrap();
+    shop.operate("/reload").await.expect(200);
+    // Nobody asks for it, so it is withdrawn by itself.
+    begin_trial("fifth", "100ms").await;
+    for (name, times, parts) in [
+        ("swap guest", 3, &["compile", "probe guest", "switch"][..]),
+        ("withdraw guest", 2, &[][..]),
+        ("promote guest", 1, &[][..]),
+        ("rollback guest", 1, &["switch"][..]),
+        (
+            "reload",
+            1,
+            &["compile", "probe guest", "probe other", "switch"][..],
+        ),
+    ] {
+        let mut changes = Vec::new();
+        eventually(name, async || {
+            changes = traces(&shop).await;
+            changes.retain(|tree| tree["name"] == name);
+            changes.len() == times
+        })
+        .await;
+        for change in &changes {
+            parts.iter().for_each(|part| _ = span(change, part));
+            let root = &spans(change)[0];
+            assert_eq!(root["kind"], "internal");
+            assert_eq!(root["error"], Value::Null, "{change:#}");
+            if name != "reload" {
+                let component = &root["attributes"]["store.component"];
+                assert_eq!(component, "guest", "{change:#}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
