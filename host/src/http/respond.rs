@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use store_server::trace::{Kind, Span, Trace, known_method};
+use store_server::trace::{Kind, Span, Trace, http_version, known_method, method_in_name};
 use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
@@ -78,12 +78,12 @@ fn root(server: &Server, peer: &Peer, request: &Request<Incoming>, in_use: &Acti
     if !server.tracing.is_on() {
         return Span::default();
     }
-    let (method, headers) = (known_method(request.method()), request.headers());
-    let mut root = server
-        .tracing
-        .request(method, in_use.began, headers, peer.is_trusted);
-    root.set("http.request.method", method);
-    root.set("url.scheme", "http");
+    let (method, headers) = (request.method(), request.headers());
+    let known = known_method(method);
+    let name = method_in_name(known);
+    let tracing = &server.tracing;
+    let mut root = tracing.request(name, in_use.began, headers, peer.is_trusted);
+    root.ask(known, method, "http", http_version(request.version()));
     root
 }
 

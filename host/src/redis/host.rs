@@ -265,8 +265,11 @@ async fn run<T: FromRedisValue>(
 /// Ends the span of a round trip. A failed one gets Redis's error code.
 fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
     if let (true, Err(error)) = (span.is_on(), reply) {
-        let code = error.code().map(str::to_owned);
-        span.fail(code.unwrap_or_else(|| error.category().to_owned()));
+        if let Some(code) = error.code() {
+            span.set("db.response.status_code", code.to_owned());
+        }
+        let why = error.code().unwrap_or_else(|| error.category());
+        span.fail(why.to_owned());
     }
 }
 

@@ -271,6 +271,34 @@ async fn lines_about_what_a_component_does_wrong_name_the_request_s_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_at_a_database_shows_the_database_s_own_code() {
+    let change = |options: HostOptions| {
+        let flags = ["--trace-tail", "--trace-slow", "1ns"];
+        flags
+            .iter()
+            .fold(options, |options, flag| options.arg(*flag))
+    };
+    let shop = backend_shop_on(bare_store().await, "", change).await;
+    shop.steps("MYSQL\nexecute NONSENSE\nREDIS\ncommand SET a b\ncommand LPUSH a c")
+        .await;
+    let mut asked = None;
+    eventually("the request is kept", async || {
+        let mut all = traces(&shop).await.into_iter();
+        asked = all.find(|tree| tree["method"] == "POST");
+        asked.is_some()
+    })
+    .await;
+    let asked = asked.unwrap();
+    for (name, code) in [("QUERY", "1064"), ("LPUSH", "WRONGTYPE")] {
+        let failed = span(&asked, name);
+        assert_eq!(failed["error"], code, "{failed:#}");
+        assert_eq!(failed["attributes"]["db.response.status_code"], code);
+    }
+    let attributes = &spans(&asked)[0]["attributes"];
+    assert_eq!(attributes["network.protocol.version"], "1.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_variable_of_opentelemetry_that_means_nothing_is_exit_code_2() {
     let store = empty_store().await;
     let options = options()

@@ -148,8 +148,15 @@ impl Exchange {
         }
     }
 
-    /// Begins the trace of a request with this method and these headers. Its origin must be known.
-    pub(crate) fn trace(&mut self, tracing: &Tracing, method: &Method, headers: &HeaderMap) {
+    /// Begins the trace of a request with this method and these headers, over this version of HTTP. Its origin must be
+    /// known.
+    pub(crate) fn trace(
+        &mut self,
+        tracing: &Tracing,
+        method: &Method,
+        version: &'static str,
+        headers: &HeaderMap,
+    ) {
         let origin = &self.origin;
         let trusted = &self.table.config.forwarded.trusted;
         self.spans = RequestSpans::begin(
@@ -157,6 +164,7 @@ impl Exchange {
             &spans::RequestFacts {
                 began: self.started,
                 method,
+                version,
                 headers,
                 is_trusted: forwarded::is_trusted(origin.peer, trusted),
                 https: origin.https,

@@ -109,6 +109,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
     );
     assert_eq!(root.attribute("http.request.method").unwrap(), "POST");
     assert_eq!(root.attribute("http.response.status_code").unwrap(), "201");
+    assert_eq!(root.attribute("network.protocol.version").unwrap(), "1.1");
 
     let mut tries = below(&spans, root);
     tries.sort_by_key(|span| span.span.start_time_unix_nano);

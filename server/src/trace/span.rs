@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::recording::Recording;
-use super::spare;
+use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
 
 /// The role of a span's program in a call.
@@ -325,6 +325,24 @@ impl Span {
         if let Some(record) = &mut self.record {
             record.error = Some(why.into());
         }
+    }
+
+    /// Notes how the request was made: its method, as [`known_method`](super::known_method) says and as it came, the
+    /// scheme and the version of HTTP. Only an unknown method is copied, so that others cost no allocation.
+    pub fn ask(
+        &mut self,
+        known: &'static str,
+        method: &Method,
+        scheme: &'static str,
+        version: &'static str,
+    ) {
+        self.set("http.request.method", known);
+        if known == OTHER_METHOD && self.is_on() {
+            let original = method.as_str().to_owned();
+            self.set("http.request.method_original", original);
+        }
+        self.set("url.scheme", scheme);
+        self.set("network.protocol.version", version);
     }
 
     /// Notes the status of the answer. A status of 500 or above counts as a failure.

@@ -317,13 +317,14 @@ fn without_user(address: &str) -> String {
 mod tests {
     use std::cell::Cell;
 
+    use http::{Method, Version};
     use prometheus::Registry;
     use serde_json::Map;
 
     use super::super::spare;
     use super::*;
     use crate::metrics::{Format, render};
-    use crate::trace::{Description, Trace};
+    use crate::trace::{Description, Trace, http_version, known_method, method_in_name};
 
     /// A program's tracing that sends nothing.
     fn tracing(slow: Duration) -> Tracing {
@@ -379,6 +380,31 @@ mod tests {
         assert_eq!(statement["error"], "1213");
         let rows = &statement["attributes"]["db.response.returned_rows"];
         assert_eq!(rows, 3);
+    }
+
+    #[test]
+    fn a_method_that_nobody_knows_is_shown_as_it_came() {
+        let tracing = tracing(Duration::ZERO);
+        for (text, known, name, original) in [
+            ("PATCH", "PATCH", "PATCH", Json::Null),
+            ("CAT", "_OTHER", "HTTP", "CAT".into()),
+        ] {
+            let method = Method::from_bytes(text.as_bytes()).expect("a method");
+            assert_eq!(known_method(&method), known);
+            assert_eq!(method_in_name(known), name);
+            let mut root = tracing.task(method_in_name(known));
+            root.ask(known, &method, "https", http_version(Version::HTTP_2));
+            drop(root);
+            let tree = &kept(&tracing)[0];
+            let attributes = &tree["spans"][0]["attributes"];
+            assert_eq!(
+                (&tree["name"], &tree["method"]),
+                (&name.into(), &known.into())
+            );
+            assert_eq!(attributes["http.request.method_original"], original);
+            assert_eq!(attributes["network.protocol.version"], "2");
+            assert_eq!(attributes["url.scheme"], "https");
+        }
     }
 
     #[test]

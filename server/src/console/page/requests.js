@@ -6,7 +6,7 @@ import { unread } from "./fleet.js";
 import * as format from "./format.js";
 
 /** Attributes that the name of their span says, or that are always the same. */
-const DULL = new Set(["http.request.method", "url.scheme", "server.address", "server.port", "http.route", "db.system.name", "db.namespace", "db.operation.name", "db.collection.name"]);
+const DULL = new Set(["http.request.method", "url.scheme", "server.address", "server.port", "http.route", "db.system.name", "db.namespace", "db.operation.name", "db.collection.name", "db.response.status_code", "network.protocol.version"]);
 
 /** A whole trace id, by itself or in a `traceparent`. */
 const WHOLE = /\b[0-9a-f]{32}\b/;
@@ -160,7 +160,7 @@ function requests(all) {
     const [first] = trees;
     const route = trees.map(tree => tree.route).find(route => route);
     return {
-      id, trees, name: route ? `${first.method} ${route}` : first.method ? `${first.method} to ${first.name.slice(first.method.length + 1)}` : first.name ?? "request", started: new Date(first.started),
+      id, trees, name: route ? `${first.method} ${route}` : first.method ? `${first.method} to ${first.name.split(" ").slice(1).join(" ")}` : first.name ?? "request", started: new Date(first.started),
       took: first.duration_ms * 1000, status: first.status,
       why: trees.some(tree => tree.why === "failed") ? "failed" : "slow",
     };
