@@ -113,6 +113,9 @@ impl Tracing {
         if environment.is_disabled || (environment.destination.is_none() && !settings.tail) {
             return Ok(Self(None));
         }
+        for line in &environment.without_effect {
+            tracing::warn!("{line}");
+        }
         let exporter = environment.destination.map(|destination| {
             let address = destination.endpoint.clone();
             Exporter::start(destination, program, counters)
