@@ -143,8 +143,8 @@ impl Line {
         }
     }
 
-    /// Whether both lines have the same content. They may be about different requests, and ports of peers may differ, as
-    /// each new connection has another port.
+    /// Whether both lines have the same content. They may be about different requests, and ports of peers may differ,
+    /// as each new connection has another port.
     fn is_like(&self, other: &Self) -> bool {
         let is_same = |(name, value): (&String, &Value)| {
             let other = other.fields.get(name);

@@ -211,8 +211,8 @@ impl Caller {
         held.map_err(|error| self.report(QueryError::NoRoom(error), ids))
     }
 
-    /// The error that the component gets. If the reason is a lack of room, the refusal is counted. `ids` are those of the
-    /// request.
+    /// The error that the component gets. If the reason is a lack of room, the refusal is counted. `ids` are those of
+    /// the request.
     fn report(&self, error: QueryError, ids: Option<Ids>) -> Error {
         match error {
             QueryError::NoRoom(error) => {

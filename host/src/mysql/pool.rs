@@ -192,7 +192,8 @@ impl Pool {
     }
 
     /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
-    /// connection may lead there while the group has no writer. The caller's wait began at `began`; the caller counts it.
+    /// connection may lead there while the group has no writer. The caller's wait began at `began`; the caller counts
+    /// it.
     ///
     /// # Errors
     /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.

@@ -270,8 +270,8 @@ impl Tracer {
         has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
     }
 
-    /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed ones
-    /// is sent, whichever come first; of the others, only those are worth their work that are among the slowest.
+    /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed
+    /// ones is sent, whichever come first; of the others, only those are worth their work that are among the slowest.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
