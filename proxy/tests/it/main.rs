@@ -14,6 +14,7 @@ mod cache;
 mod cache_changes;
 mod cache_opened;
 mod console;
+mod console_hosts;
 mod corpus;
 mod direct;
 mod distribution;
