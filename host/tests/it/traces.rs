@@ -20,16 +20,17 @@ async fn traced(options: HostOptions) -> Shop {
     Shop::with(options).await
 }
 
-async fn traces(shop: &Shop) -> Vec<Value> {
+/// What the host shows, the newest first.
+pub(crate) async fn traces(shop: &Shop) -> Vec<Value> {
     let answer = shop.client.get(shop.host.admin_url("/traces")).send().await;
     answer.unwrap().json().await.unwrap()
 }
 
-fn spans(tree: &Value) -> &Vec<Value> {
+pub(crate) fn spans(tree: &Value) -> &Vec<Value> {
     tree["spans"].as_array().unwrap()
 }
 
-fn span<'a>(tree: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn span<'a>(tree: &'a Value, name: &str) -> &'a Value {
     let mut found = spans(tree).iter().filter(|span| span["name"] == name);
     found
         .next()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use testbed::{Proxy, ProxyOptions};
 use tokio::net::TcpListener;
 
-use crate::shop::{Shop, host_options};
+use crate::shop::{Shop, host_options_with};
 use crate::support::receiver::{ReceivedSpan, Receiver, hex};
 use crate::support::{
     Kind, NO_EJECTION, Reply, Rig, Upstream, binary, eventually, eventually_some, folder, get,
@@ -45,7 +45,7 @@ fn named<'a>(spans: &[&'a ReceivedSpan], name: &str) -> &'a ReceivedSpan {
 }
 
 /// An address where nobody listens.
-async fn dead() -> SocketAddr {
+pub(crate) async fn dead() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }
@@ -60,12 +60,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
         // Only what the client has sampled.
         ("OTEL_TRACES_SAMPLER", "parentbased_always_off"),
     ];
-    let options = variables
-        .iter()
-        .fold(host_options(), |options, (name, value)| {
-            options.env(name, value)
-        });
-    let store = Shop::with(1, options).await;
+    let store = Shop::with(1, host_options_with(&variables)).await;
     let (dead, host) = (dead().await, store.addresses[0]);
     let servers = [dead, host].map(|address| server_at(address, ""));
     let config = TRUSTED.to_owned() + &group("shop", NO_EJECTION, servers);
@@ -462,25 +457,33 @@ async fn an_answer_names_its_trace_if_it_is_to() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_means_nothing_ends_the_start() {
+/// What a proxy says that these variables keep from starting.
+pub(crate) async fn refuses_to_start(env: &[(&str, &str)]) -> String {
     let folder = folder();
     let config = folder.join("store-proxy.toml");
     let servers = [server_at(dead().await, "")];
     std::fs::write(&config, group("shop", "", servers)).unwrap();
+    let env = env
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let options = ProxyOptions {
+        env: env.collect(),
+        ..ProxyOptions::new(binary(), &config)
+    };
+    let (status, said) = Proxy::run_to_end(&options, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_means_nothing_ends_the_start() {
     for (name, value) in [
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"),
     ] {
-        let options = ProxyOptions {
-            env: vec![(name.to_owned(), value.to_owned())],
-            ..ProxyOptions::new(binary(), &config)
-        };
-        let (status, said) = Proxy::run_to_end(&options, Duration::from_secs(20))
-            .await
-            .unwrap();
-        assert_eq!(status.code(), Some(2), "{said}");
-        let line = said.lines().last().unwrap_or_default();
-        assert!(line.contains(name), "{said}");
+        let line = refuses_to_start(&[(name, value)]).await;
+        assert!(line.contains(name), "{line}");
     }
 }
