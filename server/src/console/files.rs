@@ -58,6 +58,7 @@ static FILES: &[File] = &[
     file!("/console/log.js", "log.js", SCRIPT),
     file!("/console/overview.js", "overview.js", SCRIPT),
     file!("/console/requests.js", "requests.js", SCRIPT),
+    file!("/console/support.js", "support.js", SCRIPT),
     file!("/console/swap.js", "swap.js", SCRIPT),
     file!("/console/token.js", "token.js", SCRIPT),
     file!("/console/upstreams.js", "upstreams.js", SCRIPT),
@@ -156,6 +157,16 @@ mod tests {
                 assert!(File::at(path).is_some(), "{path}, of {}", file.path);
             }
         }
+    }
+
+    /// Whoever has a browser that is too old is told so before anything else runs.
+    #[test]
+    fn the_first_module_is_the_one_that_looks_at_the_browser() {
+        let app = File::at("/console/app.js").expect("the first script").text;
+        let mut imports = app.lines().filter(|line| line.starts_with("import "));
+        assert_eq!(imports.next(), Some("import \"./support.js\";"));
+        let support = File::at("/console/support.js").expect("a script").text;
+        assert!(!support.contains("\nimport "), "it needs no other");
     }
 
     #[test]
