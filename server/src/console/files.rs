@@ -43,6 +43,7 @@ macro_rules! file {
 static FILES: &[File] = &[
     file!("/console", "index.html", HTML),
     file!("/console/tokens.css", "tokens.css", CSS),
+    file!("/console/base.css", "base.css", CSS),
     file!("/console/style.css", "style.css", CSS),
     file!("/console/icon.svg", "icon.svg", SVG),
     file!("/console/app.js", "app.js", SCRIPT),
@@ -156,6 +157,24 @@ mod tests {
             for path in quoted.filter(|text| text.starts_with("/console/")) {
                 assert!(File::at(path).is_some(), "{path}, of {}", file.path);
             }
+        }
+    }
+
+    /// The lab's page has the first two as well.
+    #[test]
+    fn the_page_has_its_three_sheets_in_order_and_none_repeats_another() {
+        let page = File::at("/console").expect("the page");
+        let sheets = ["tokens.css", "base.css", "style.css"];
+        let places = sheets.map(|sheet| page.text.find(&format!("href=\"/console/{sheet}\"")));
+        // A later rule goes before an earlier one.
+        assert!(places[0].is_some() && places.is_sorted(), "{places:?}");
+        let rules = |sheet: &str| {
+            let file = File::at(&format!("/console/{sheet}")).expect("a sheet");
+            let rules = file.text.lines().map(str::trim);
+            rules.filter(|line| line.contains('{') && !line.starts_with('@'))
+        };
+        for shared in rules("base.css") {
+            assert!(rules("style.css").all(|own| own != shared), "{shared}");
         }
     }
 
