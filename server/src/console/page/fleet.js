@@ -82,7 +82,12 @@ export class Member {
     const now = performance.now();
     if (!body.continues) this.forget();
     const before = this.times.length;
-    this.times.push(...body.ages_s.map(age => now - age * 1000));
+    const added = body.ages_s.map(age => now - age * 1000);
+    // While a machine sleeps, its browser's clock may stand still: what is known is older than it seemed. Answers alone are
+    // not as late as this.
+    const early = before && added.length ? this.times[before - 1] - added[0] : 0;
+    if (early > PATIENCE_MS) this.times = this.times.map(time => time - early - body.step_s * 1000);
+    this.times.push(...added);
     const excess = Math.max(0, this.times.length - body.samples);
     this.times.splice(0, excess);
     for (const panel of body.panels) this.extend(panel, before, excess, body.ages_s.length);
