@@ -26,7 +26,7 @@ export class Requests {
     this.note = h("div", {});
     this.list = h("div", { class: "requests" });
     this.element = h("div", {},
-      h("p", { class: "muted" }, "Requests of the last minute that failed (5xx, or broken off) or were slow."),
+      h("p", { class: "muted" }, "Requests of the last minute that failed (5xx, or broken off) or were slow. New ones are asked for every ten seconds."),
       this.note,
       h("div", { class: "choices" },
         this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"]),
