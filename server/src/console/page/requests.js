@@ -26,7 +26,7 @@ export class Requests {
     this.note = h("div", {});
     this.list = h("div", { class: "requests" });
     this.element = h("div", {},
-      h("p", { class: "muted" }, "The slowest requests of the last five minutes, and those that failed (5xx, broken off, or with a try that failed)."),
+      h("p", { class: "muted" }, "The slowest requests of the last five minutes, and those that failed (5xx, broken off, or with a try that failed). New ones are asked for every ten seconds."),
       this.note,
       h("div", { class: "choices" },
         this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"]),
