@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use store_server::trace::Tracing;
+use store_server::trace::{Span, Tracing};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -213,6 +213,14 @@ impl Control {
         took
     }
 
+    /// The root span of the trace of a change to `generation`.
+    fn change_span(&self, name: &'static str, generation: &Generation) -> Span {
+        let mut root = self.tracing.task(name);
+        root.about(generation.context.name.clone());
+        root.share(&generation.life.attributes);
+        root
+    }
+
     /// Keeps the outcome of a change for the status.
     fn note(&self, id: &str, generation: u64, result: &str, reason: Option<String>) {
         if let Some(ledger) = self.ledgers.lock().get_mut(id) {
@@ -230,6 +238,14 @@ struct Switch {
     took: Duration,
     /// The generation that no longer serves.
     replaced: Option<u64>,
+}
+
+/// Ends the trace of a change with the reason why it failed, if it did. Returns its outcome.
+fn traced<T>(mut root: Span, outcome: Result<T, ControlError>) -> Result<T, ControlError> {
+    if let Err(error) = &outcome {
+        root.fail(error.label());
+    }
+    outcome
 }
 
 /// The answer about a change to `version`, before the results of the switch are added.

@@ -125,9 +125,10 @@ impl PooledConnection {
         }
         let mut wait = self.trace.span("wait for MySQL", Kind::Internal);
         wait.share(&self.pool.attributes);
-        let pool = self.pool.clone();
-        let lent = pool.checkout_for(self.hint, self.generation, self.asker);
+        let (pool, began) = (self.pool.clone(), Instant::now());
+        let lent = pool.checkout_for(began, self.hint, self.generation, self.asker);
         let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
+        pool.metrics.waited(began, &wait);
         self.take_over(lent);
         Ok(())
     }
@@ -235,7 +236,9 @@ impl PooledConnection {
             (self.conn, self.loan) = (None, None);
             let (hint, generation, asker) = (self.hint, self.generation, self.asker);
             let lent = pool.checkout_without_writer(began, hint, generation, asker);
-            self.take_over(lent.await.map_err(std::io::Error::other)?);
+            let lent = lent.await.map_err(std::io::Error::other)?;
+            pool.metrics.waited(began, &Span::default());
+            self.take_over(lent);
         }
         self.pool.metrics.repeated.inc();
         self.is_untouched = false;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
+use store_server::trace::Span;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -152,10 +153,13 @@ impl Pool {
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
-        self.checkout_since(Instant::now(), generation, asker).await
+        let began = Instant::now();
+        let lent = self.checkout_since(began, generation, asker).await?;
+        self.metrics.waited(began, &Span::default());
+        Ok(lent)
     }
 
-    /// As [`Pool::checkout`], for a caller whose wait began at `began`.
+    /// As [`Pool::checkout`], for a caller whose wait began at `began` and who counts it.
     async fn checkout_since(
         self: &Arc<Self>,
         began: Instant,
@@ -175,9 +179,6 @@ impl Pool {
                 });
             }
         };
-        self.metrics
-            .wait_seconds
-            .observe(began.elapsed().as_secs_f64());
         let loan = Loan {
             _permit: permit,
             _in_use: self.metrics.enter(),
@@ -191,17 +192,18 @@ impl Pool {
     }
 
     /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
-    /// connection may lead there while the group has no writer.
+    /// connection may lead there while the group has no writer. The caller's wait began at `began`; the caller counts
+    /// it.
     ///
     /// # Errors
     /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.
     pub(super) async fn checkout_for(
         self: &Arc<Self>,
+        began: Instant,
         hint: Hint,
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
-        let began = Instant::now();
         let usual = self.checkout_since(began, generation, asker);
         match self.unless_without_writer(hint, usual).await {
             Some(lent) => lent,
@@ -230,8 +232,7 @@ impl Pool {
         }
     }
 
-    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none. The caller's wait
-    /// began at `began`.
+    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none.
     ///
     /// # Errors
     /// As [`Pool::checkout_for`].

@@ -138,6 +138,7 @@ impl Exchange {
             upstream.metrics.requests[ERROR].inc();
             group.failed(upstream);
         }
+        self.spans.note_failure();
         self.ending.problem = Some(problem);
     }
 

@@ -56,7 +56,7 @@ async fn the_page_is_served_with_its_policy() {
 async fn the_history_has_groups_and_upstreams() {
     let upstream = Upstream::start().await;
     let rig = Rig::start(&shop("", [&upstream])).await;
-    let address = upstream.address.to_string();
+    let line = format!("shop {}", upstream.address);
     eventually("requests show in the history", async || {
         for _ in 0..20 {
             rig.ask(get("/")).await;
@@ -71,7 +71,7 @@ async fn the_history_has_groups_and_upstreams() {
                 line["name"] == name && values.iter().any(|value| value.as_f64() > Some(0.0))
             })
         };
-        has("requests", "shop") && has("upstream_requests", &address) && has("p99", "shop")
+        has("requests", "shop") && has("upstream_requests", &line) && has("p99", "shop")
     })
     .await;
     assert_eq!(rig.status_of(upstream.address).await["ejections"], 0);
