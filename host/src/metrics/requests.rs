@@ -32,7 +32,7 @@ const FAILURES: [u16; 3] = [500, 503, 504];
 
 /// The methods for which these series are created before a route's first request. Nothing says which of them a route
 /// takes, and a few series that stay at zero cost little.
-const USUAL_METHODS: [&str; 4] = ["GET", "HEAD", "POST", "DELETE"];
+const USUAL_METHODS: [&str; 3] = ["GET", "POST", "DELETE"];
 
 /// The metrics of the requests to all routes.
 pub(crate) struct RequestMetrics {
