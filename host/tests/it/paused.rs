@@ -276,7 +276,10 @@ async fn a_database_restored_to_after_the_last_beat_is_believed_when_the_operato
         shop.stock(product).await == 8
     })
     .await;
-    assert_eq!(shop.get(&path).await.status, 404);
+    eventually("and so are the restored orders", async || {
+        shop.get(&path).await.status == 404
+    })
+    .await;
     shop.order(user, product, 4).await.expect(201);
     for _ in 0..20 {
         assert_eq!(shop.stock(product).await, 4);
