@@ -18,7 +18,7 @@ use crate::message::forwarded::{self, RequestAuthority};
 use crate::message::problem::Problem;
 use crate::message::request_id::request_id;
 use crate::metrics::{ERROR, Reason, class};
-use crate::table::live::Table;
+use crate::table::Table;
 use crate::upstream::Group;
 
 /// One request and its answer, grouped by the phase that finds each fact out.
