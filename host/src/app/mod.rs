@@ -6,11 +6,13 @@
 //! `store-host migrate` migrates.
 //!
 //! `live` is the app that serves, behind one pointer. It has a `router` from paths to components, and for each
-//! component a `slot`, which holds the generation that serves, or two while a `canary` is tried. During a trial, a
-//! `tally` counts the requests of each generation, and `mirror` counts how the answers to copied requests compare.
-//! Nothing here compiles or runs a component, or decides that another app is to serve.
+//! component a `slot`, which holds the generation that serves, or two while a `canary` is tried. The `choice` between
+//! them is made for each request. During a trial, a `tally` counts the requests of each generation, and `mirror` counts
+//! how the answers to copied requests compare. Nothing here compiles or runs a component, or decides that another app
+//! is to serve.
 
 mod canary;
+mod choice;
 mod databases;
 mod key_prefix;
 mod live;
@@ -26,6 +28,7 @@ mod values;
 mod variables;
 
 pub(crate) use canary::{Canary, PassedPhase, Rollout};
+pub(crate) use choice::Choice;
 pub use databases::databases;
 pub(crate) use live::{App, LiveApp};
 pub(crate) use manifest::Manifest;
@@ -38,5 +41,5 @@ pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;
 pub(crate) use router::Target;
-pub(crate) use slot::{Choice, Slot};
+pub(crate) use slot::Slot;
 pub(crate) use tally::{OpenRequest, Tally};

@@ -4,10 +4,10 @@
 //! A command calls one host after the other. It stops at the first host that fails or whose canary is withdrawn, so
 //! that a bad version reaches one host at most. Only `fleet` leads several hosts together.
 //!
-//! `swap` with its `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands. `change` prints
-//! the outcome of a change, `targets` has the hosts to call, and all commands call them through `http`. A serving host
-//! uses only `http` of this room: `control` calls proxies with it, to tell them that answers have changed, and other
-//! hosts of a roll-out.
+//! `swap` with its `swap_args`, `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands.
+//! `change` prints the outcome of a change, `targets` has the hosts to call, and all commands call them through `http`.
+//! A serving host uses only `http` of this room: `control` calls proxies with it, to tell them that answers have
+//! changed, and other hosts of a roll-out.
 
 mod action;
 mod app;
@@ -19,6 +19,7 @@ mod http;
 mod rollout;
 mod status;
 mod swap;
+mod swap_args;
 mod targets;
 mod trial;
 
@@ -31,7 +32,7 @@ pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
 pub use rollout::RolloutArgs;
 pub use status::StatusArgs;
-pub use swap::SwapArgs;
+pub use swap_args::SwapArgs;
 pub use targets::Targets;
 
 /// What an operator asks running hosts for.

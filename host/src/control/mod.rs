@@ -61,7 +61,7 @@ use crate::mysql::WriterRecords;
 pub(crate) use self::audit::{Initiator, audited_app, refused};
 pub(crate) use self::canary::Cause;
 pub(crate) use self::error::{ControlError, Step as SwapStep};
-pub(crate) use self::load::Parts;
+pub(crate) use self::first::Parts;
 pub(crate) use self::purge::Purger;
 pub use self::reload::Reloader;
 pub(crate) use self::rollout::TrialPlan;

@@ -10,7 +10,7 @@ use store_server::trace::Trace;
 use super::audit::audited_app;
 use super::claim::Claim;
 use super::drain::discard;
-use super::load::read_source;
+use super::first::read_source;
 use super::probe;
 use super::{Control, ControlError, Initiator, millis};
 use crate::answers::Reload;

@@ -13,37 +13,7 @@ use crate::outbound::{Backend, Kind, Tls};
 pub use schema::NotOurSchema;
 pub(crate) use schema::{check, last_applied};
 
-use schema::newest;
-
-/// The migrations in their order. A released file is never changed; a change is a new file.
-const MIGRATIONS: [(u32, &str, &str); 6] = [
-    (1, "store", include_str!("../../migrations/0001-store.sql")),
-    (
-        2,
-        "report-totals",
-        include_str!("../../migrations/0002-report-totals.sql"),
-    ),
-    (
-        3,
-        "idempotency-and-cache-changes",
-        include_str!("../../migrations/0003-idempotency-and-cache-changes.sql"),
-    ),
-    (
-        4,
-        "outcomes-and-emails",
-        include_str!("../../migrations/0004-outcomes-and-emails.sql"),
-    ),
-    (
-        5,
-        "cache-state",
-        include_str!("../../migrations/0005-cache-state.sql"),
-    ),
-    (
-        6,
-        "writer",
-        include_str!("../../migrations/0006-writer.sql"),
-    ),
-];
+use schema::{MIGRATIONS, newest};
 
 /// How long to wait, in seconds, for the lock that lets only one process migrate a database at a time.
 const LOCK_WAIT_SECONDS: u32 = 60;
