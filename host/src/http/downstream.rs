@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::connection_use::ConnectionUse;
 use super::heads::Heads;
 use super::refusals::Refusals;
 use super::resets::Resets;
-use super::serve::ConnectionUse;
 use crate::message::{Problem, RequestId, problem};
 
 /// The bytes that hyper reads in place of a request that it must not see. They can't be the beginning of a head. So
@@ -288,7 +288,7 @@ impl AsyncWrite for Downstream {
         self.unstalled(cx, written)
     }
 
-    /// Hyper sends HTTP/1.1 in one piece (see [`crate::http::serve`]) and HTTP/2 in several.
+    /// Hyper sends HTTP/1.1 in one piece (see `hyper_settings`) and HTTP/2 in several.
     fn is_write_vectored(&self) -> bool {
         true
     }
