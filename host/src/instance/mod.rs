@@ -36,7 +36,7 @@ mod queue;
 mod readers;
 pub(crate) mod refresh;
 mod roster;
-pub(crate) mod share;
+mod share;
 pub(crate) mod source;
 mod state;
 mod variables;
@@ -46,7 +46,7 @@ mod worker;
 pub(crate) use caller::{Requester, connected, lead, opener, request_task, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
-pub(crate) use context::{Context, LogThrottle};
+pub(crate) use context::Context;
 pub(crate) use engine::EpochTicker;
 pub(crate) use generation::{Generation, GenerationLife, InFlight, Origin, Version};
 #[cfg(test)]

@@ -15,9 +15,8 @@ use super::process::ListedConn;
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
-use crate::instance::LogThrottle;
 use crate::metrics::PoolMetrics;
-use crate::outbound::{Attributes, tls_error};
+use crate::outbound::{Attributes, LogThrottle, tls_error};
 
 /// A connection that was idle for longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);

@@ -17,8 +17,7 @@ use super::process::ListedConn;
 use super::servers::Servers;
 use super::sql::{self, Effect};
 use crate::config::{HostPort, TlsMode};
-use crate::instance::share::largest_piece;
-use crate::outbound::{Attributes, Backend, Tls, tls_error};
+use crate::outbound::{Attributes, Backend, Tls, largest_piece, tls_error};
 
 /// How many prepared statements are kept on each connection. Lists of ids have many lengths, and each length is a
 /// statement of its own. The server allows 16,382 prepared statements for all its clients (`max_prepared_stmt_count`).

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::dial::Dialer;
 use super::errors::timed_out;
 use crate::config::HostPort;
-use crate::instance::LogThrottle;
+use crate::outbound::LogThrottle;
 
 /// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];

@@ -11,8 +11,7 @@ use super::link::Link;
 use super::sentinel::Sentinels;
 use super::target::Target;
 use crate::config::{HostPort, RedisSettings, SentinelSettings, TlsMode};
-use crate::instance::share::largest_piece;
-use crate::outbound::Tls;
+use crate::outbound::{Tls, largest_piece};
 
 /// The time and size limits of one link, and how it finds and reaches its server.
 #[derive(Clone)]

@@ -36,8 +36,7 @@ use super::settings::LinkSettings;
 use super::target::Target;
 use crate::clients::Asker;
 use crate::config::HostPort;
-use crate::instance::LogThrottle;
-use crate::outbound::{Attributes, Backend};
+use crate::outbound::{Attributes, Backend, LogThrottle};
 
 /// The largest reply of a node about the slots, in bytes. It is enough for some thousands of ranges.
 const SLOTS_BYTES: usize = 4 * 1024 * 1024;
