@@ -38,12 +38,12 @@ pub(crate) async fn check(
         let checked = match kind {
             Kind::Mysql => {
                 let memory = config.limits.memory_limit_bytes();
-                let server = mysql::Server::new(&backend, &plan.servers.mysql, memory);
+                let server = || plan.servers.mysql.server(&backend, memory);
                 let metrics = metrics.mysql_pool(component);
-                let pool = mysql::Pool::new(server, config.mysql.clone(), metrics);
+                let pool = mysql::Pool::new(server(), config.mysql.clone(), metrics);
                 match mysql(pool).await {
                     Ok(()) if plan.needs_migrations(url) && !config.allow_other_schema => {
-                        schema(&mysql::Server::new(&backend, &plan.servers.mysql, memory)).await
+                        schema(&server()).await
                     }
                     connected => connected,
                 }

@@ -1,5 +1,4 @@
-//! One pool of connections to one address. A connection and its permit are stored together, so that neither can leak
-//! alone.
+//! One pool of connections to one address: those that are idle, and the right to open more.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::{LiveConn, Loan, PooledConnection};
 use super::hint::Hint;
 use super::process::ListedConn;
 use super::server::{Server, reset};
@@ -92,17 +90,33 @@ impl PoolError {
     }
 }
 
+/// A clean connection that works, as far as the host knows.
+pub(super) enum CleanConn {
+    /// It was idle in the pool.
+    Rested(ListedConn),
+    /// It was just opened.
+    Opened(ListedConn),
+}
+
+impl CleanConn {
+    pub(super) fn into_inner(self) -> ListedConn {
+        match self {
+            Self::Rested(conn) | Self::Opened(conn) => conn,
+        }
+    }
+}
+
 /// Connections to one address, for one component.
 pub(crate) struct Pool {
     pub(super) server: Server,
     pub(super) settings: MysqlSettings,
     permits: Arc<Permits>,
-    /// Idle clean connections, the most recently used at the end. Changed by `checkout`, `keep` and the reaper.
+    /// Idle clean connections, the most recently used at the end. Changed by `take_idle`, `keep` and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
     /// The pool of connections to another member, while there is no writer and reads need one.
-    standby: Mutex<Option<Arc<Self>>>,
+    pub(super) standby: Mutex<Option<Arc<Self>>>,
     /// Limits the log lines about members that can't answer reads.
-    standby_trouble: LogThrottle,
+    pub(super) standby_trouble: LogThrottle,
     pub(super) metrics: PoolMetrics,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
@@ -142,75 +156,6 @@ impl Pool {
         self.permits.are_all_free()
     }
 
-    /// Lends a clean connection to an instance of `generation` that works for `asker`: an idle one, or else a new one.
-    ///
-    /// # Errors
-    /// No connection becomes free, or none can be opened, within the wait limit.
-    pub(crate) async fn checkout(
-        self: &Arc<Self>,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        self.checkout_since(Instant::now(), generation, asker).await
-    }
-
-    /// As [`Pool::checkout`], for a caller whose wait began at `began`.
-    async fn checkout_since(
-        self: &Arc<Self>,
-        began: Instant,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        let permit = self.permit(began, asker).await?;
-        let conn = match timeout(self.left_since(began), self.live_connection(generation)).await {
-            Ok(conn) => conn.map_err(|source| PoolError::Refused {
-                address: self.server.to_string(),
-                source,
-            })?,
-            Err(_) => {
-                return Err(PoolError::Silent {
-                    address: self.server.to_string(),
-                    waited: self.settings.wait,
-                });
-            }
-        };
-        self.metrics
-            .wait_seconds
-            .observe(began.elapsed().as_secs_f64());
-        let loan = Loan {
-            _permit: permit,
-            _in_use: self.metrics.enter(),
-        };
-        if self.server.group_to_write_to().is_some() {
-            // There is a writer, so no other member is needed.
-            drop(self.standby.lock().take());
-        }
-        let pool = self.clone();
-        Ok(PooledConnection::lend(conn, generation, asker, loan, pool))
-    }
-
-    /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
-    /// connection may lead there while the group has no writer.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.
-    pub(super) async fn checkout_for(
-        self: &Arc<Self>,
-        hint: Hint,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        let began = Instant::now();
-        let usual = self.checkout_since(began, generation, asker);
-        match self.unless_without_writer(hint, usual).await {
-            Some(lent) => lent,
-            None => {
-                self.checkout_without_writer(began, hint, generation, asker)
-                    .await
-            }
-        }
-    }
-
     /// Waits for what needs a writer, on behalf of a query with this hint. `None` as soon as the group has no writer,
     /// if the query does not wait for one.
     pub(super) async fn unless_without_writer<T>(
@@ -229,38 +174,10 @@ impl Pool {
         }
     }
 
-    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none. The caller's wait
-    /// began at `began`.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout_for`].
-    pub(super) async fn checkout_without_writer(
-        self: &Arc<Self>,
-        began: Instant,
-        hint: Hint,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        if hint == Hint::NoWait {
-            return Err(PoolError::NoWriter);
-        }
-        if let Some(standby) = self.standby() {
-            match standby.checkout_since(began, generation, asker).await {
-                // That may have become known only when the connection was opened.
-                Ok(lent) if !standby.server.hides_changes() => return Ok(lent),
-                Err(error) if self.standby_trouble.is_to_be_logged() => {
-                    tracing::warn!("No other MySQL member answers reads at the moment: {error}");
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        self.checkout_since(began, generation, asker).await
-    }
-
     /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
     /// that wait for a writer. `None` if no other member may answer, or if views may do more than read: a query does
     /// not show that.
-    fn standby(&self) -> Option<Arc<Self>> {
+    pub(super) fn standby(&self) -> Option<Arc<Self>> {
         let group = self.server.group_to_write_to()?;
         if group.standbys().is_empty() || self.server.hides_changes() {
             return None;
@@ -276,11 +193,15 @@ impl Pool {
     }
 
     /// The rest of the longest wait, if it began at `began`.
-    fn left_since(&self, began: Instant) -> Duration {
+    pub(super) fn left_since(&self, began: Instant) -> Duration {
         self.settings.wait.saturating_sub(began.elapsed())
     }
 
-    async fn permit(&self, began: Instant, asker: Asker) -> Result<Permit, PoolError> {
+    /// The right to one connection, for a caller whose wait began at `began`.
+    ///
+    /// # Errors
+    /// No connection becomes free in time.
+    pub(super) async fn permit(&self, began: Instant, asker: Asker) -> Result<Permit, PoolError> {
         if let Some(permit) = self.permits.take(asker) {
             return Ok(permit);
         }
@@ -296,7 +217,14 @@ impl Pool {
         })
     }
 
-    async fn live_connection(&self, generation: u64) -> Result<LiveConn, mysql_async::Error> {
+    /// An idle connection that works, or else a new one. The caller must limit the time.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub(super) async fn clean_connection(
+        &self,
+        generation: u64,
+    ) -> Result<CleanConn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
             if !self.server.leads_to(&idle.conn) {
                 continue;
@@ -304,7 +232,7 @@ impl Pool {
             let rested = idle.since.elapsed();
             let is_own = idle.generation == generation;
             if rested < PING_AFTER && is_own {
-                return Ok(LiveConn::Rested(idle.conn));
+                return Ok(CleanConn::Rested(idle.conn));
             }
             if rested >= self.settings.idle {
                 continue;
@@ -322,12 +250,12 @@ impl Pool {
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
-                return Ok(LiveConn::Rested(idle.conn));
+                return Ok(CleanConn::Rested(idle.conn));
             }
             // The other idle connections lead to the same server, so they are probably dead too.
             self.discard_idle(None);
         }
-        self.open().await.map(LiveConn::Opened)
+        self.open().await.map(CleanConn::Opened)
     }
 
     /// Opens one more connection. The caller must limit the time.
