@@ -49,7 +49,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         let (component, generation, opener) = accessor.with(|mut access| {
             let opener = connected(&mut access.as_context_mut())?;
             let state = access.get();
-            wasmtime::error::Ok((state.component.clone(), state.life.id, opener))
+            wasmtime::error::Ok((state.component.clone(), state.generation, opener))
         })?;
         let pool = match pool(&component, &address) {
             Ok(pool) => pool,

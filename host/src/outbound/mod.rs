@@ -4,8 +4,8 @@
 //! A `backend` is a parsed address with its TLS settings (`address_tls`), an `allowed_host` one entry of
 //! `allowed_outbound_hosts`. `tls` has the TLS settings for all servers of one kind, and a `verifier` checks their
 //! certificates. `by_address` holds what a component has open, for a few addresses at once. `attributes` are those of a
-//! backend in traces. `largest_piece` limits what a backend may send at once, and `log_throttle` the log lines about its
-//! trouble. Nothing here connects; `mysql` and `redis` do.
+//! backend in traces. `largest_piece` limits what a backend may send at once, and `log_throttle` the log lines about
+//! its trouble. Nothing here connects; `mysql` and `redis` do.
 
 mod address_tls;
 mod allowed_host;

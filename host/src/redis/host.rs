@@ -47,7 +47,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor.with(|mut access| {
             let opener = opener(&mut access.as_context_mut())?;
             let state = access.get();
-            match link(&state.component, &state.life.redis, &address) {
+            match link(&state.component, &state.redis, &address) {
                 Ok(link) => {
                     let connection = Connection {
                         link,

@@ -8,8 +8,9 @@ use tokio::task::AbortHandle;
 use super::near::NearCache;
 use crate::config::HostPort;
 
-/// What a link leads to. The links to Sentinels and to the servers of a cluster lead to one server each, a [`HostPort`].
-/// Only a component's own link may lead to a server that has to be found, by Sentinels, which are asked over such links.
+/// What a link leads to. The links to Sentinels and to the servers of a cluster lead to one server each, a
+/// [`HostPort`]. Only a component's own link may lead to a server that has to be found, by Sentinels, which are asked
+/// over such links.
 pub(crate) trait LinkTarget {
     /// The address as it was given.
     fn address(&self) -> HostPort;

@@ -1,8 +1,8 @@
 //! The configuration file: its keys, their defaults, and the checks before any of it is used.
 //!
 //! `group` has the settings of a group of upstreams; the others are here. `read` turns the file's text into a
-//! [`Config`], `check` and `check_group` check it, a `complaint` says what is wrong, and `print` writes the settings for
-//! `--check`. Nothing here knows what a setting does.
+//! [`Config`], `check` and `check_group` check it, a `complaint` says what is wrong, and `print` writes the settings
+//! for `--check`. Nothing here knows what a setting does.
 
 mod check;
 mod check_group;

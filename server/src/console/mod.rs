@@ -10,8 +10,8 @@
 //!
 //! `files` has the page, `history` the last fifteen minutes of the program's metrics, and `fleet` the other members.
 //! `forward` passes the page's requests on to members, one `exchange` for each, at the paths that `paths` lists. A
-//! `reply` is harmless in a browser. The program's admin listener decides who may ask and whose token is right; the page
-//! decides what an answer means.
+//! `reply` is harmless in a browser. The program's admin listener decides who may ask and whose token is right; the
+//! page decides what an answer means.
 
 mod exchange;
 mod files;

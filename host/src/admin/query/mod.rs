@@ -1,6 +1,7 @@
 //! Reads the query of a change request.
 //!
-//! `fleet` puts together what belongs to roll-outs over several hosts. Nothing here makes a change, or reads what serves.
+//! `fleet` puts together what belongs to roll-outs over several hosts. Nothing here makes a change, or reads what
+//! serves.
 
 mod fleet;
 
