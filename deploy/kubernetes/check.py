@@ -1,5 +1,6 @@
-"""Builds each overlay as `kubectl apply -k` would, and holds what comes of it against the schemas of Kubernetes and of the
-operators (those in `schemas` are theirs, trimmed). Prints what is wrong, one line each. Needs no cluster and no network."""
+"""Builds each overlay as `kubectl apply -k` would, and holds what comes of it against the schemas of Kubernetes and of
+the operators (those in `schemas` are theirs, trimmed), and its objects against each other. Prints what is wrong, one
+line each. Needs no cluster and no network. check_test.py shows that it notices what is wrong."""
 
 import json
 import subprocess
@@ -8,38 +9,48 @@ from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
+import references
 import rules
 import yaml
 
 HERE = Path(__file__).parent
+OVERLAYS = HERE / "overlays"
 # The oldest version of Kubernetes that the manifests are for (a pause before the end of a container), and the newest known.
 VERSIONS = ["1.32", "1.37"]
 
 
 def main() -> int:
-    kubectl = Path(sys.executable).with_name("kubectl")
-    own = {schema["title"]: schema for schema in map(read_json, sorted((HERE / "schemas").glob("*.json")))}
-    wrong, checked = [], 0
-    for overlay in sorted((HERE / "overlays").iterdir()):
-        built = subprocess.run([kubectl, "kustomize", overlay], capture_output=True, text=True, check=False)
-        if built.returncode:
-            wrong.append(f"{overlay.name}: {built.stderr.strip()}")
+    own = own_schemas()
+    wrong, checked = list(other_rules(rules.COPY.read_text())), 0
+    for overlay in sorted(OVERLAYS.iterdir()):
+        try:
+            objects = build(overlay)
+        except subprocess.CalledProcessError as error:
+            wrong.append(f"{overlay.name}: {error.stderr.strip()}")
             continue
-        objects = [thing for thing in yaml.safe_load_all(built.stdout) if thing]
         checked += len(objects)
         for thing in objects:
-            name = f"{overlay.name}: {thing['kind']} {thing['metadata']['name']}"
-            wrong += [f"{name}: {reason}" for reason in faults(thing, own)]
-        wrong += [f"{overlay.name}: {reason}" for reason in loose_ends(objects)]
+            wrong += [f"{overlay.name}: {references.title(thing)}: {reason}" for reason in misfits(thing, own)]
+        wrong += [f"{overlay.name}: {reason}" for reason in references.faults(objects)]
         wrong += [f"{overlay.name}: {reason}" for reason in careless_caches(objects)]
-    wrong += other_rules()
     for line in wrong:
         print(line)
     print(f"{checked} objects, {len(wrong)} faults")
     return bool(wrong) or not checked
 
 
-def faults(thing, own):
+def build(overlay):
+    """The objects of an overlay, as `kubectl apply -k` would send them."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    built = subprocess.run([kubectl, "kustomize", overlay], capture_output=True, text=True, check=True)
+    return [thing for thing in yaml.safe_load_all(built.stdout) if thing]
+
+
+def own_schemas():
+    return {schema["title"]: schema for schema in map(read_json, sorted((HERE / "schemas").glob("*.json")))}
+
+
+def misfits(thing, own):
     kind = f"{thing['apiVersion']} {thing['kind']}"
     if kind in own:
         for error in jsonschema.Draft7Validator(own[kind]).iter_errors(thing):
@@ -52,24 +63,6 @@ def faults(thing, own):
             yield f"Kubernetes {version}: {'.'.join(map(str, error.path))}: {error.message}"
         except kubernetes_validate.SchemaNotFoundError:
             yield f"nobody knows the schema of {kind}"
-
-
-def loose_ends(objects):
-    """Names and labels by which one object means another that is not there."""
-    there = {(thing["kind"], thing["metadata"]["name"]) for thing in objects}
-    pods = [thing["spec"]["template"] for thing in objects if thing["kind"] in ("Deployment", "Job")]
-    labels = [pod["metadata"]["labels"].items() for pod in pods]
-    for pod in pods:
-        for container in pod["spec"]["containers"]:
-            for source in container.get("envFrom", []):
-                if ("ConfigMap", source["configMapRef"]["name"]) not in there:
-                    yield f"{container['name']} takes settings from {source['configMapRef']['name']}"
-    for thing in objects:
-        selector = thing["spec"].get("selector") or thing["spec"].get("podSelector") if "spec" in thing else None
-        if thing["kind"] in ("Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment") and selector:
-            wanted = selector.get("matchLabels", selector).items()
-            if not any(wanted <= found for found in labels):
-                yield f"{thing['kind']} {thing['metadata']['name']} is for pods that are not there"
 
 
 def careless_caches(objects):
@@ -90,8 +83,8 @@ def careless_caches(objects):
                 yield f"Redis knows {command}, which a script may call"
 
 
-def other_rules():
-    if rules.COPY.read_text() != rules.text():
+def other_rules(copy):
+    if copy != rules.text():
         yield "components/monitoring/rules.yaml has other rules than loadtest/prometheus: run deploy/kubernetes/rules.py"
 
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use store_server::manual::ManualArgs;
 
 use crate::client::{self, HealthcheckArgs};
 use crate::config::{Config, MysqlTls, Secret, VariableFile};
@@ -33,6 +34,9 @@ pub enum Command {
 
     /// Ask the host on this machine whether it is ready: exit code 0, or 1 and why not.
     Healthcheck(HealthcheckArgs),
+
+    /// Write man pages, and completions for bash, zsh and fish, to a folder.
+    Manual(ManualArgs),
 
     /// What an operator asks running hosts for.
     #[command(flatten)]
@@ -91,6 +95,36 @@ mod tests {
             ["store-host", "--no-such-flag", "1"],
         ] {
             assert!(Cli::try_parse_from(args).is_err(), "{args:?} parsed");
+        }
+    }
+
+    /// The environment of the hosts of Debian's package, of the Kubernetes manifests, and of what migrates there.
+    const SHIPPED: [&str; 3] = [
+        include_str!("../../deploy/debian/host.env"),
+        include_str!("../../deploy/kubernetes/base/host.env"),
+        include_str!("../../deploy/kubernetes/migrations/servers.env"),
+    ];
+
+    /// A host does not mind variables of its environment that it does not know, so a misspelt one would have no effect.
+    #[test]
+    fn the_settings_that_are_shipped_are_understood() {
+        let app: toml::Table = toml::from_str(include_str!("../../spin.toml")).expect("TOML");
+        let is_declared = |name: &str| app["variables"].get(name).is_some();
+        // The comments that show settings have no space after their `#`.
+        let lines = SHIPPED.into_iter().flat_map(str::lines);
+        let lines = lines.map(|line| line.strip_prefix('#').unwrap_or(line));
+        let lines = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+        for line in lines {
+            let (name, value) = line.split_once('=').expect(line);
+            if let Some(variable) = name.strip_prefix("SPIN_VARIABLE_") {
+                assert!(is_declared(&variable.to_lowercase()), "{line}");
+                continue;
+            }
+            let setting = name.strip_prefix("STORE_HOST_").expect(line);
+            let flag = setting.to_lowercase().replace('_', "-");
+            let cli = Cli::try_parse_from(["store-host", &format!("--{flag}={value}")]);
+            let files = cli.expect(line).config.variable_file;
+            assert!(files.iter().all(|file| is_declared(&file.name)), "{line}");
         }
     }
 

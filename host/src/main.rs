@@ -1,4 +1,4 @@
-//! `store-host`: serves an app, migrates its database, or runs an operator's command.
+//! `store-host`: serves an app, migrates its database, or runs another command.
 
 #[cfg(feature = "jemalloc")]
 use std::ffi::{CStr, c_char};
@@ -10,7 +10,7 @@ use store_host::cli::{Cli, Command, Migrate};
 use store_host::config::Config;
 use store_host::{Host, Reloader, StartError, client, databases};
 use store_server::terminal::{arguments, say, succeed};
-use store_server::{logging, names, service_manager};
+use store_server::{logging, manual, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -53,6 +53,10 @@ fn main() -> ExitCode {
             Some(Command::Migrate(migrate)) => migrate_all(migrate).await,
             Some(Command::Healthcheck(args)) => match client::healthcheck(&args).await {
                 Ok(()) => succeed("ready"),
+                Err(error) => fail(&error, 1),
+            },
+            Some(Command::Manual(args)) => match manual::write::<Cli>(&args.folder) {
+                Ok(done) => succeed(&done),
                 Err(error) => fail(&error, 1),
             },
             Some(Command::Client(command)) => operate(command).await,

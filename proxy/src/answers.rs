@@ -63,7 +63,7 @@ pub(crate) struct UpstreamStatus {
     pub(crate) state: String,
     /// Requests that have a connection or are getting one.
     pub(crate) in_flight: usize,
-    /// Requests that wait for a slot.
+    /// Requests that wait for a permit.
     pub(crate) queued: usize,
     /// Requests sent to the upstream since the proxy started.
     pub(crate) requests: usize,

@@ -1,4 +1,4 @@
-//! `store-proxy`: serves, or sends a command to a running proxy.
+//! `store-proxy`: serves, or runs a command, most often on a running proxy.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use store_proxy::operate::take_up::{TakeUpOutcome, take_up};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
 use store_server::terminal::{arguments, succeed};
-use store_server::{logging, names};
+use store_server::{logging, manual, names};
 
 /// With the system's allocator, the dozens of small allocations of a request took 15 % of the time.
 #[global_allocator]
@@ -77,7 +77,7 @@ async fn check(settings: &Serve) -> ExitCode {
     }
 }
 
-/// Sends an operator's command to a running proxy.
+/// Runs an operator's command.
 async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     match command {
         Command::Upgrade { binary, target } => {
@@ -90,6 +90,10 @@ async fn operate(command: &Command, serve: &Serve) -> ExitCode {
         } => tell(take_up(serve, target).await),
         Command::Healthcheck => match healthcheck(&serve.config).await {
             Ok(()) => succeed("serving"),
+            Err(error) => fail(&error, 1),
+        },
+        Command::Manual(args) => match manual::write::<Cli>(&args.folder) {
+            Ok(done) => succeed(&done),
             Err(error) => fail(&error, 1),
         },
         command => match ask(command, &serve.config).await {
@@ -119,7 +123,7 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         | Command::Purge { target }
         | Command::Status { target, .. }
         | Command::Upgrade { target, .. } => target,
-        Command::Healthcheck => return Ok(String::new()),
+        Command::Healthcheck | Command::Manual(_) => return Ok(String::new()),
     };
     let token = target.token(config).map_err(ClientError::Token)?;
     let proxy = AdminClient::new(target.admin.as_deref(), token)?;
@@ -138,15 +142,16 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         Command::Status { json: true, .. } => proxy.status_text().await?,
         Command::Status { .. } => proxy.status_table().await?,
         // `operate` handles the other commands.
-        Command::Reload { .. } | Command::Upgrade { .. } | Command::Healthcheck => {
-            match proxy.reload().await? {
-                sections if sections.is_empty() => IN_FORCE.into(),
-                sections => format!(
-                    "the settings are in force, but {} changed, which needs `store-proxy upgrade`",
-                    sections.join(", ")
-                ),
-            }
-        }
+        Command::Reload { .. }
+        | Command::Upgrade { .. }
+        | Command::Healthcheck
+        | Command::Manual(_) => match proxy.reload().await? {
+            sections if sections.is_empty() => IN_FORCE.into(),
+            sections => format!(
+                "the settings are in force, but {} changed, which needs `store-proxy upgrade`",
+                sections.join(", ")
+            ),
+        },
     })
 }
 

@@ -8,7 +8,7 @@
 //!   may be asked by (`admin_name`), tokens (`token`, `secret`) and the page (`console`);
 //! - for operators: settings (`document`, `duration`), logs (`logging`, `recent`), metrics, traces (`trace`,
 //!   `per_second`), the build (`build`), messages on the terminal (`terminal`) and to the service manager
-//!   (`service_manager`);
+//!   (`service_manager`), man pages and completions (`manual`);
 //! - for the network: addresses of listeners (`listener`) and of names (`names`).
 //!
 //! Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
@@ -28,6 +28,7 @@ pub mod field;
 pub mod forwarded;
 pub mod listener;
 pub mod logging;
+pub mod manual;
 pub mod metrics;
 pub mod names;
 mod per_second;

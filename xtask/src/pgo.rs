@@ -19,7 +19,8 @@ pub async fn build(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
     let flags = flags(package, &rustc);
     let title = format!("build {package} for release");
-    dist(&title, package, &rustc, &paths::target(), &flags).await
+    let folder = paths::target().join("shipped").join(package);
+    dist(&title, package, &rustc, &folder, &flags).await
 }
 
 /// The compiler flags that optimise `package` by its profile; none if there is no profile.
@@ -48,7 +49,7 @@ pub async fn build_counting(package: &str) -> Result<PathBuf> {
     let flags = [format!("-Cprofile-generate={}", counts().display())];
     let title = format!("build {package}, counting");
     // A separate folder, so that this program is not taken for the shipped one.
-    dist(&title, package, &rustc, &folder(), &flags).await
+    dist(&title, package, &rustc, &folder().join(package), &flags).await
 }
 
 /// Deletes the counts of earlier runs.
@@ -75,6 +76,8 @@ pub async fn keep_counts(package: &str, llvm_profdata: &Path) -> Result<PathBuf>
     Ok(kept)
 }
 
+/// Builds in `folder`, which must be for `package` alone: cargo keeps one build of a crate for each profile and target,
+/// so programs with other flags in the same folder would make each other's crates be compiled again.
 async fn dist(
     title: &str,
     package: &str,

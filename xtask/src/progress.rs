@@ -1,14 +1,15 @@
-//! Shows the progress of a cargo command. In a terminal cargo draws its own bar. Elsewhere it would be silent while a
-//! crate compiles, so its bar is read and printed as a line every four seconds.
+//! Shows that a step goes on, by a line every four seconds. In a terminal cargo draws its own bar. Elsewhere it would
+//! be silent while a crate compiles, so its bar is read and becomes these lines.
 
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 /// The time between two lines.
 const INTERVAL: Duration = Duration::from_secs(4);
@@ -25,11 +26,45 @@ const EACH_CRATE: [&str; 5] = [
     "Adding",
 ];
 
-/// Runs the cargo command `command`, and shows its progress.
+/// Waits for `work`, and says every few seconds that the step `title` goes on, with what `detail` then knows of it.
+pub async fn wait<T>(
+    title: &str,
+    detail: impl Fn() -> Option<String>,
+    work: impl Future<Output = T>,
+) -> T {
+    wait_told(title, detail, work, INTERVAL, print).await
+}
+
+/// As [`wait`], with the time between two lines and the function that prints them.
+async fn wait_told<T>(
+    title: &str,
+    detail: impl Fn() -> Option<String>,
+    work: impl Future<Output = T>,
+    interval: Duration,
+    mut tell: impl FnMut(&str),
+) -> T {
+    let mut work = pin!(work);
+    let started = Instant::now();
+    let mut ticks = ticks(interval);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => {
+                let mut line = so_far(title, started);
+                if let Some(detail) = detail() {
+                    line = format!("{line}: {detail}");
+                }
+                tell(&line);
+            }
+        }
+    }
+}
+
+/// Runs the cargo command `command` as the step `title`, and shows its progress.
 ///
 /// # Errors
 /// If the command can't be started.
-pub async fn run(mut command: Command) -> Result<ExitStatus> {
+pub async fn run(title: &str, mut command: Command) -> Result<ExitStatus> {
     if std::io::stderr().is_terminal() {
         return command.status().await.context("starting cargo");
     }
@@ -39,17 +74,32 @@ pub async fn run(mut command: Command) -> Result<ExitStatus> {
         .stderr(Stdio::piped());
     let mut child = command.spawn().context("starting cargo")?;
     if let Some(said) = child.stderr.take() {
-        follow(said).await?;
+        follow(title, said, INTERVAL, print).await?;
     }
     child.wait().await.context("waiting for cargo")
 }
 
-async fn follow(mut said: impl AsyncRead + Unpin) -> Result<()> {
+/// Prints a line of a step. In a terminal, another step's bar may stand where it goes.
+pub(crate) fn print(line: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("\r\u{1b}[K{line}");
+    } else {
+        eprintln!("{line}");
+    }
+}
+
+/// Tells what cargo says until its end. In between, every `interval`, it tells cargo's bar, or the step's `title` while
+/// there is none: before the first one, where cargo waits for another cargo, and while tests run.
+async fn follow(
+    title: &str,
+    mut said: impl AsyncRead + Unpin,
+    interval: Duration,
+    mut tell: impl FnMut(&str),
+) -> Result<()> {
     let started = Instant::now();
-    let mut ticks = interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(interval);
     let mut lines = Lines::default();
-    let mut bar = None;
+    let mut bar: Option<String> = None;
     let mut bytes = [0; 4096];
     loop {
         tokio::select! {
@@ -65,18 +115,25 @@ async fn follow(mut said: impl AsyncRead + Unpin) -> Result<()> {
                         Line::Other(text) => {
                             // The bar is over when other output follows, for example that the tests run.
                             bar = None;
-                            eprintln!("{text}");
+                            tell(text);
                         }
                     }
                 }
             }
-            _ = ticks.tick() => {
-                if let Some(bar) = &bar {
-                    eprintln!("  {bar} ({} s so far)", started.elapsed().as_secs());
-                }
-            }
+            _ = ticks.tick() => tell(&so_far(bar.as_deref().unwrap_or(title), started)),
         }
     }
+}
+
+fn ticks(interval: Duration) -> Interval {
+    let mut ticks = interval_at(tokio::time::Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// The line of a step in progress.
+fn so_far(what: &str, started: Instant) -> String {
+    format!("  {what} ({} s so far)", started.elapsed().as_secs())
 }
 
 /// Cuts bytes that arrive in pieces into lines. A bar ends with a carriage return.
@@ -134,7 +191,68 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    /// Real time, but little of it. Tokio's paused clock is a feature of its own, for which tokio and all that uses it
+    /// would be built a second time.
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// The next line that `fits`; the lines before it are dropped.
+    async fn line(lines: &mut UnboundedReceiver<String>, fits: impl Fn(&str) -> bool) -> String {
+        loop {
+            let line = lines.recv().await.expect("it goes on");
+            if fits(&line) {
+                return line;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_says_that_it_goes_on_until_its_end() {
+        let (tell, mut lines) = unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let tell = move |line: &str| _ = tell.send(line.to_owned());
+        let detail = || Some("40 %, Installing redis-server".to_owned());
+        let step = tokio::spawn(wait_told("install", detail, ended, SHORT, tell));
+        for _ in 0..3 {
+            let line = lines.recv().await.expect("it goes on");
+            assert!(line.starts_with("  install ("), "{line}");
+            assert!(line.contains(" s so far): 40 %, Installing"), "{line}");
+        }
+        end.send(7).expect("it is waited for");
+        assert_eq!(step.await.expect("no panic"), Ok(7));
+        while lines.recv().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn cargo_is_followed_from_before_its_first_bar_until_its_end() {
+        let (mut cargo, said) = duplex(4096);
+        let (tell, mut lines) = unbounded_channel();
+        let tell = move |line: &str| _ = tell.send(line.to_owned());
+        let step = tokio::spawn(follow("tests", said, SHORT, tell));
+        let first = line(&mut lines, |_| true).await;
+        assert!(first.starts_with("  tests ("), "{first}");
+
+        let bar = b"   Compiling syn v2.0.1\n    Building [=>     ] 1/3: syn\r";
+        cargo.write_all(bar).await.expect("it reads");
+        let told = line(&mut lines, |line| !line.starts_with("  tests (")).await;
+        assert!(told.starts_with("  1/3: syn ("), "{told}");
+        assert!(told.ends_with(" s so far)"), "{told}");
+
+        cargo.write_all(b"    Finished\n").await.expect("it reads");
+        let told = line(&mut lines, |line| !line.starts_with("  1/3: syn (")).await;
+        assert_eq!(told, "    Finished");
+        let last = line(&mut lines, |_| true).await;
+        assert!(last.starts_with("  tests ("), "{last}");
+
+        drop(cargo);
+        step.await.expect("no panic").expect("cargo ended");
+        while lines.recv().await.is_some() {}
+    }
 
     #[test]
     fn a_bar_is_told_from_what_cargo_says() {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use crate::cargo::run_step;
-use crate::{paths, setup};
+use crate::{paths, progress, setup};
 
 /// The oldest Python that Locust runs on.
 const OLDEST: (u32, u32) = (3, 11);
@@ -105,7 +105,8 @@ impl Python {
         }
         let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
         let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
-        locked
+        let title = "wait for another command that installs the same packages";
+        progress::wait(title, || None, locked)
             .await
             .context("waiting for a lock")?
             .with_context(|| format!("locking {}", path.display()))

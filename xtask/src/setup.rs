@@ -1,6 +1,5 @@
 //! `cargo xtask setup`: installs what must be on the machine. The other commands install what they need by themselves.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::process::Command;
 
-use crate::cargo::run_step;
+use crate::cargo::{run_step, run_step_beside};
 use crate::contract;
 use crate::deny;
 use crate::paths;
@@ -173,7 +172,8 @@ pub async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Shown).await
 }
 
-/// As [`tools`], while other work shows its progress: prints only the result.
+/// As [`tools`], while other work shows its progress: apt's output is kept, and a line every few seconds says how far
+/// apt is.
 ///
 /// # Errors
 /// If a program can't be installed.
@@ -277,22 +277,30 @@ async fn install(
     command
         .arg("xtask/install-packages.sh")
         .args(options)
-        .args(&packages)
         .current_dir(paths::root());
     let title = format!("install {}", packages.join(" "));
     match output {
-        Output::Shown => run_step(&title, command).await,
+        Output::Shown => {
+            command.args(packages);
+            run_step(&title, command).await
+        }
         Output::Kept => {
-            let path = paths::target().join("install-packages.log");
-            let log =
-                File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-            command
-                .stdout(log.try_clone().context("sharing a log")?)
-                .stderr(log);
-            let installed = run_step(&title, command).await;
-            installed.with_context(|| format!("{} says why", path.display()))
+            // apt writes the lines that `how_far` reads, among the others.
+            command.args(["-o", "APT::Status-Fd=1"]).args(packages);
+            let log = paths::target().join("install-packages.log");
+            run_step_beside(&title, command, &log, how_far).await
         }
     }
+}
+
+/// How far apt is, from lines as `dlstatus:1:14.6157:Retrieving file 1 of 2`: a kind, a number or a name, a percentage
+/// of this kind's work, and what is done.
+fn how_far(line: &str) -> Option<String> {
+    let mut parts = line.splitn(4, ':');
+    let kind = parts.next()?;
+    let percent: f32 = parts.nth(1)?.parse().ok()?;
+    let what = parts.next()?;
+    matches!(kind, "dlstatus" | "pmstatus").then(|| format!("{percent:.0} %, {what}"))
 }
 
 fn missing(groups: &[&'static [Tool]]) -> Vec<&'static Tool> {
@@ -319,4 +327,23 @@ async fn as_root() -> Result<Option<Command>> {
     let mut command = Command::new("sudo");
     command.args(["-n", "sh"]);
     Ok(Some(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::how_far;
+
+    #[test]
+    fn apt_says_how_far_it_is() {
+        assert_eq!(
+            how_far("dlstatus:1:14.6157:Retrieving file 1 of 2").as_deref(),
+            Some("15 %, Retrieving file 1 of 2")
+        );
+        assert_eq!(
+            how_far("pmstatus:redis-server:40.0000:Unpacking redis-server (amd64): new").as_deref(),
+            Some("40 %, Unpacking redis-server (amd64): new")
+        );
+        assert_eq!(how_far("Setting up redis-server (5:7.0.15-1) ..."), None);
+        assert_eq!(how_far("Get:1 http://a:80 b:c"), None);
+    }
 }

@@ -1,24 +1,9 @@
 //! The admin listener: metrics and status for all clients that reach it, changes for clients with the token
-//! (`docs/ADMIN.md`).
+//! (`docs/ADMIN.md`). [`Admin`] lists its paths.
 //!
-//! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
-//! - `GET /healthz`: `ok`, as long as the process answers.
-//! - `GET /status`: the build, and each component's generations, as JSON.
-//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or the kept spans of one trace, as JSON.
-//! - `GET /console`: the console's page; it reads `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
-//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: replaces the component by the one in
-//!   the body; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
-//! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
-//! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
-//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: messages of a command that leads a roll-out over
-//!   several hosts.
-//! - `POST /reload`: reads the manifest, the variables and the files again.
-//! - `POST /refresh`: rebuilds the reports.
-//!
-//! This file answers GET requests. `changes` answers POST requests, whose parameters `query` reads, and `upload`
-//! receives the component of a swap. `console` answers the requests of the console's page. `listener` holds the socket,
-//! `visitor` and `token` decide which clients are let in, `reply` writes answers. Nothing here decides whether a change
-//! is made: `control` does, and this room passes its answer on.
+//! `visitor` and `token` decide which clients are let in. This file answers GET requests, `changes` answers POST
+//! requests, and `console` those of the console's page. Nothing here decides whether a change is made: `control` does,
+//! and this room passes its answer on.
 
 mod changes;
 mod console;
@@ -60,7 +45,21 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The error text for any other path.
 const PATHS: &str = "the paths are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
 
-/// Answers the requests of all admin connections.
+/// Answers the requests of all admin connections:
+///
+/// - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
+/// - `GET /healthz`: `ok`, as long as the process answers.
+/// - `GET /status`: the build, and each component's generations, as JSON.
+/// - `GET /traces[?trace=ID]`: the requests that were kept as slow or failed, or the kept spans of one trace, as JSON.
+/// - `GET /console`: the console's page; it reads `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
+/// - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: replaces the component by the one in
+///   the body; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
+/// - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
+/// - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
+/// - `POST /components/{id}/step`, `POST /components/{id}/settle`: messages of a command that leads a roll-out over
+///   several hosts.
+/// - `POST /reload`: reads the manifest, the variables and the files again.
+/// - `POST /refresh`: rebuilds the reports.
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) console: Arc<Console>,

@@ -70,7 +70,7 @@ impl Token {
     }
 }
 
-/// Reads the token from a file. Logs a warning if other users can read the file.
+/// Reads the token from a file. Logs a warning if everybody may read or write the file.
 fn read(path: &Path) -> Result<Secret, String> {
     let token = token::read(path).map_err(|error| {
         format!(
@@ -78,9 +78,9 @@ fn read(path: &Path) -> Result<Secret, String> {
             path.display()
         )
     })?;
-    if token::is_readable_by_others(path) {
+    if token::is_open_to_others(path) {
         tracing::warn!(
-            "--admin-token-file {}: other users may read it: `chmod 600` it",
+            "--admin-token-file {}: it is open to all users of this machine: `chmod o=` it",
             path.display()
         );
     }

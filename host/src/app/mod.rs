@@ -1,15 +1,8 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file, and `values` finds what its `variables` are set to; `key_prefix` checks one of them. A
-//! `plan` is the result of all this, checked. Before the start, `preflight` checks whether the databases and caches
-//! answer; later, `readiness` checks whether the databases take writes. `databases` finds those that
-//! `store-host migrate` migrates.
-//!
-//! `live` is the app that serves, behind one pointer. It has a `router` from paths to components, and for each
-//! component a `slot`, which holds the generation that serves, or two while a `canary` is tried. The `choice` between
-//! them is made for each request. During a trial, a `tally` counts the requests of each generation, and `mirror` counts
-//! how the answers to copied requests compare. Nothing here compiles or runs a component, or decides that another app
-//! is to serve.
+//! The `manifest` and the `values` of its variables make a `plan`, checked as a whole. The app that serves is `live`,
+//! behind one pointer: a `router` from paths to components, and for each component a `slot`, with one generation, or
+//! two while a `canary` is tried. Nothing here compiles or runs a component, or decides that another app is to serve.
 
 mod canary;
 mod choice;

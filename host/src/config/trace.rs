@@ -11,7 +11,7 @@ use super::duration;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceSettings {
-    /// Requests that take as long as this are slow: their traces are sent whatever the sampler says, and kept for a minute
+    /// Requests that take as long as this are slow: traces of these are sent beyond the sample, and the slowest kept
     #[arg(
         id = "trace_slow",
         long = "trace-slow",

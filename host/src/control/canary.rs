@@ -1,8 +1,8 @@
 //! The end of a trial: a canary is promoted or withdrawn.
 
-use super::{Control, ControlError, Initiator, change_of, micros};
+use super::{Control, ControlError, Initiator, change_of, micros, traced};
 use crate::answers::Change;
-use crate::app::Slot;
+use crate::app::{Canary, Slot};
 use crate::rollout::Phase;
 
 /// Why a trial is aborted.
@@ -30,6 +30,14 @@ pub(super) enum TrialOutcome {
 }
 
 impl TrialOutcome {
+    /// The name of the trace of this end.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Withdraw(_) => "withdraw",
+        }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Promote => Phase::Promoted,
@@ -111,6 +119,21 @@ impl Control {
             None => slot.canary.clone(),
         };
         let canary = tried.ok_or_else(|| ControlError::NoCanary(id.to_owned()))?;
+        // An attempt while another change is under way has no trace: it is repeated several times a second.
+        let root = self.change_span(ending.action(), canary.generation());
+        let outcome = self.end_trial(&slot, &canary, ending, result);
+        traced(root, outcome)
+    }
+
+    /// Ends the trial of `canary` for a caller that has the claim to the component.
+    fn end_trial(
+        &self,
+        slot: &Slot,
+        canary: &Canary,
+        ending: &TrialOutcome,
+        result: &'static str,
+    ) -> Result<(&'static str, Change), ControlError> {
+        let id = &*canary.generation().context.id;
         let version = canary.generation().version.clone();
         let (took, replaced, reason) = match ending {
             TrialOutcome::Promote => {

@@ -1,15 +1,9 @@
-//! Changes what serves: swaps, rollbacks, canaries, reloads. A component has one change at a time. Requests never wait
-//! for a change, and code that serves does not import this room.
+//! Changes what serves: swaps, rollbacks, canaries, roll-outs, reloads. A change has a `claim` to its component, which
+//! keeps others out; its version passes `trust` and a `probe` first, and the old generation is left to `drain`.
 //!
-//! `load` loads the app when the host starts; `first` chooses the version that each component starts with. `swap`,
-//! `rollback` and `reload` are the changes; `file_watch` starts swaps and reloads when files change. A `rollout` first
-//! tries a version, phase by phase: `judge` gives the verdict, and `canary` ends the trial. If a command leads several
-//! hosts, `fleet` obeys its messages, and `guard` acts when no more messages come.
-//!
-//! Before a change, `claim` makes sure that no other is under way, `trust` checks the signature and `probe` sends the
-//! new generation its probe. After it, `drain` ends the old generation, `state_folder` keeps what a restart needs,
-//! `purge` tells the proxies, and `audit` writes the log line. `refresh_task` and `refresh` have the reports rebuilt.
-//! Nothing here answers a client's request.
+//! `load` makes the first app, `state_folder` keeps what a restart needs. `file_watch`, `judge` and `refresh_task` act
+//! by themselves. Requests never wait for a change, code that serves does not import this room, and nothing here
+//! answers a client's request.
 
 mod audit;
 mod canary;
@@ -45,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use store_server::trace::Tracing;
+use store_server::trace::{Span, Tracing};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -219,6 +213,14 @@ impl Control {
         took
     }
 
+    /// The root span of the trace of a change to `generation`.
+    fn change_span(&self, name: &'static str, generation: &Generation) -> Span {
+        let mut root = self.tracing.task(name);
+        root.about(generation.context.name.clone());
+        root.share(&generation.life.attributes);
+        root
+    }
+
     /// Keeps the outcome of a change for the status.
     fn note(&self, id: &str, generation: u64, result: &str, reason: Option<String>) {
         if let Some(ledger) = self.ledgers.lock().get_mut(id) {
@@ -236,6 +238,14 @@ struct Switch {
     took: Duration,
     /// The generation that no longer serves.
     replaced: Option<u64>,
+}
+
+/// Ends the trace of a change with the reason why it failed, if it did. Returns its outcome.
+fn traced<T>(mut root: Span, outcome: Result<T, ControlError>) -> Result<T, ControlError> {
+    if let Err(error) = &outcome {
+        root.fail(error.label());
+    }
+    outcome
 }
 
 /// The answer about a change to `version`, before the results of the switch are added.

@@ -20,8 +20,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer to a probe, in bytes. Probes are meant to be cheap.
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Sends the probe to a new instance of `generation`, without counting it as a request. Its trace is part of `within`,
-/// the trace of a change, or a trace of its own if `within` is off.
+/// Sends the probe to a new instance of `generation`, without counting it as a request. Its span is part of `within`,
+/// the trace of a change.
 ///
 /// # Errors
 /// The generation gives no answer, or not the one that the probe expects; the error says in one line what is wrong.
@@ -30,15 +30,11 @@ pub(crate) async fn ask(
     generation: &Generation,
     within: &Trace,
 ) -> Result<answers::Probe, String> {
-    let context = &generation.context;
-    let mut root = match within.is_on() {
-        true => within.span("probe", Kind::Internal),
-        false => context.tracing.task("probe"),
-    };
-    root.about(context.name.clone());
-    let answer = ask_within(probe, generation, root.inside()).await;
+    let mut span = within.span("probe", Kind::Internal);
+    span.about(generation.context.name.clone());
+    let answer = ask_within(probe, generation, span.inside()).await;
     if answer.is_err() {
-        root.fail("probe");
+        span.fail("probe");
     }
     answer
 }

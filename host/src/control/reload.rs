@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use store_server::trace::Trace;
+use store_server::trace::{Kind, Trace};
 
 use super::audit::audited_app;
 use super::claim::Claim;
 use super::drain::discard;
 use super::first::read_source;
 use super::probe;
-use super::{Control, ControlError, Initiator, millis};
+use super::{Control, ControlError, Initiator, millis, traced};
 use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
@@ -55,6 +55,12 @@ impl Control {
     }
 
     async fn try_reload(&self) -> Result<(Vec<String>, usize), ControlError> {
+        let root = self.tracing.task("reload");
+        let outcome = self.reload_within(root.inside()).await;
+        traced(root, outcome)
+    }
+
+    async fn reload_within(&self, trace: &Trace) -> Result<(Vec<String>, usize), ControlError> {
         let _claim = Claim::all(&self.claims)?;
         if let Some(id) = self.on_trial().pop_first() {
             return Err(ControlError::OnTrial(id));
@@ -67,8 +73,11 @@ impl Control {
             .await
             .map_err(|unfit| ControlError::Reload(unfit.to_string()))?;
         let mut next = BTreeMap::new();
-        let outcome = match self.prepare_all(&plan, &mut next).await {
-            Ok(()) => self.switch(&plan, &next),
+        let outcome = match self.prepare_all(&plan, &mut next, trace).await {
+            Ok(()) => {
+                let _switching = trace.span("switch", Kind::Internal);
+                self.switch(&plan, &next)
+            }
             Err(error) => Err(ControlError::Reload(error.to_string())),
         };
         if let Err(error) = outcome {
@@ -87,16 +96,22 @@ impl Control {
         &self,
         plan: &Plan,
         next: &mut BTreeMap<String, Successor>,
+        trace: &Trace,
     ) -> Result<(), ControlError> {
         for id in plan.contexts.keys() {
-            next.insert(id.clone(), self.prepare(plan, id).await?);
+            next.insert(id.clone(), self.prepare(plan, id, trace).await?);
         }
         Ok(())
     }
 
     /// Makes a generation with the new settings. Its code is that which serves if the manifest's file is unchanged,
     /// otherwise that of the file.
-    async fn prepare(&self, plan: &Plan, id: &str) -> Result<Successor, ControlError> {
+    async fn prepare(
+        &self,
+        plan: &Plan,
+        id: &str,
+        trace: &Trace,
+    ) -> Result<Successor, ControlError> {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
         let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
@@ -113,7 +128,7 @@ impl Control {
             _ => {
                 self.trust.check(&source).map_err(failed)?;
                 let compiled = self
-                    .compile(id, &source)
+                    .compile(id, &source, trace)
                     .await
                     .map_err(|error| failed(error.to_string()))?;
                 let file_digest = Some(source.digest.clone());
@@ -123,7 +138,7 @@ impl Control {
         };
         let context = plan.contexts[id].clone();
         let generation = Generation::new(version, context.clone());
-        if let Err(reason) = probe::ask(&context.probe, &generation, &Trace::off()).await {
+        if let Err(reason) = probe::ask(&context.probe, &generation, trace).await {
             discard(&generation);
             return Err(failed(format!("its probe failed: {reason}")));
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_server::trace::Trace;
+use store_server::trace::{Kind, Trace};
 
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::Ledger;
 use super::probe;
-use super::{Control, ControlError, Initiator, change_of, micros};
+use super::{Control, ControlError, Initiator, change_of, micros, traced};
 use crate::answers::Change;
 use crate::app::Slot;
 use crate::instance::{Generation, Version};
@@ -66,10 +66,25 @@ impl Control {
             ),
             kept,
         })?;
-        let generation = Generation::new(version.clone(), slot.stable.context.clone());
-        if !is_tried {
-            ask_again(&generation).await?;
-        }
+        let generation = Generation::new(version, slot.stable.context.clone());
+        let root = self.change_span("rollback", &generation);
+        let fit = match is_tried {
+            true => Ok(()),
+            false => ask_again(&generation, root.inside()).await,
+        };
+        let outcome = fit.and_then(|()| self.serve_again(id, generation, root.inside()));
+        traced(root, outcome)
+    }
+
+    /// Makes a generation of a kept version the one that serves.
+    fn serve_again(
+        &self,
+        id: &str,
+        generation: Arc<Generation>,
+        trace: &Trace,
+    ) -> Result<(&'static str, Change), ControlError> {
+        let _switching = trace.span("switch", Kind::Internal);
+        let version = generation.version.clone();
         let file_digest = self.file_digest_now(id);
         let persisted = self
             .record(id, &version, file_digest.as_deref())
@@ -88,9 +103,8 @@ impl Control {
 }
 
 /// Probes the version again, because a reload or a restart may have changed the settings since it last served.
-async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
-    let within = Trace::off();
-    let asked = probe::ask(&generation.context.probe, generation, &within);
+async fn ask_again(generation: &Generation, trace: &Trace) -> Result<(), ControlError> {
+    let asked = probe::ask(&generation.context.probe, generation, trace);
     let answered = tokio::time::timeout(PROBE_LIMIT, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {PROBE_LIMIT:?}")));

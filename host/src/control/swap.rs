@@ -8,7 +8,7 @@ use store_server::trace::{Kind, Trace};
 use super::drain::discard;
 use super::error::Step;
 use super::probe;
-use super::{Control, ControlError, Initiator, TrialPlan, change_of, micros, millis};
+use super::{Control, ControlError, Initiator, TrialPlan, change_of, micros, millis, traced};
 use crate::answers::{self, Change};
 use crate::app::Slot;
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
@@ -54,10 +54,7 @@ impl Control {
         root.about(id.to_owned());
         root.set("store.component", id.to_owned());
         let outcome = self.swap_within(id, upload, root.inside()).await;
-        if let Err(error) = &outcome {
-            root.fail(error.label());
-        }
-        outcome
+        traced(root, outcome)
     }
 
     async fn swap_within(
@@ -75,9 +72,7 @@ impl Control {
             self.may_try(id)?;
         }
         self.check(&upload)?;
-        let compiling = trace.span("compile", Kind::Internal);
-        let compiled = self.compile(id, &upload.source).await?;
-        drop(compiling);
+        let compiled = self.compile(id, &upload.source, trace).await?;
         let compile_ms = millis(compiled.took);
         let tried = self.try_out(id, &slot, compiled, upload.origin, trace);
         let (generation, probe) = tried.await?;
@@ -128,7 +123,16 @@ impl Control {
     }
 
     /// Compiles and links on a thread that serves no requests.
-    pub(super) async fn compile(&self, id: &str, source: &Source) -> Result<Code, ControlError> {
+    pub(super) async fn compile(
+        &self,
+        id: &str,
+        source: &Source,
+        trace: &Trace,
+    ) -> Result<Code, ControlError> {
+        let mut compiling = trace.span("compile", Kind::Internal);
+        if compiling.is_on() {
+            compiling.set("store.component", id.to_owned());
+        }
         let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
             CompileError::Compile(reason) => ControlError::at(Step::Compile, reason),

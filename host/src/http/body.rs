@@ -129,7 +129,7 @@ pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
 }
 
 /// The receiver of the frames that the task of [`unstalled`] sends. The item `None` marks the end of the body. If the
-/// channel closes without that item, the answer was cut off.
+/// channel closes without that item, the answer was cut off because its client read nothing.
 pub(crate) struct UnstalledBody(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
 
 impl Body for UnstalledBody {
@@ -141,6 +141,6 @@ impl Body for UnstalledBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let next = ready!(self.0.poll_recv(cx));
-        Poll::Ready(next.unwrap_or(Some(Err(Error::ConnectionTerminated))))
+        Poll::Ready(next.unwrap_or(Some(Err(Error::ConnectionWriteTimeout))))
     }
 }

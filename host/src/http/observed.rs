@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use store_server::trace::{Span, Trace};
+use store_server::trace::{Ids, Span, Trace};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::connection_use::ActiveRequest;
@@ -17,6 +17,7 @@ use super::mirror::Tap;
 use crate::app::Tally;
 use crate::clients::Share;
 use crate::instance::{InFlight, InstanceFate, RequestPlace};
+use crate::message::RequestId;
 use crate::metrics::{GaugeGuard, MethodMetrics};
 
 /// What a request holds from its admission until its answer has ended: its place at the component, and the generation
@@ -93,8 +94,10 @@ impl Body for GuestBody {
 /// One request as the metrics see it, from its headers to the end of its answer, whether that is complete or not.
 pub(crate) struct Observation {
     metrics: Arc<MethodMetrics>,
-    /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left early.
+    /// The status that is counted, also if the answer breaks off after its head. Until there is an answer it is 499,
+    /// which nginx logs for a client that left early.
     status: u16,
+    request_id: RequestId,
     root: Span,
     _in_flight: GaugeGuard,
     request: ActiveRequest,
@@ -102,12 +105,18 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// `root` is the root span of the request's trace.
-    pub(crate) fn new(metrics: Arc<MethodMetrics>, mut root: Span, request: ActiveRequest) -> Self {
+    pub(crate) fn new(
+        metrics: Arc<MethodMetrics>,
+        request_id: RequestId,
+        mut root: Span,
+        request: ActiveRequest,
+    ) -> Self {
         if root.is_on() {
             root.about(metrics.route().clone());
             root.set("http.route", metrics.route().clone());
         }
         Self {
+            request_id,
             root,
             status: 499,
             _in_flight: metrics.in_flight(),
@@ -134,12 +143,30 @@ impl Observation {
         response.map(|body| {
             CountedBody {
                 body,
-                _observed: self,
+                observed: self,
                 _share: share,
             }
             .boxed_unsync()
         })
     }
+
+    /// Records that the answer has broken off after its head.
+    fn broke(&mut self, error: &Error) {
+        let ids = self.root.ids();
+        log_broken(self.metrics.component(), &self.request_id, ids, error);
+        self.root.fail("cut short");
+    }
+}
+
+/// Logs that the component has broken off an answer.
+pub(crate) fn log_broken(id: &str, request_id: &RequestId, ids: Option<Ids>, error: &Error) {
+    tracing::error!(
+        component = id,
+        request = request_id.as_str(),
+        trace_id = ids.map(|ids| display(ids.trace)),
+        span_id = ids.map(|ids| display(ids.span)),
+        "`{id}` broke its answer off: {error}"
+    );
 }
 
 impl Drop for Observation {
@@ -157,7 +184,7 @@ impl Drop for Observation {
 
 struct CountedBody<B> {
     body: B,
-    _observed: Observation,
+    observed: Observation,
     _share: Option<Arc<Share>>,
 }
 
@@ -172,7 +199,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &next {
+            // The client has read nothing for too long, which is no failure of the component.
+            None | Some(Ok(_) | Err(Error::ConnectionWriteTimeout)) => {}
+            Some(Err(error)) => self.observed.broke(error),
+        }
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -52,7 +52,7 @@ impl Refusals {
     ) {
         let reason = problem.reason();
         self.metrics.refused(reason);
-        // `Attempt` has logged these two with their cause.
+        // These two have been logged with their cause.
         let is_logged = matches!(problem, Problem::TimedOut | Problem::ComponentFailed);
         if !is_logged && self.lines.may_pass() {
             let status = problem.status().as_u16();

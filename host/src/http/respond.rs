@@ -6,14 +6,14 @@ use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use store_server::trace::{Kind, Span, Trace, known_method};
+use store_server::trace::{Kind, Span, Trace, http_version, known_method, method_in_name};
 use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
 use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
 use super::connection_use::ActiveRequest;
 use super::mirror::Draft;
-use super::observed::{GuestBody, Holdings, Observation};
+use super::observed::{GuestBody, Holdings, Observation, log_broken};
 use super::ready;
 use super::received;
 use super::received::{Limits, ReceivedBody};
@@ -79,12 +79,12 @@ fn root(server: &Server, peer: &Peer, request: &Request<Incoming>, in_use: &Acti
     if !server.tracing.is_on() {
         return Span::default();
     }
-    let (method, headers) = (known_method(request.method()), request.headers());
-    let mut root = server
-        .tracing
-        .request(method, in_use.began, headers, peer.is_trusted);
-    root.set("http.request.method", method);
-    root.set("url.scheme", "http");
+    let (method, headers) = (request.method(), request.headers());
+    let known = known_method(method);
+    let name = method_in_name(known);
+    let tracing = &server.tracing;
+    let mut root = tracing.request(name, in_use.began, headers, peer.is_trusted);
+    root.ask(known, method, "http", http_version(request.version()));
     root
 }
 
@@ -112,7 +112,8 @@ async fn route(
     if !request.headers().contains_key(CACHE_FILL) {
         metrics.count_call();
     }
-    let observed = Observation::new(metrics.clone(), std::mem::take(root), in_use);
+    let (id, root) = (request_id.clone(), std::mem::take(root));
+    let observed = Observation::new(metrics.clone(), id, root, in_use);
     let trace = observed.trace();
     let receiving = match request.body().is_end_stream() {
         true => Span::default(),
@@ -188,6 +189,7 @@ async fn answer(
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let version = asked.whole.head.version;
+    let (request_id, ids) = (asked.request_id, asked.trace.ids());
     // The version is picked only now, so that a slow body does not keep an old version alive.
     let whole = &asked.whole;
     let picked = server
@@ -218,7 +220,10 @@ async fn answer(
         Answer::Small(response)
     } else {
         let (head, body) = response.into_parts();
-        let body = gathered(body).await.map_err(|_| Problem::ComponentFailed)?;
+        let body = gathered(body).await.map_err(|error| {
+            log_broken(&target.component, request_id, ids, &error);
+            Problem::ComponentFailed
+        })?;
         Answer::Gathered(Response::from_parts(head, body))
     };
     Ok((answer, share))

@@ -26,7 +26,7 @@ impl Caller {
 
     /// The trace and span ids of the request, if it is traced.
     pub(super) fn ids(&self) -> Option<Ids> {
-        self.trace().ids()
+        self.progress.trace.ids()
     }
 }
 
@@ -49,7 +49,9 @@ enum Stage {
     Waiting,
     /// The request has had a connection to MySQL.
     Connected,
-    /// The request has an answer, or has begun a transaction that does its work and perhaps that of other requests.
+    /// The request has begun a transaction that does its work and perhaps that of other requests.
+    Leading,
+    /// The request has an answer.
     Done,
 }
 
@@ -81,6 +83,14 @@ impl Callers {
     /// Records the request that a task works for.
     pub(crate) fn begin(&mut self, task: GuestTaskId, caller: Caller) {
         self.0.insert(task, caller);
+    }
+
+    /// The only request that has no answer yet; `None` if there is none or several.
+    pub(super) fn only_one(&self) -> Option<&Caller> {
+        let callers = self.0.values();
+        let mut open = callers.filter(|caller| caller.progress.stage != Stage::Done);
+        let first = open.next()?;
+        open.next().is_none().then_some(first)
     }
 
     /// Records that the task has answered.
@@ -115,7 +125,7 @@ impl Callers {
         if progress.subject.is_none() || progress.stage != Stage::Connected {
             return;
         }
-        progress.stage = Stage::Done;
+        progress.stage = Stage::Leading;
         let (trace, subject) = (progress.trace.upgrade(), progress.subject.clone());
         let others = self.0.values().map(|caller| &caller.progress);
         for other in

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_server::trace::Tracing;
+use store_server::trace::{Ids, Tracing};
 use tokio::sync::Semaphore;
 
 use super::probe::Probe;
@@ -43,20 +43,32 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The backend at `address`, if the component may connect to it.
+    /// The backend at `address`, if the component may connect to it. `ids` are those of the request for which it asks.
     ///
     /// # Errors
     /// The component may not connect there. The error says why, without the user and password in the address.
-    pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
+    pub(crate) fn check_outbound(
+        &self,
+        address: &str,
+        kind: Kind,
+        ids: Option<Ids>,
+    ) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
-        backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason))
+        backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason, ids))
     }
 
-    /// Counts a request of the component that the host refuses, and logs it as often as a [`LogThrottle`] allows.
-    pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str) {
+    /// Counts a call of the component that the host refuses, and logs it as often as a [`LogThrottle`] allows. `ids`
+    /// are those of the request for which the component calls.
+    pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str, ids: Option<Ids>) {
         self.metrics.refuse_outbound(&self.id, refusal);
         if self.refusals.is_to_be_logged() {
-            tracing::warn!(component = self.id, "Refused `{}`: {reason}", self.id);
+            tracing::warn!(
+                component = self.id,
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
+                "Refused `{}`: {reason}",
+                self.id
+            );
         }
     }
 
@@ -72,18 +84,27 @@ impl Context {
         ))
     }
 
-    /// Logs that MySQL or Redis failed, as often as a [`LogThrottle`] allows.
-    pub(crate) fn warn_of_outage(&self, error: &dyn Display) {
+    /// Logs that MySQL or Redis failed the request with these `ids`, as often as a [`LogThrottle`] allows.
+    pub(crate) fn warn_of_outage(&self, error: &dyn Display, ids: Option<Ids>) {
         if self.outages.is_to_be_logged() {
-            tracing::warn!(component = self.id, "`{}`: {error}", self.id);
+            tracing::warn!(
+                component = self.id,
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
+                "`{}`: {error}",
+                self.id
+            );
         }
     }
 
-    /// Logs that Redis does not report changes of values, as often as a [`LogThrottle`] allows.
-    pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display) {
+    /// Logs that Redis does not report changes of values, as often as a [`LogThrottle`] allows. `ids` are those of the
+    /// request that asked for a value.
+    pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display, ids: Option<Ids>) {
         if self.near_refusals.is_to_be_logged() {
             tracing::warn!(
                 component = self.id,
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
                 "`{}`: Redis values are not cached in the host's memory: {error}",
                 self.id
             );

@@ -1,18 +1,8 @@
 //! Runs requests: the instances of one generation of a component, and all that wasmtime needs to make them.
 //!
-//! The bytes of a component are a `source`. In the `engine`, the `compiler` turns them into a `component`. Once
-//! accepted, it is a `version`. It serves as a `generation`, whose `life` ends when nothing of it is left, with the
-//! `context` that all generations of the component share.
-//!
-//! `instances` puts a request into the `queue`, where clients take turns and whose `roster` lists the instances. A
-//! `worker` is one instance at work, from its first request to its `expiry`; its `phase` says when it may take a
-//! request out of the queue. An instance that computes for long takes turns with others (`processor_turn`), in an order
-//! that depends on the clients it works for (`occupancy`). `readers` counts the answers of an instance that are still
-//! being read.
-//!
-//! `state` holds what belongs to one instance: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`,
-//! `share`), and the requests for which it calls the host (`caller`). A function that the guest calls learns from
-//! `requester` which of these it works for. Nothing here knows routes, or which generation serves.
+//! Requests of a `generation` wait in its `queue` until a `worker`, one instance at work, takes them. `engine`,
+//! `compiler` and `component` make the code that instances run. `state` holds what belongs to one instance, `context`
+//! what all generations of the component share. Nothing here knows routes, or which generation serves.
 //!
 //! `mysql` and `redis` import this room, and this room imports them: wasmtime calls their functions with our `State`,
 //! and the `bindings` name their types. Their files form no circle: `State` and the bindings lie above what a

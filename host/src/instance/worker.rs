@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use store_server::trace::{Kind, Span};
+use store_server::trace::{Ids, Kind, Span};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
@@ -29,6 +29,7 @@ use super::readers::Readers;
 use super::roster::Seat;
 use super::state::State;
 use crate::clients::Asker;
+use crate::message::RequestId;
 
 type Call =
     TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
@@ -58,10 +59,27 @@ pub(crate) async fn run(
         worker.fate.fail();
     }
     *worker.phase.lock() = Phase::Ended;
+    let callers = &store.data().callers;
+    let asked = callers.only_one().map(FailedRequest::of);
     // Unfinished bodies end here, after the fate of the instance was set.
     drop(store);
     if let Err(error) = result {
-        worker.report(&error);
+        worker.report(&error, asked.as_ref());
+    }
+}
+
+/// The request that an instance failed.
+struct FailedRequest {
+    id: RequestId,
+    ids: Option<Ids>,
+}
+
+impl FailedRequest {
+    fn of(caller: &Caller) -> Self {
+        Self {
+            id: caller.request.clone(),
+            ids: caller.ids(),
+        }
     }
 }
 
@@ -297,9 +315,9 @@ impl<'a> Worker<'a> {
         let task = call.task();
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;
-        let response = response?;
         accessor.with(|mut access| {
             access.as_context_mut().data_mut().callers.answered(task);
+            let response = response?;
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)
         })
@@ -327,16 +345,21 @@ impl<'a> Worker<'a> {
     }
 
     /// Counts and logs the error that ended the instance. If its generation has ended, that is the reason and no fault
-    /// of the instance.
-    fn report(&self, error: &wasmtime::Error) {
+    /// of the instance. The line names the request that was `asked`, if that was the only one: of several, nobody can
+    /// tell which one ended the instance, and each has a line of its own.
+    fn report(&self, error: &wasmtime::Error, asked: Option<&FailedRequest>) {
         if self.instances.life().cut.is_cancelled() {
             return;
         }
         let context = self.instances.component();
         let component = &context.id;
         context.metrics.trap(component);
+        let ids = asked.and_then(|asked| asked.ids);
         tracing::error!(
             component,
+            request = asked.map(|asked| asked.id.as_str()),
+            trace_id = ids.map(|ids| display(ids.trace)),
+            span_id = ids.map(|ids| display(ids.span)),
             "An instance of `{component}` ended: {}",
             error.root_cause()
         );

@@ -129,7 +129,8 @@ impl Metrics {
 
     /// All metrics in the scraper's format.
     pub(crate) fn render(&self, format: Format) -> prometheus::Result<String> {
-        render(&self.registry, &[self.requests.timings()], format)
+        let timings = [self.requests.timings(), self.pool.timings()];
+        render(&self.registry, &timings, format)
     }
 
     /// The registry of all metrics, from which the console takes samples.

@@ -1,6 +1,10 @@
 //! Metrics of each component's MySQL connection pools.
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use std::time::Instant;
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use store_server::metrics::{Timing, Timings};
+use store_server::trace::Span;
 
 use super::{Declare, GaugeGuard};
 
@@ -12,7 +16,7 @@ pub(super) struct PoolVecs {
     in_use: IntGaugeVec,
     idle: IntGaugeVec,
     waiting: IntGaugeVec,
-    wait_seconds: HistogramVec,
+    wait_seconds: Timings,
     timeouts: IntCounterVec,
     opened: IntCounterVec,
     statements: IntCounterVec,
@@ -44,7 +48,7 @@ impl PoolVecs {
                 "Requests waiting for a connection",
                 &labels,
             )?,
-            wait_seconds: declare.histograms(
+            wait_seconds: declare.timings(
                 "store_mysql_pool_wait_seconds",
                 "Time from asking for a connection to having one",
                 &WAIT_SECONDS,
@@ -78,6 +82,11 @@ impl PoolVecs {
         })
     }
 
+    /// The histograms with exemplars.
+    pub(super) fn timings(&self) -> &Timings {
+        &self.wait_seconds
+    }
+
     /// The metrics of one component's pools.
     pub(super) fn of(&self, component: &str) -> PoolMetrics {
         let labels = [component];
@@ -86,7 +95,7 @@ impl PoolVecs {
             in_use: self.in_use.with_label_values(&labels),
             idle: self.idle.with_label_values(&labels),
             waiting: self.waiting.with_label_values(&labels),
-            wait_seconds: self.wait_seconds.with_label_values(&labels),
+            wait_seconds: self.wait_seconds.of(&labels),
             timeouts: self.timeouts.with_label_values(&labels),
             opened: self.opened.with_label_values(&labels),
             statements: self.statements.with_label_values(&labels),
@@ -103,7 +112,7 @@ pub(crate) struct PoolMetrics {
     in_use: IntGauge,
     pub(crate) idle: IntGauge,
     waiting: IntGauge,
-    pub(crate) wait_seconds: Histogram,
+    wait_seconds: Timing,
     pub(crate) timeouts: IntCounter,
     pub(crate) opened: IntCounter,
     pub(crate) statements: IntCounter,
@@ -115,6 +124,11 @@ impl PoolMetrics {
     /// Counts a connection as in use until the guard is dropped.
     pub(crate) fn enter(&self) -> GaugeGuard {
         GaugeGuard::new(self.in_use.clone())
+    }
+
+    /// Counts a wait for a connection that began at `began` and has just ended with one. `span` is its span.
+    pub(crate) fn waited(&self, began: Instant, span: &Span) {
+        span.measure(&self.wait_seconds, began.elapsed());
     }
 
     /// Counts a request as waiting for a connection until the guard is dropped.

@@ -168,6 +168,11 @@ impl MethodMetrics {
         }
     }
 
+    /// The id of the component.
+    pub(crate) fn component(&self) -> &str {
+        &self.component
+    }
+
     /// The pattern of the route.
     pub(crate) fn route(&self) -> &Arc<str> {
         &self.route

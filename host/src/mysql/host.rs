@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store_server::trace::{Ids, Trace};
 use tokio::sync::Mutex;
 use wasmtime::AsContextMut;
 use wasmtime::component::{
@@ -51,7 +52,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             let state = access.get();
             wasmtime::error::Ok((state.component.clone(), state.generation, opener))
         })?;
-        let pool = match pool(&component, &address) {
+        let pool = match pool(&component, &address, &opener.trace) {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
@@ -87,12 +88,12 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
-        let room = caller.share.stream();
+        let (room, ids) = (caller.share.stream(), connection.trace.ids());
         let head = rows::query(connection, statement, values::params(params), room).await;
         drop(held);
         let head = match head {
             Ok(head) => head,
-            Err(error) => return Ok(Err(caller.report(error))),
+            Err(error) => return Ok(Err(caller.report(error, ids))),
         };
         let end = async move {
             let lost = |_| Err(Error::Other("the query was abandoned".into()));
@@ -155,22 +156,22 @@ fn stale() -> Error {
 /// Connects to the server, if that has not been done.
 async fn connect(connection: &mut PooledConnection, component: &Context) -> Result<(), Error> {
     connection.connect().await.map_err(|error| {
-        component.warn_of_outage(&error);
+        component.warn_of_outage(&error, connection.trace.ids());
         Error::ConnectionFailed(error.to_string())
     })
 }
 
-/// The pool for `address`, if the component may connect to it.
-fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
+/// The pool for `address`, if the component may connect to it. `trace` is that of the request for which it asks.
+fn pool(component: &Context, address: &str, trace: &Trace) -> Result<Arc<Pool>, String> {
     // If there is a pool for the address, the address was allowed when the pool was made, and one context never changes
     // what it allows.
     if let Some(pool) = component.mysql.get(address) {
         return Ok(pool);
     }
-    let backend = component.check_outbound(address, Kind::Mysql)?;
+    let backend = component.check_outbound(address, Kind::Mysql, trace.ids())?;
     let pool = component.mysql.get_or_make(address, &backend);
     pool.ok_or_else(|| {
-        component.note_refusal(Refusal::Pools, TOO_MANY);
+        component.note_refusal(Refusal::Pools, TOO_MANY, trace.ids());
         TOO_MANY.into()
     })
 }
@@ -204,15 +205,17 @@ impl Caller {
     ) -> Result<HeldBytes, Error> {
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, connection.statement_limit()).await;
-        held.map_err(|error| self.report(QueryError::NoRoom(error)))
+        let ids = connection.trace.ids();
+        held.map_err(|error| self.report(QueryError::NoRoom(error), ids))
     }
 
-    /// The error that the component gets. If the reason is a lack of room, the refusal is counted.
-    fn report(&self, error: QueryError) -> Error {
+    /// The error that the component gets. If the reason is a lack of room, the refusal is counted. `ids` are those of
+    /// the request.
+    fn report(&self, error: QueryError, ids: Option<Ids>) -> Error {
         match error {
             QueryError::NoRoom(error) => {
                 self.component
-                    .note_refusal(error.refusal(), &error.to_string());
+                    .note_refusal(error.refusal(), &error.to_string(), ids);
                 values::no_room(error)
             }
             QueryError::Other(error) => error,

@@ -140,6 +140,10 @@ impl<'a> Statement<'a> {
     /// Records that the statement failed.
     pub(super) fn failed(mut self, connection: &mut PooledConnection, error: &mysql_async::Error) {
         if self.span.is_on() {
+            if let mysql_async::Error::Server(error) = error {
+                let code = error.code.to_string();
+                self.span.set("db.response.status_code", code);
+            }
             self.span.fail(error_type(error));
         }
         connection.broken = false;

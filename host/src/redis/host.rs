@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
-use store_server::trace::{Kind as SpanKind, Span, Trace};
+use store_server::trace::{Ids, Kind as SpanKind, Span, Trace};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
 
@@ -47,7 +47,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor.with(|mut access| {
             let opener = opener(&mut access.as_context_mut())?;
             let state = access.get();
-            match link(&state.component, &state.redis, &address) {
+            let trace = &opener.trace;
+            match link(&state.component, &state.redis, &address, trace) {
                 Ok(link) => {
                     let connection = Connection {
                         link,
@@ -156,8 +157,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> Answer<Vec<RedisResult>> {
         let allowed = commands::check(&command, arguments.iter().map(values::bytes));
         if let Err(refusal) = allowed {
-            let component = accessor.with(|mut access| access.get().component.clone());
-            return Ok(Err(refuse(&component, Refusal::Command, refusal)));
+            let call = Call::on(accessor, &connection)?;
+            return Ok(Err(call.refuse(Refusal::Command, refusal)));
         }
         let command = values::command(&command, arguments);
         let reply = run::<Value>(accessor, connection, &command).await?;
@@ -165,28 +166,33 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     }
 }
 
-/// The one connection to `address`, if the component may connect to it.
+/// The one connection to `address`, if the component may connect to it. `trace` is that of the request for which it
+/// asks.
 fn link(
     component: &Context,
     connections: &Connections,
     address: &str,
+    trace: &Trace,
 ) -> Result<Arc<Links>, Error> {
     // If there is a link for the address, the address was allowed when the link was made, and one context never changes
     // what it allows.
     if let Some(link) = connections.get(address) {
         return Ok(link);
     }
-    let backend = component.check_outbound(address, Kind::Redis);
+    let backend = component.check_outbound(address, Kind::Redis, trace.ids());
     let backend = backend.map_err(Error::Other)?;
     match connections.get_or_make(&component.redis, address, &backend) {
         Ok(Some(link)) => Ok(link),
-        Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
+        Ok(None) => {
+            let ids = trace.ids();
+            Err(refuse(component, Refusal::Pools, TOO_MANY.into(), ids))
+        }
         Err(reason) => Err(Error::Other(reason)),
     }
 }
 
-fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
-    component.note_refusal(refusal, &reason);
+fn refuse(component: &Context, refusal: Refusal, reason: String, ids: Option<Ids>) -> Error {
+    component.note_refusal(refusal, &reason, ids);
     Error::Other(reason)
 }
 
@@ -227,7 +233,7 @@ async fn get(
         match reply {
             // A plain GET returns the value or the right error.
             Err(error) if is_near_refusal(&error) => {
-                component.warn_of_near_refusal(&error);
+                component.warn_of_near_refusal(&error, call.trace.ids());
             }
             reply => return Ok(call.take_near(reply).await),
         }
@@ -265,8 +271,11 @@ async fn run<T: FromRedisValue>(
 /// Ends the span of a round trip. A failed one gets Redis's error code.
 fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
     if let (true, Err(error)) = (span.is_on(), reply) {
-        let code = error.code().map(str::to_owned);
-        span.fail(code.unwrap_or_else(|| error.category().to_owned()));
+        if let Some(code) = error.code() {
+            span.set("db.response.status_code", code.to_owned());
+        }
+        let why = error.code().unwrap_or_else(|| error.category());
+        span.fail(why.to_owned());
     }
 }
 
@@ -361,17 +370,21 @@ impl Call {
 
     async fn hold(&self, bytes: usize) -> Result<HeldBytes, Error> {
         let held = self.share.hold(bytes, self.link.response_timeout()).await;
-        held.map_err(|error| refuse(&self.component, error.refusal(), error.to_string()))
+        held.map_err(|error| self.refuse(error.refusal(), error.to_string()))
+    }
+
+    fn refuse(&self, refusal: Refusal, reason: String) -> Error {
+        refuse(&self.component, refusal, reason, self.trace.ids())
     }
 
     fn report(&self, error: &RedisError) -> Error {
         let component = &self.component;
         if is_too_large(error) {
-            return refuse(component, Refusal::Size, error.to_string());
+            return self.refuse(Refusal::Size, error.to_string());
         }
         component.metrics.redis_error(&component.id);
         if is_outage(error) || is_unknown(error) || is_elsewhere(error) {
-            component.warn_of_outage(error);
+            component.warn_of_outage(error, self.trace.ids());
         }
         values::error(error)
     }

@@ -11,7 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::shutdown::{frame_types, get_frame};
-use crate::support::{Answer, Shop, eventually, options, order_body, send, try_send};
+use crate::support::{
+    Answer, Shop, TOO_MANY_OF_YOURS, TOO_MANY_REQUESTS, eventually, options, order_body, send,
+    try_send,
+};
 
 /// A connection of one's own.
 async fn connect(shop: &Shop) -> TcpStream {
@@ -104,10 +107,9 @@ async fn a_client_has_its_share_of_requests_and_health_checks_are_always_answere
         .await;
         let answer = shop.get("/orders/1").await;
         assert_eq!(answer.headers["retry-after"], "1");
-        answer.problem(429);
-        get_for(&shop, "203.0.113.7", "/orders/1")
-            .await
-            .problem(503);
+        assert_eq!(answer.problem(429), TOO_MANY_OF_YOURS);
+        let other = get_for(&shop, "203.0.113.7", "/orders/1").await;
+        assert_eq!(other.problem(503), TOO_MANY_REQUESTS);
         get_for(&shop, "203.0.113.7", "/products/1")
             .await
             .expect(200);
@@ -196,7 +198,10 @@ async fn a_connection_of_http_2_beyond_a_client_s_share_is_told_so_and_closed() 
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     let answer = send(client.get(shop.host.url("/orders/1"))).await;
     assert_eq!(answer.headers["retry-after"], "1");
-    answer.problem(429);
+    assert_eq!(
+        answer.problem(429),
+        "too many connections of yours; close some, or try again shortly"
+    );
     // One that never acknowledges anything.
     let mut third = connect(&shop).await;
     let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
@@ -245,7 +250,11 @@ async fn a_body_that_does_not_come_is_408() {
         };
         let body = Body::wrap_stream(stream::pending::<io::Result<Vec<u8>>>());
         let request = client.build().unwrap().post(shop.host.url("/orders"));
-        send(request.body(body)).await.problem(408);
+        assert_eq!(
+            send(request.body(body)).await.problem(408),
+            "the request body did not arrive in time",
+            "{version}"
+        );
     }
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let order = shop.post("/orders", &order_body(user, product, 1)).await;
@@ -375,7 +384,8 @@ async fn a_client_that_leaves_early_has_its_share_back_no_sooner() {
             == 0.0
     })
     .await;
-    shop.get("/orders/1").await.problem(429);
+    let refused = shop.get("/orders/1").await;
+    assert_eq!(refused.problem(429), TOO_MANY_OF_YOURS);
     blocker.release().await;
     eventually("it has its share again", async || {
         shop.get("/orders/1").await.status == 200

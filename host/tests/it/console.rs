@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testbed::HostOptions;
 
-use crate::operator::{TOKEN, guest, guest_shop, operated, with_token};
+use crate::operator::{TOKEN, guest, guest_shop, operated, refusal, with_token};
 use crate::support::{Shop, empty_store, eventually, options, order_body, send};
 
 pub(crate) async fn read(shop: &Shop, path: &str) -> Value {
@@ -83,9 +83,17 @@ async fn only_the_listener_s_names_are_answered() {
     ] {
         let request = shop.client.get(shop.host.admin_url(path));
         let answer = send(request.header("host", "evil.example")).await;
-        assert_eq!(answer.status.as_u16(), 421, "{path}");
+        assert_eq!(
+            refusal(&answer, 421, None),
+            "Host must be an address, `localhost` or a name given with --admin-names",
+            "{path}"
+        );
         let posted = send(shop.client.post(shop.host.admin_url(path))).await;
-        assert_eq!(posted.status.as_u16(), 405, "{path}");
+        assert_eq!(
+            refusal(&posted, 405, None),
+            "this path answers GET, HEAD only",
+            "{path}"
+        );
     }
 }
 
@@ -201,9 +209,12 @@ async fn another_host_is_seen_and_changed_through_this_one_with_its_own_token() 
         })
     };
     let version = guest("second").into_bytes();
-    assert_eq!(swap(None, version.clone()).await.status.as_u16(), 401);
+    assert_eq!(
+        refusal(&swap(None, version.clone()).await, 401, None),
+        "send the member's admin token as `Authorization: Bearer TOKEN`"
+    );
     let wrong = swap(Some("a-token-that-is-quite-wrong"), version.clone()).await;
-    assert_eq!(wrong.status.as_u16(), 401, "{wrong:?}");
+    assert_eq!(refusal(&wrong, 401, None), "the admin token is wrong");
     let no_component = swap(Some(TOKEN), b"\0asm, or not".to_vec()).await;
     assert_eq!(no_component.status.as_u16(), 422);
     assert_eq!(no_component.json()["step"], "compile");
@@ -213,16 +224,27 @@ async fn another_host_is_seen_and_changed_through_this_one_with_its_own_token() 
     assert_eq!(shop.answer("/x").await, "second");
     let events = read(&front, "/events").await;
     assert_eq!(events["audit"][0]["fields"]["member"], "other", "{events}");
-    for (method, path, status) in [
-        (Method::GET, "/fleet/other/console", 404),
-        (Method::GET, "/fleet/other/fleet/x/status", 404),
-        (Method::GET, "/fleet/nobody/status", 404),
-        (Method::POST, "/fleet/other/status", 405),
-        (Method::GET, "/fleet/other/reload", 405),
+    let not_passed_on = "this path of another member can't be reached through the console";
+    let (read_only, post_only) = (
+        "this path answers GET, HEAD only",
+        "this path answers POST only",
+    );
+    let nobody = "no member of the fleet is `nobody`";
+    for (method, path, status, reason) in [
+        (Method::GET, "/fleet/other/console", 404, not_passed_on),
+        (
+            Method::GET,
+            "/fleet/other/fleet/x/status",
+            404,
+            not_passed_on,
+        ),
+        (Method::GET, "/fleet/nobody/status", 404, nobody),
+        (Method::POST, "/fleet/other/status", 405, read_only),
+        (Method::GET, "/fleet/other/reload", 405, post_only),
     ] {
         let request = front.client.request(method, front.host.admin_url(path));
-        let request = request.bearer_auth(TOKEN);
-        assert_eq!(send(request).await.status.as_u16(), status, "{path}");
+        let answer = send(request.bearer_auth(TOKEN)).await;
+        assert_eq!(refusal(&answer, status, None), reason, "{path}");
     }
     let elsewhere = front
         .client
@@ -230,7 +252,10 @@ async fn another_host_is_seen_and_changed_through_this_one_with_its_own_token() 
     let elsewhere = elsewhere
         .bearer_auth(TOKEN)
         .header("origin", "http://evil.example");
-    assert_eq!(send(elsewhere).await.status.as_u16(), 403);
+    assert_eq!(
+        refusal(&send(elsewhere).await, 403, None),
+        "web pages of other origins may not make changes"
+    );
 
     // One that is gone is shown as such, with the reason.
     shop.host.kill();

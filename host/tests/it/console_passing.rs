@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::console::{member, read};
-use crate::operator::{TOKEN, guest, guest_shop, operated};
+use crate::operator::{TOKEN, guest, guest_shop, operated, refusal};
 use crate::support::{Answer, Shop, empty_store, eventually, send};
 
 /// A host whose fleet has one other member, `other`.
@@ -61,9 +61,11 @@ async fn a_component_is_received_only_if_its_member_would_take_it() {
 async fn the_log_says_what_was_passed_on_and_what_was_not() {
     let (shop, _app) = guest_shop(&[]).await;
     let front = front(&shop.host.admin_url("")).await;
-    post(&front, "/fleet/nobody/reload", Some(TOKEN), vec![])
-        .await
-        .expect(404);
+    let unknown = post(&front, "/fleet/nobody/reload", Some(TOKEN), vec![]).await;
+    assert_eq!(
+        refusal(&unknown, 404, None),
+        "no member of the fleet is `nobody`"
+    );
     assert_eq!(audit(&front).await, Vec::<Value>::new());
     let version = guest("second").into_bytes();
     let wrong = Some("a-token-that-is-quite-wrong");
@@ -83,9 +85,9 @@ async fn the_log_says_what_was_passed_on_and_what_was_not() {
         assert_eq!(fields["action"], action, "{lines:?}");
     }
     shop.host.kill();
-    post(&front, "/fleet/other/reload", Some(TOKEN), vec![])
-        .await
-        .expect(502);
+    let gone = post(&front, "/fleet/other/reload", Some(TOKEN), vec![]).await;
+    let reason = refusal(&gone, 502, None);
+    assert!(reason.starts_with("other at http://"), "{reason}");
     let lines = audit(&front).await;
     assert_eq!(lines[0]["fields"]["result"], "no answer", "{lines:?}");
 }
@@ -127,7 +129,11 @@ async fn refused_attempts_push_no_change_out_of_the_log() {
     // One after the other, and of two kinds, so that they are not counted as one.
     for _ in 0..150 {
         for path in ["/token", "/reload"] {
-            post(&shop, path, None, vec![]).await.expect(401);
+            let refused = post(&shop, path, None, vec![]).await;
+            assert_eq!(
+                refusal(&refused, 401, None),
+                "send the admin token as `Authorization: Bearer TOKEN`"
+            );
         }
     }
     let lines = audit(&shop).await;

@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use reqwest::Method;
 
 use crate::group_orders::one_instance;
-use crate::support::{Shop, options, order_body};
+use crate::support::{Shop, UNAVAILABLE, options, order_body};
 
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"orders\"}";
@@ -104,7 +104,7 @@ async fn what_a_server_says_of_itself_divides_no_group() {
         let orders = (0..16).map(|_| shop.request(Method::POST, "/orders").json(&body));
         for answer in shop.gathered(orders.collect()).await {
             assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
-            answer.problem(503);
+            assert_eq!(answer.problem(503), UNAVAILABLE);
         }
         let tried: Option<u64> = mysql
             .query_first("SELECT COUNT(*) FROM tries")
@@ -130,7 +130,8 @@ async fn an_error_that_nobody_knows_is_a_500_and_its_session_is_reset() {
     let trigger = "CREATE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW \
                    SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = 'raised'";
     mysql.query_drop(trigger).await.unwrap();
-    shop.order(user, product, 1).await.problem(500);
+    let failed = shop.order(user, product, 1).await;
+    assert_eq!(failed.problem(500), "something went wrong on our side");
     mysql.query_drop("DROP TRIGGER raises").await.unwrap();
     shop.order(user, product, 1).await.expect(201);
     shop.assert_consistent().await;

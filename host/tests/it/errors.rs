@@ -135,12 +135,13 @@ async fn values_that_can_not_be_accepted_are_422() {
 async fn another_media_type_is_415_and_another_method_405() {
     let shop = Shop::open().await;
     let request = shop.request(Method::POST, "/orders");
-    send(request.header("content-type", "text/plain").body("{}"))
-        .await
-        .problem(415);
-    send(shop.request(Method::POST, "/orders").body("{}"))
-        .await
-        .problem(415);
+    for request in [
+        request.header("content-type", "text/plain"),
+        shop.request(Method::POST, "/orders"),
+    ] {
+        let detail = send(request.body("{}")).await.problem(415);
+        assert_eq!(detail, "Content-Type must be application/json");
+    }
 
     let routes = [
         ("/health-check", "GET, HEAD"),
@@ -160,7 +161,7 @@ async fn another_media_type_is_415_and_another_method_405() {
     for (path, allow) in routes {
         let answer = send(shop.request(Method::PATCH, path)).await;
         assert_eq!(answer.headers["allow"], allow, "{path}");
-        answer.problem(405);
+        assert_eq!(answer.problem(405), format!("this path allows {allow}"));
     }
 }
 
@@ -224,7 +225,7 @@ async fn a_given_request_id_comes_back_and_a_bad_one_is_replaced() {
     )
     .await;
     assert_eq!(answer.headers["x-request-id"], "abc-123");
-    answer.problem(404);
+    assert_eq!(answer.problem(404), "there is nothing at this path");
     let answer = send(
         shop.request(Method::GET, "/nope")
             .header("x-request-id", "a b"),
@@ -324,10 +325,16 @@ async fn space_around_a_value_is_refused_over_http_2() {
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     for value in ["\ta", "a\t", "a "] {
         let request = client.get(shop.host.url("/health-check"));
-        send(request.header("x", value)).await.problem(400);
+        assert_eq!(
+            send(request.header("x", value)).await.problem(400),
+            "a header's value begins or ends with white space"
+        );
     }
     let request = client.get(shop.host.url("/health-check"));
-    send(request.header("expect", "x")).await.problem(417);
+    assert_eq!(
+        send(request.header("expect", "x")).await.problem(417),
+        "only `100-continue` can be expected"
+    );
     send(client.get(shop.host.url("/health-check")))
         .await
         .expect(200);

@@ -16,11 +16,15 @@ async fn scrape(shop: &Shop, accept: &str) -> Answer {
 
 /// The traces that are named by buckets of the histogram of requests to this route.
 async fn named(shop: &Shop, route: &str) -> Vec<String> {
+    let label = format!("route=\"{route}\"");
+    named_by(shop, "http_request_duration_seconds_bucket", &label).await
+}
+
+/// The traces that are named by these buckets with this label.
+async fn named_by(shop: &Shop, buckets: &str, label: &str) -> Vec<String> {
     let answer = scrape(shop, "application/openmetrics-text; version=1.0.0").await;
-    let (text, route) = (answer.text, format!("route=\"{route}\""));
-    let buckets = text.lines().filter(|line| {
-        line.starts_with("http_request_duration_seconds_bucket") && line.contains(&route)
-    });
+    let lines = answer.text.lines();
+    let buckets = lines.filter(|line| line.starts_with(buckets) && line.contains(label));
     let exemplars = buckets.filter_map(|line| line.split_once(" # {trace_id=\""));
     exemplars
         .map(|(_, exemplar)| exemplar.split('"').next().unwrap().to_owned())
@@ -30,7 +34,7 @@ async fn named(shop: &Shop, route: &str) -> Vec<String> {
 async fn ask_in_a_trace(shop: &Shop) {
     let request = shop.request(Method::GET, "/orders/1");
     let request = request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
-    send(request).await.problem(404);
+    assert_eq!(send(request).await.problem(404), "there is no order 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +47,10 @@ async fn a_bucket_names_the_last_trace_in_it_that_is_kept() {
         named(&shop, "/orders/:id").await == [TRACE]
     })
     .await;
+    // It waited for a connection to MySQL.
+    let buckets = "store_mysql_pool_wait_seconds_bucket";
+    let waits = named_by(&shop, buckets, "component=\"orders\"").await;
+    assert!(!waits.is_empty() && waits.iter().all(|trace| trace == TRACE));
     let shown = shop.client.get(shop.host.admin_url("/traces")).send().await;
     let shown: Value = shown.unwrap().json().await.unwrap();
     let mut shown = shown.as_array().unwrap().iter();

@@ -6,9 +6,9 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::fleet::Fleet;
-use crate::operator::{TOKEN, command_line, guest, guest_in_mode, token_file};
+use crate::operator::{TOKEN, command_line, guest, guest_in_mode, refusal, token_file};
 use crate::operators::stderr;
-use crate::support::{eventually, host_binary};
+use crate::support::{Answer, eventually, host_binary, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_out_whose_command_died_is_withdrawn_everywhere() {
@@ -60,24 +60,18 @@ async fn a_host_that_missed_the_end_finds_it_at_the_others() {
     let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
     assert_eq!(start(&first, &second, &bytes).await, 200);
     assert_eq!(start(&second, &first, &bytes).await, 200);
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=r1&phase=step-7&lease=3s",
-            &[]
-        )
-        .await,
-        400
-    );
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=other&phase=step-0&lease=3s",
-            &[]
-        )
-        .await,
-        409
-    );
+    for (query, status, reason) in [
+        ("rollout=r1&phase=step-7", 400, "has no step-7"),
+        (
+            "rollout=other&phase=step-0",
+            409,
+            "has no such roll-out here",
+        ),
+    ] {
+        let path = format!("/components/guest/step?{query}&lease=3s");
+        let refused = refusal(&answer(&first, &path, &[]).await, status, None);
+        assert!(refused.contains(reason), "{refused}");
+    }
     assert_eq!(
         post(
             &first,
@@ -175,7 +169,9 @@ async fn no_version_is_tried_before_all_are_known_to_have_promoted_the_last() {
     let (_fleet, [first, second]) = promoted_on_the_first_for(&[], "8s").await;
     let third = guest("third").into_bytes();
     let canary = "/components/guest/swap?canary=50&for=1h";
-    assert_eq!(post(&first, canary, &third).await, 409);
+    let refused = refusal(&answer(&first, canary, &third).await, 409, None);
+    let reason = "that others of its roll-out may not have";
+    assert!(refused.contains(reason), "{refused}");
     // What the first has promoted can still be found there.
     assert_eq!(phase(&first).await, "promoted");
     eventually("the second follows", async || {
@@ -308,7 +304,14 @@ async fn a_step_that_comes_late_puts_no_host_back() {
     assert_eq!(start_for(&first, &second, &bytes, "1h").await, 200);
     for (step, status) in [("step-1", 200), ("step-0", 409), ("step-1", 200)] {
         let path = format!("/components/guest/step?rollout=r1&phase={step}&lease=1h");
-        assert_eq!(post(&first, &path, &[]).await, status, "{step}");
+        let answer = answer(&first, &path, &[]).await;
+        assert_eq!(answer.status, status, "{step}: {answer:?}");
+        if status == 409 {
+            assert_eq!(
+                refusal(&answer, 409, None),
+                "the roll-out of `guest` is in step-1 here, and does not go back to step-0"
+            );
+        }
         assert_eq!(phase(&first).await, "step-1", "{step}");
     }
 }
@@ -340,14 +343,11 @@ fn at(admin: &str) -> Client {
 
 /// Posts to the admin listener on a Unix socket, and gives the status.
 async fn post(admin: &str, path: &str, body: &[u8]) -> u16 {
-    let request = at(admin)
-        .post(format!("http://localhost{path}"))
-        .body(body.to_vec());
-    request
-        .bearer_auth(TOKEN)
-        .send()
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
+    answer(admin, path, body).await.status.as_u16()
+}
+
+/// As [`post`], and gives the answer.
+async fn answer(admin: &str, path: &str, body: &[u8]) -> Answer {
+    let request = at(admin).post(format!("http://localhost{path}"));
+    send(request.body(body.to_vec()).bearer_auth(TOKEN)).await
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::operator::{TOKEN, guest, operated, with_token};
+use crate::operator::{TOKEN, guest, operated, refusal, with_token};
 use crate::support::{Answer, PATIENCE, Shop, empty_store, eventually, options, send};
 
 const REPORTS: [&str; 2] = [
@@ -131,8 +131,11 @@ async fn a_refresh_by_hand_makes_the_reports_now() {
         let expected = json!([{"product_id": product, "quantity_sold": pieces}]);
         assert_eq!(shop.get(REPORTS[1]).await.expect(200), expected);
     }
-    let anybody = shop.client.post(shop.host.admin_url("/refresh"));
-    assert_eq!(send(anybody).await.status, StatusCode::UNAUTHORIZED);
+    let anybody = send(shop.client.post(shop.host.admin_url("/refresh"))).await;
+    assert_eq!(
+        refusal(&anybody, 401, None),
+        "send the admin token as `Authorization: Bearer TOKEN`"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,8 +242,8 @@ async fn proxies_know_of_a_change_before_it_is_answered() {
         .client
         .post(shop.host.admin_url("/components/reports/promote"));
     assert_eq!(
-        send(request.bearer_auth(TOKEN)).await.status,
-        StatusCode::CONFLICT
+        refusal(&send(request.bearer_auth(TOKEN)).await, 409, None),
+        "`reports` has no canary on trial"
     );
     told(4);
     assert_eq!(

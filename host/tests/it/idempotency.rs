@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Shop, order_body, send};
 
+/// Why a key may not be used again.
+const USED: &str = "this Idempotency-Key was used for another body or route";
+
+/// Why a key may not be used yet.
+const UNDER_WAY: &str = "a request with this Idempotency-Key is still under way";
+
 async fn order(shop: &Shop, key: &str, body: &Value) -> Answer {
     post(shop, "/orders", key, body).await
 }
@@ -41,9 +47,8 @@ async fn the_same_key_with_another_body_is_422() {
     order(&shop, "key-1", &order_body(user, product, 1))
         .await
         .expect(201);
-    order(&shop, "key-1", &order_body(user, product, 2))
-        .await
-        .problem(422);
+    let other = order(&shop, "key-1", &order_body(user, product, 2)).await;
+    assert_eq!(other.problem(422), USED);
     assert_eq!(orders(&shop).await, 1);
 }
 
@@ -52,7 +57,8 @@ async fn a_refused_order_does_not_use_its_key_up() {
     let shop = Shop::open().await;
     let user = shop.user(1).await;
     let body = order_body(user, 1, 1);
-    order(&shop, "key-1", &body).await.problem(422);
+    let refused = order(&shop, "key-1", &body).await;
+    assert_eq!(refused.problem(422), "unknown product 1");
     assert_eq!(shop.product(10.0, 5).await, 1);
     order(&shop, "key-1", &body).await.expect(201);
 }
@@ -62,7 +68,10 @@ async fn malformed_keys_are_400() {
     let shop = Shop::open().await;
     let body = order_body(shop.user(1).await, shop.product(10.0, 5).await, 1);
     for key in ["", "a b", &"k".repeat(256)] {
-        order(&shop, key, &body).await.problem(400);
+        assert_eq!(
+            order(&shop, key, &body).await.problem(400),
+            "Idempotency-Key must be 1 to 255 visible ASCII characters"
+        );
     }
     order(&shop, &"k".repeat(255), &body).await.expect(201);
 }
@@ -84,7 +93,8 @@ async fn a_key_in_flight_is_409_and_answers_once_it_is_done() {
         })
         .await;
         crate::support::eventually("the second is told to wait", async || {
-            order(&shop, "key-1", &body).await.status == 409
+            let answer = order(&shop, "key-1", &body).await;
+            answer.status == 409 && answer.problem(409) == UNDER_WAY
         })
         .await;
         blocker.release().await;
@@ -104,7 +114,7 @@ async fn many_at_once_with_one_key_make_one_order() {
     for answer in answers {
         match answer.status.as_u16() {
             201 => placed.push(answer.json()),
-            _ => drop(answer.problem(409)),
+            _ => assert_eq!(answer.problem(409), UNDER_WAY),
         }
     }
     assert!(!placed.is_empty());
@@ -146,7 +156,7 @@ async fn every_post_replays_the_first_answer_to_its_key() {
         // Another key is another request.
         let other = post(&shop, path, path, &body).await;
         match path {
-            "/users" => drop(other.problem(409)),
+            "/users" => assert_eq!(other.problem(409), "another user has this email"),
             _ => assert_ne!(other.expect(201), first),
         }
     }
@@ -170,9 +180,11 @@ async fn a_key_of_another_route_is_422() {
     let order_body = order_body(shop.user(1).await, shop.product(10.0, 5).await, 1);
     order(&shop, "key-1", &order_body).await.expect(201);
     for (path, body) in bodies(&shop).await {
-        post(&shop, path, "key-1", &body).await.problem(422);
+        let refused = post(&shop, path, "key-1", &body).await;
+        assert_eq!(refused.problem(422), USED, "{path}");
         post(&shop, path, path, &body).await.expect(201);
-        order(&shop, path, &order_body).await.problem(422);
+        let refused = order(&shop, path, &order_body).await;
+        assert_eq!(refused.problem(422), USED, "{path}");
     }
     assert_eq!(orders(&shop).await, 1);
 }

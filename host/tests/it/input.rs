@@ -187,7 +187,10 @@ async fn a_body_in_another_coding_is_415() {
             let answer = send(request.header("content-encoding", coding)).await;
             let accepted = answer.headers.get("accept-encoding").cloned();
             assert_eq!(accepted.unwrap(), "identity", "{path} {coding}");
-            answer.problem(415);
+            assert_eq!(
+                answer.problem(415),
+                "Content-Encoding must be identity: bodies are read as they are"
+            );
         }
     }
     assert_eq!(rows(&shop).await, before);

@@ -8,8 +8,8 @@ use testbed::HostOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::operator::{GuestApp, HELD, bare_store, guest, guest_shop, operated};
-use crate::support::{Shop, eventually, send};
+use crate::operator::{GuestApp, HELD, bare_store, guest, guest_shop, operated, refusal};
+use crate::support::{Shop, TOOK_TOO_LONG, eventually, send};
 
 /// A host whose component `guest` has these limits, with a version swapped in.
 async fn host_with(limits: &str, version: Vec<u8>) -> Shop {
@@ -54,7 +54,7 @@ async fn an_endless_loop_ends_at_its_time_limit_and_others_are_served_meanwhile(
         );
     };
     other.await;
-    looping.await.unwrap().problem(504);
+    assert_eq!(looping.await.unwrap().problem(504), TOOK_TOO_LONG);
     // The request is over, and so is what worked on it.
     eventually("its instance is gone", async || {
         traps(&shop, "guest").await == 1.0
@@ -89,6 +89,7 @@ async fn the_memory_limit_is_for_all_memories_together() {
     assert_eq!(shop.get("/bomb?10").await.text, "took 10 MiB");
     let answer = shop.get("/bomb?40").await;
     assert_eq!(answer.status, 507, "{answer:?}");
+    assert!(answer.text.starts_with("refused after "), "{answer:?}");
 
     // The same request, without the second memory, is within the limit.
     shop.swap("guest", guest("third").into_bytes())
@@ -106,7 +107,8 @@ async fn a_version_that_starts_over_the_memory_limit_is_refused() {
     let answer = shop
         .swap("guest", guest("second").second_memory(64).into_bytes())
         .await;
-    assert_eq!(answer.status, 422, "{answer:?}");
+    let reason = refusal(&answer, 422, Some("probe"));
+    assert!(reason.contains("exceeds memory limits"), "{reason}");
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -124,7 +126,8 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
         .await;
     }
     // The one place that is left is beside the third; or else it gets an instance of its own.
-    shop.get("/trap").await.problem(500);
+    let trapped = shop.get("/trap").await.problem(500);
+    assert_eq!(trapped, "the request could not be served");
     assert_eq!(shop.answer("/other/x").await, "other");
     let mut statuses = Vec::new();
     for request in held {
@@ -149,9 +152,9 @@ async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
     })
     .await;
     let looping = send(shop.request(Method::GET, "/loop")).await;
-    assert_eq!(looping.problem(504), "the request took too long");
+    assert_eq!(looping.problem(504), TOOK_TOO_LONG);
     let held = held.await.unwrap();
-    assert_eq!(held.problem(504), "the request took too long");
+    assert_eq!(held.problem(504), TOOK_TOO_LONG);
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -190,7 +193,7 @@ async fn a_sleeper_does_not_keep_others_of_its_instance_waiting() {
     for _ in 0..5 {
         assert_eq!(shop.answer("/x").await, "second");
     }
-    sleeping.await.unwrap().problem(504);
+    assert_eq!(sleeping.await.unwrap().problem(504), TOOK_TOO_LONG);
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -207,7 +210,7 @@ async fn a_loop_after_a_wait_keeps_nobody_of_its_component_waiting() {
         !looping.is_finished(),
         "the others were not served beside the loop"
     );
-    looping.await.unwrap().problem(504);
+    assert_eq!(looping.await.unwrap().problem(504), TOOK_TOO_LONG);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,10 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Shop, empty_store, eventually, options, order_body};
+use crate::support::{
+    Shop, TOO_MANY_REQUESTS, TOOK_TOO_LONG, UNAVAILABLE, empty_store, eventually, options,
+    order_body,
+};
 
 /// The app with one of its lines changed, in the store's folder.
 pub(crate) fn changed_app(store: &testbed::DataStore, from: &str, to: &str) -> std::path::PathBuf {
@@ -53,7 +56,7 @@ async fn an_address_that_is_not_allowed_is_refused_without_showing_the_password(
         .await
         .unwrap();
     let shop = Shop::on(store, options.variable("mysql_user", "guest")).await;
-    shop.get("/users/1").await.problem(503);
+    assert_eq!(shop.get("/users/1").await.problem(503), UNAVAILABLE);
     eventually("the refusal is logged", async || {
         let log = shop.host.log();
         log.contains("not among the allowed_outbound_hosts")
@@ -68,9 +71,8 @@ async fn a_request_over_its_time_limit_is_504_and_the_next_is_served() {
     let shop = Shop::with(options().arg("--request-timeout").arg("500ms")).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let blocker = shop.hold_stock(product).await;
-    shop.post("/orders", &order_body(user, product, 1))
-        .await
-        .problem(504);
+    let late = shop.post("/orders", &order_body(user, product, 1)).await;
+    assert_eq!(late.problem(504), TOOK_TOO_LONG);
     blocker.release().await;
     shop.get(&format!("/users/{user}")).await.expect(200);
     eventually("the connection is given back", async || {
@@ -139,7 +141,7 @@ async fn more_requests_than_allowed_are_503_with_retry_after() {
         .await;
         let answer = shop.get("/orders/1").await;
         assert_eq!(answer.headers["retry-after"], "1");
-        answer.problem(503);
+        assert_eq!(answer.problem(503), TOO_MANY_REQUESTS);
         blocker.release().await;
     };
     let (held, ()) = tokio::join!(held, turned_away);

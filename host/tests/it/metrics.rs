@@ -5,14 +5,16 @@ use std::process::{Command, Stdio};
 
 use reqwest::Method;
 
-use crate::support::{Shop, eventually, options, send};
+use crate::operator::refusal;
+use crate::support::{Shop, UNAVAILABLE, eventually, options, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_course_s_counters_count_calls() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     shop.order(user, product, 1).await.expect(201);
-    shop.order(user, 999, 1).await.problem(422);
+    let refused = shop.order(user, 999, 1).await;
+    assert_eq!(refused.problem(422), "unknown product 999");
     shop.get("/orders/reports/best-sellers").await.expect(200);
     for (series, calls) in [
         ("orders_total", 2.0),
@@ -89,13 +91,17 @@ async fn a_scrape_passes_promtool_and_has_every_family() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_has_only_what_it_offers() {
     let shop = Shop::open().await;
-    let status = async |method: Method, path: &str| {
-        let request = shop.client.request(method, shop.host.admin_url(path));
-        request.send().await.unwrap().status().as_u16()
+    let answer = async |method: Method, path: &str| {
+        send(shop.client.request(method, shop.host.admin_url(path))).await
     };
-    assert_eq!(status(Method::GET, "/healthz").await, 200);
-    assert_eq!(status(Method::POST, "/metrics").await, 405);
-    assert_eq!(status(Method::GET, "/orders").await, 404);
+    assert_eq!(answer(Method::GET, "/healthz").await.text, "ok\n");
+    let posted = answer(Method::POST, "/metrics").await;
+    assert_eq!(
+        refusal(&posted, 405, None),
+        "this path answers GET, HEAD only"
+    );
+    let of_the_shop = refusal(&answer(Method::GET, "/orders").await, 404, None);
+    assert!(of_the_shop.starts_with("the paths are "), "{of_the_shop}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +116,7 @@ async fn what_a_component_writes_is_logged_with_component_and_request() {
         .request(Method::POST, "/orders")
         .header("x-request-id", "request-42")
         .json(&crate::support::order_body(1, 1, 1));
-    send(request).await.problem(503);
+    assert_eq!(send(request).await.problem(503), UNAVAILABLE);
     // Lines are written by a thread of their own.
     eventually("the line is written", async || {
         shop.host.log().contains("request-42")

@@ -145,18 +145,27 @@ async fn what_is_refused_leaves_nothing_behind() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let item = |product, quantity| json!({"product_id": product, "quantity": quantity});
+    let many = [item(product, i64::MAX), item(product, i64::MAX)];
+    let quantity = format!("quantity of product {product} must be from 1 to 1000000");
+    let quantity = quantity.as_str();
     let cases = [
-        json!({"user_id": user, "items": []}),
-        json!({"user_id": user, "items": [item(product, 0)]}),
-        json!({"user_id": user, "items": [item(product, -1)]}),
-        json!({"user_id": user, "items": [item(product, i64::MAX)]}),
-        json!({"user_id": user, "items": [item(product, i64::MAX), item(product, i64::MAX)]}),
-        json!({"user_id": user, "items": [item(product, 1), item(999, 1)]}),
-        json!({"user_id": 999, "items": [item(product, 1)]}),
-        json!({"user_id": -1, "items": [item(product, 1)]}),
+        (user, json!([]), "items must not be empty"),
+        (user, json!([item(product, 0)]), quantity),
+        (user, json!([item(product, -1)]), quantity),
+        (user, json!([item(product, i64::MAX)]), quantity),
+        (user, json!(many), quantity),
+        (
+            user,
+            json!([item(product, 1), item(999, 1)]),
+            "unknown product 999",
+        ),
+        (999, json!([item(product, 1)]), "unknown user 999"),
+        (-1, json!([item(product, 1)]), "unknown user -1"),
     ];
-    for body in &cases {
-        shop.post("/orders", body).await.problem(422);
+    for (user, items, reason) in cases {
+        let body = json!({"user_id": user, "items": items});
+        let detail = shop.post("/orders", &body).await.problem(422);
+        assert_eq!(detail, reason, "{body}");
     }
     let mut mysql = shop.store.mysql().await.unwrap();
     let rows: Option<(i64, i64)> = mysql

@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::DataStore;
 
-use crate::support::{Shop, eventually, host_binary, options};
+use crate::support::{Shop, UNAVAILABLE, eventually, host_binary, options};
 
 const SELLERS: &str = "/orders/reports/best-sellers";
 
@@ -66,8 +66,8 @@ async fn without_mysql_requests_are_503_and_recover_by_themselves() {
     mariadb.kill();
     let refused = shop.order(user, product, 1).await;
     assert_eq!(refused.headers["retry-after"], "1");
-    refused.problem(503);
-    shop.get("/users/1").await.problem(503);
+    assert_eq!(refused.problem(503), UNAVAILABLE);
+    assert_eq!(shop.get("/users/1").await.problem(503), UNAVAILABLE);
     shop.get(SELLERS).await.expect(200);
     shop.get("/health-check").await.expect(200);
     readiness(&shop, false).await;
@@ -121,7 +121,7 @@ async fn a_busy_pool_is_503_with_retry_after_and_not_a_hang() {
         .await;
         let answer = shop.get(&format!("/users/{user}")).await;
         assert_eq!(answer.headers["retry-after"], "1");
-        answer.problem(503);
+        assert_eq!(answer.problem(503), UNAVAILABLE);
         blocker.release().await;
     };
     let (held, ()) = tokio::join!(held, turned_away);

@@ -2,7 +2,7 @@
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::bare_store;
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, TOOK_TOO_LONG, eventually, send};
 
 const ENDLESS: &str = "REDIS\ncommand EVAL while\ttrue\tdo\tend 0";
 
@@ -64,9 +64,8 @@ async fn a_script_outlives_its_instance_by_no_more_than_its_time() {
     let addresses = shop.store.addresses();
     let script = ENDLESS.replace("REDIS", &format!("redis {}", addresses.redis_url()));
     let request = shop.request(reqwest::Method::POST, "/backends");
-    crate::support::send(request.body(script))
-        .await
-        .problem(504);
+    let ended = send(request.body(script)).await;
+    assert_eq!(ended.problem(504), TOOK_TOO_LONG);
     let mut redis = shop.store.redis().await.unwrap();
     eventually("Redis answers", async || {
         redis::cmd("PING").exec_async(&mut redis).await.is_ok()

@@ -31,7 +31,10 @@ async fn variables_routes_and_limits_change_together() {
     assert_eq!(shop.answer("/new/x").await, "other");
     assert_eq!(shop.answer("/other/x").await, "original");
     let request = shop.request(reqwest::Method::POST, "/x").body("four");
-    send(request).await.problem(413);
+    assert_eq!(
+        send(request).await.problem(413),
+        "the request body is larger than 3 bytes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,18 @@ use testbed::{DataStore, Host, HostOptions};
 /// Longest time for anything that is bound to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a component says of a failure on the store's side that may pass.
+pub(crate) const UNAVAILABLE: &str = "the store is overloaded or a dependency is down; try again";
+
+/// What the host says at a request's time limit.
+pub(crate) const TOOK_TOO_LONG: &str = "the request took too long";
+
+/// What the host says where it, or a component, has as many requests as it may have.
+pub(crate) const TOO_MANY_REQUESTS: &str = "too many requests at once; try again shortly";
+
+/// The same, of one client's requests.
+pub(crate) const TOO_MANY_OF_YOURS: &str = "too many requests of yours at once; try again shortly";
+
 /// A store, a host and a client.
 pub(crate) struct Shop {
     pub(crate) store: DataStore,

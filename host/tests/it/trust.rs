@@ -121,18 +121,25 @@ async fn an_empty_token_is_none() {
     refusal(&shop.operate("/reload").await, 401, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_others_can_read_is_a_warning() {
+/// What a host has logged from its start to its end, with a token's file of this mode.
+async fn log_with_token_mode(mode: u32) -> String {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
     let token = token_file(&store);
-    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
     let options = app.options(options().arg("--admin-token-file").arg(token));
     let shop = Shop::on(store, options).await;
-    eventually("the log says so", async || {
-        shop.host.log().contains("other users may read it")
-    })
-    .await;
+    shop.host.sigterm().unwrap();
+    shop.host.wait_exit(PATIENCE).await.unwrap();
+    shop.host.log()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_everybody_can_read_is_a_warning() {
+    let open = log_with_token_mode(0o644).await;
+    assert!(open.contains("open to all users"), "{open}");
+    let shared = log_with_token_mode(0o640).await;
+    assert!(!shared.contains("open to all users"), "{shared}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

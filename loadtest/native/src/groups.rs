@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use store_domain::StoreError;
 use store_domain::orders::Basket;
 use tokio::sync::oneshot;
@@ -82,8 +83,7 @@ impl Groups {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut WaitingOrders) -> T) -> T {
-        // Each step leaves it whole.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock())
     }
 }
 

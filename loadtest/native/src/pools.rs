@@ -1,11 +1,12 @@
 //! MySQL and Redis, with the settings that the host uses.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo};
 use store_domain::freshness::ReportDate;

@@ -65,7 +65,7 @@ async fn cached(pools: &Pools, report: Report) -> Option<Response> {
 
 /// The body alone, and what its last reader knows of its lifetime, if there was one.
 async fn known(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
-    let dated = pools.dated.lock().ok()?[report as usize]?;
+    let dated = pools.dated.lock()[report as usize]?;
     let key = report_key(report);
     let body = match pools.near.kept(key) {
         Some(body) => body,
@@ -88,7 +88,7 @@ async fn read(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
     let (body, left_ms): (Option<Vec<u8>>, i64) = reply.ok()?;
     let (body, left) = (body?, Duration::from_millis(u64::try_from(left_ms).ok()?));
     let dated = ReportDate::new(&body, left, read_at);
-    pools.dated.lock().ok()?[report as usize] = Some(dated);
+    pools.dated.lock()[report as usize] = Some(dated);
     Some((body, left))
 }
 

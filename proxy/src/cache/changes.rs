@@ -7,15 +7,15 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Number of slots that URIs are spread over by their hash. If two URIs share a slot, a write to one also keeps an
+/// Number of buckets that URIs are spread over by their hash. If two URIs share a bucket, a write to one also keeps an
 /// answer for the other from being stored, if that answer is on its way. There is no other harm.
-const SLOTS: usize = 4096;
+const BUCKETS: usize = 4096;
 
 /// Counts purges and writes.
 pub(super) struct Changes {
     purges: AtomicU64,
     writes: AtomicU64,
-    /// For each slot, the number of the last write to one of its URIs.
+    /// For each bucket, the number of the last write to one of its URIs.
     last_write: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -29,7 +29,7 @@ impl Changes {
         Self {
             purges: AtomicU64::new(0),
             writes: AtomicU64::new(0),
-            last_write: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            last_write: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -49,18 +49,18 @@ impl Changes {
     /// Notes that the URI with this key was written.
     pub(super) fn write(&self, key: &[u8]) {
         let number = self.writes.fetch_add(1, Ordering::AcqRel) + 1;
-        self.slot(key).fetch_max(number, Ordering::AcqRel);
+        self.bucket(key).fetch_max(number, Ordering::AcqRel);
     }
 
     /// Whether the URI with this key may have been written after `since`.
     pub(super) fn written(&self, key: &[u8], since: WriteCount) -> bool {
-        self.slot(key).load(Ordering::Acquire) > since.0
+        self.bucket(key).load(Ordering::Acquire) > since.0
     }
 
-    fn slot(&self, key: &[u8]) -> &AtomicU64 {
+    fn bucket(&self, key: &[u8]) -> &AtomicU64 {
         let hash = self.hasher.hash_one(key);
-        // The remainder is below `SLOTS`.
-        &self.last_write[(hash % SLOTS as u64) as usize]
+        // The remainder is below `BUCKETS`.
+        &self.last_write[(hash % BUCKETS as u64) as usize]
     }
 }
 
@@ -77,6 +77,6 @@ mod tests {
         assert!(changes.written(b"a", before));
         assert!(!changes.written(b"a", changes.writes()));
         let others = (0..100u8).filter(|n| changes.written(&[*n, 0], before));
-        assert!(others.count() < 5, "more than share a slot by chance");
+        assert!(others.count() < 5, "more than share a bucket by chance");
     }
 }

@@ -18,7 +18,7 @@ pub struct Group {
     pub policy: Policy,
     /// What `consistent_hash` hashes.
     pub hash_on: HashOn,
-    /// How long a request may wait for a free slot at a server.
+    /// How long a request may wait until a server has a permit for it.
     #[serde(with = "duration")]
     pub queue_timeout: Duration,
     /// Time limit for a new connection.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use crate::cache::{Outcome, WholeAnswer};
 use crate::message::plain::PlainRequest;
@@ -14,7 +14,7 @@ use crate::message::target;
 use crate::metrics::class;
 use crate::request::access_log::{AccessLog, Entry};
 use crate::request::exchange::Peer;
-use crate::request::spans::{self, put_answer_line};
+use crate::request::spans::{put_answer_line, scheme};
 use crate::table::live::LiveTable;
 
 /// Answers plain requests from the cache.
@@ -45,8 +45,8 @@ impl Shortcut {
 
         // The request is over in a moment and can't fail, so it gets a trace only if it is in the sample.
         let tracing = &self.live.tracing;
-        let root = tracing.quick_request("GET", began, &plain.origin, false);
-        let mut root = spans::described(root, "GET", client.https);
+        let mut root = tracing.quick_request("GET", began, &plain.origin, false);
+        root.ask("GET", &Method::GET, scheme(client.https), "1.1");
         put_answer_line(&mut answer, tracing, root.ids());
         answer.put_slice(b"\r\n");
         answer.put_slice(&kept.body);

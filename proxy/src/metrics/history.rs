@@ -3,7 +3,8 @@
 use store_server::console::{Panel, Reading};
 
 const GROUP: &[&str] = &["group"];
-const UPSTREAM: &[&str] = &["upstream"];
+/// A host may be an upstream of several groups.
+const UPSTREAM: &[&str] = &["group", "upstream"];
 
 /// Series of failed tries, with or without an answer.
 const FAILED_TRIES: (&str, &[&str]) = ("status", &["5", "error"]);

@@ -42,7 +42,7 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) connects: IntCounter,
     /// Connections whose TLS handshake failed because a certificate was not accepted.
     pub(crate) tls_failures: IntCounter,
-    /// Number of requests that wait for a slot.
+    /// Number of requests that wait for a permit.
     pub(crate) queued: IntGauge,
 }
 

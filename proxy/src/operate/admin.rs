@@ -3,7 +3,8 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
-//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or the kept trees of one trace, as JSON.
+//! - `GET /traces[?trace=ID]`: the slowest and the failed requests of the last minutes, or the kept trees of one trace,
+//!   as JSON.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
 //! - `POST /undrain?upstream=A`: gives upstream A requests again.

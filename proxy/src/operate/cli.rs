@@ -1,4 +1,4 @@
-//! The command line: how to serve, and the commands to a running proxy.
+//! The command line: how to serve, or what else to do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{parse_duration, token_file};
 use store_server::logging::LogFormat;
+use store_server::manual::ManualArgs;
 use store_server::{Secret, token};
 
 /// A load balancer for store hosts.
@@ -70,7 +71,7 @@ pub struct Serve {
     pub log: String,
 }
 
-/// What `store-proxy` does to a running one.
+/// What `store-proxy` does besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read the settings again
@@ -123,6 +124,8 @@ pub enum Command {
     },
     /// Ask the proxy on this machine whether it serves: exit code 0, or 1 and why not
     Healthcheck,
+    /// Write man pages, and completions for bash, zsh and fish, to a folder
+    Manual(ManualArgs),
     /// Start a new process, which takes over without refusing a connection, and let the running one finish
     Upgrade {
         /// The program to start [default: this one]
@@ -204,7 +207,7 @@ mod tests {
         for argument in command.get_arguments().chain(of_commands) {
             let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else {
                 let id = argument.get_id().as_str();
-                let expected = ["help", "version", "upstream", "subcommand"];
+                let expected = ["help", "version", "upstream", "folder", "subcommand"];
                 assert!(expected.contains(&id), "`{id}` has no environment twin");
                 continue;
             };

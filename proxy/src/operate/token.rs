@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use store_server::Secret;
-use store_server::token::{SHORTEST, bearer, is_readable_by_others, is_same, read};
+use store_server::token::{SHORTEST, bearer, is_open_to_others, is_same, read};
 use uuid::Uuid;
 
 use super::pid_file::beside;
@@ -31,8 +31,8 @@ impl Token {
                 file.display()
             ));
         }
-        if is_readable_by_others(file) {
-            tracing::warn!(file = %file.display(), "The admin token's file can be read by others than its owner: `chmod 600` it");
+        if is_open_to_others(file) {
+            tracing::warn!(file = %file.display(), "The admin token's file is open to all users of this machine: `chmod o=` it");
         }
         Ok(Self(token))
     }

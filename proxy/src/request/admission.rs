@@ -6,6 +6,7 @@ use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
 use ipnet::IpNet;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use store_server::trace::http_version;
 
 use super::exchange::{Exchange, Origin, Route};
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
@@ -66,7 +67,8 @@ pub(crate) fn admit(
     exchange.origin = origin(session, &table.config.forwarded.trusted);
     let is_whole = session.as_mut().is_body_empty();
     let request = session.req_header();
-    exchange.trace(&live.tracing, &request.method, &request.headers);
+    let version = http_version(request.version);
+    exchange.trace(&live.tracing, &request.method, version, &request.headers);
     let announced = request.headers.get(CONTENT_LENGTH);
     let (method, path) = (request.method.as_str(), request.uri.path());
     let has_key = || request.headers.contains_key(IDEMPOTENCY_KEY);

@@ -1,4 +1,4 @@
-//! Waits until a body has begun to come before an upstream is asked, so that a body that never comes holds no slot
+//! Waits until a body has begun to come before an upstream is asked, so that a body that never comes holds no permit
 //! there.
 
 use std::time::Duration;

@@ -16,7 +16,7 @@ pub(crate) struct Attempts {
     pub(crate) tries: Tries,
     /// When the last try began.
     began: Instant,
-    /// The slot of the current try at its upstream.
+    /// The permit of the current try at its upstream.
     permit: Option<Permit>,
     /// Whether the next try gets a new connection, because the upstream had closed the old one.
     pub(crate) afresh: bool,
@@ -54,14 +54,14 @@ impl Attempts {
         self.permit = Some(permit);
     }
 
-    /// Ends the current try, if there is one, and gives back its slot. `span` is the try's span in the trace.
+    /// Ends the current try, if there is one, and gives back its permit. `span` is the try's span in the trace.
     pub(crate) fn end(&mut self, span: &Span) {
         if let Some(permit) = self.permit.take() {
             span.measure(&permit.upstream.metrics.duration, self.began.elapsed());
         }
     }
 
-    /// The slot of the current try.
+    /// The permit of the current try.
     pub(crate) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
     }

@@ -77,7 +77,8 @@ pub(crate) struct Caching {
 /// What is known of the client's answer.
 #[derive(Default)]
 pub(crate) struct AnswerFacts {
-    /// The problem that the proxy answers with.
+    /// The problem that the proxy is to answer with. `None` again once it has. If an upstream's answer has begun, that
+    /// is cut short instead.
     pub(crate) problem: Option<Problem>,
     /// Why the proxy refused the request, if it did.
     pub(crate) refused: Option<Reason>,
@@ -147,8 +148,15 @@ impl Exchange {
         }
     }
 
-    /// Begins the trace of a request with this method and these headers. Its origin must be known.
-    pub(crate) fn trace(&mut self, tracing: &Tracing, method: &Method, headers: &HeaderMap) {
+    /// Begins the trace of a request with this method and these headers, over this version of HTTP. Its origin must be
+    /// known.
+    pub(crate) fn trace(
+        &mut self,
+        tracing: &Tracing,
+        method: &Method,
+        version: &'static str,
+        headers: &HeaderMap,
+    ) {
         let origin = &self.origin;
         let trusted = &self.table.config.forwarded.trusted;
         self.spans = RequestSpans::begin(
@@ -156,6 +164,7 @@ impl Exchange {
             &spans::RequestFacts {
                 began: self.started,
                 method,
+                version,
                 headers,
                 is_trusted: forwarded::is_trusted(origin.peer, trusted),
                 https: origin.https,
@@ -213,11 +222,17 @@ impl Exchange {
         error: &dyn std::fmt::Display,
         status: u16,
     ) {
+        let ids = self.spans.root.ids();
         if (400..500).contains(&status) || status == 0 {
-            tracing::debug!(request = self.id(), status, "{error}");
+            tracing::debug!(
+                request = self.id(),
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
+                status,
+                "{error}"
+            );
             return;
         }
-        let ids = self.spans.root.ids();
         tracing::warn!(
             request = self.id(),
             trace_id = ids.map(|ids| display(ids.trace)),

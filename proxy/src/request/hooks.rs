@@ -410,7 +410,8 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let problem = exchange.ending.problem.take().or_else(|| problem_of(error));
+        let problem = exchange.ending.problem.clone();
+        let problem = problem.or_else(|| problem_of(error));
         let error_code = problem
             .as_ref()
             .map_or(0, |problem| problem.status().as_u16());
@@ -420,6 +421,7 @@ impl ProxyHttp for Proxy {
         if let Some(problem) = problem
             && session::final_status(session).is_none()
         {
+            exchange.ending.problem = None;
             problem.count(&self.live.metrics);
             _ = answer(session, exchange, problem).await;
         }

@@ -1,9 +1,10 @@
 //! What pingora's session knows of a request and its answer.
 
+use http::Method;
 use http::header::{HOST, USER_AGENT};
-use http::{Method, Version};
 use pingora_error::Error;
 use pingora_proxy::Session;
+use store_server::trace::http_version;
 
 use super::exchange::{Exchange, ExchangeEnd, WireFacts};
 use crate::cache::Outcome;
@@ -50,11 +51,7 @@ pub(crate) fn seen(session: &Session) -> WireFacts<'_> {
         method: request.method.as_str(),
         path: target.map_or("*", |target| target.as_str()),
         host: header(HOST).or(request.uri.host()),
-        http_version: match request.version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
-        },
+        http_version: http_version(request.version),
         user_agent: header(USER_AGENT),
         bytes_sent: session.body_bytes_sent() as u64,
     }

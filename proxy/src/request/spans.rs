@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora_http::RequestHeader;
 use store_server::trace::{
-    Ids, Kind, Span, TRACEPARENT, TRACESTATE, Tracing, known_method, traceparent,
+    Ids, Kind, Span, TRACEPARENT, TRACESTATE, Tracing, known_method, method_in_name, traceparent,
 };
 
 use crate::upstream::Upstream;
@@ -30,6 +30,8 @@ pub(crate) struct RequestSpans {
 pub(crate) struct RequestFacts<'a> {
     pub(crate) began: Instant,
     pub(crate) method: &'a Method,
+    /// The version of HTTP.
+    pub(crate) version: &'static str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) is_trusted: bool,
     pub(crate) https: bool,
@@ -42,10 +44,12 @@ impl RequestSpans {
             return Self::default();
         }
         let method = known_method(asked.method);
-        let root = tracing.request(method, asked.began, asked.headers, asked.is_trusted);
+        let name = method_in_name(method);
+        let mut root = tracing.request(name, asked.began, asked.headers, asked.is_trusted);
+        root.ask(method, asked.method, scheme(asked.https), asked.version);
         Self {
             line: tracing.answer_line(root.ids()),
-            root: described(root, method, asked.https),
+            root,
             method,
             ..Self::default()
         }
@@ -56,7 +60,8 @@ impl RequestSpans {
         if !self.root.is_on() {
             return;
         }
-        let mut attempt = self.root.inside().span(self.method, Kind::Client);
+        let name = method_in_name(self.method);
+        let mut attempt = self.root.inside().span(name, Kind::Client);
         attempt.about(upstream.name.clone());
         attempt.share(&upstream.attributes);
         attempt.set("http.request.method", self.method);
@@ -73,6 +78,15 @@ impl RequestSpans {
     /// Notes that the upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.attempt.answer(status);
+        if status >= 500 {
+            self.note_failure();
+        }
+    }
+
+    /// Notes that the upstream has failed the request, which another one may answer. A host that keeps its part of the
+    /// trace does so because it was slow or failed: then the proxy keeps its own, too.
+    pub(crate) fn note_failure(&self) {
+        self.root.inside().note_failure();
     }
 
     /// Notes that the try failed.
@@ -107,11 +121,9 @@ impl RequestSpans {
     }
 }
 
-/// Sets the attributes that every request's root span has.
-pub(crate) fn described(mut root: Span, method: &'static str, https: bool) -> Span {
-    root.set("http.request.method", method);
-    root.set("url.scheme", if https { "https" } else { "http" });
-    root
+/// The scheme of a client's connection.
+pub(crate) fn scheme(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
 }
 
 /// Writes the line that names the trace in an answer, if answers name it.

@@ -50,11 +50,11 @@ pub(crate) struct TryFailure {
 }
 
 impl Exchange {
-    /// Picks an upstream for the next try, and waits for a slot there. `key` decides the request's place on a hash
+    /// Picks an upstream for the next try, and waits for a permit there. `key` decides the request's place on a hash
     /// ring.
     ///
     /// # Errors
-    /// There is no upstream or no slot, or the time for the request is over.
+    /// There is no upstream or no permit, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
         self.attempts.end(&self.spans.attempt);
         self.spans.end_try();
@@ -138,6 +138,7 @@ impl Exchange {
             upstream.metrics.requests[ERROR].inc();
             group.failed(upstream);
         }
+        self.spans.note_failure();
         self.ending.problem = Some(problem);
     }
 

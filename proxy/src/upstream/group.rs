@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::config;
 use crate::metrics::{GroupMetrics, Metrics};
 
-/// How often a request that lost the race for the last free slot tries again before it waits in a queue.
+/// How often a request that lost the race for the last free permit tries again before it waits in a queue.
 const RACES: usize = 3;
 
 /// The status of an upstream that can't do its work at the moment (RFC 9110, section 15.6.4).
@@ -40,7 +40,7 @@ pub(crate) enum PermitError {
         /// When an upstream may be back.
         retry_after: Duration,
     },
-    /// All slots are taken, and all queues are full.
+    /// All permits are taken, and all queues are full.
     Overloaded,
 }
 
@@ -82,8 +82,8 @@ impl Choice {
         self.eligible.get(picked)
     }
 
-    /// A slot at an upstream of the reserve, for a request that no eligible upstream took. An upstream that was down a
-    /// moment ago may be back before a health check has noticed. It may also still be down, so the reserve is asked
+    /// A permit for an upstream of the reserve, for a request that no eligible upstream took. An upstream that was down
+    /// a moment ago may be back before a health check has noticed. It may also still be down, so the reserve is asked
     /// only if no eligible upstream was reached.
     fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
@@ -143,11 +143,11 @@ impl Group {
         group
     }
 
-    /// Picks an upstream, preferably one that was not `tried`, be it one of the reserve. Waits for a slot if all are
+    /// Picks an upstream, preferably one that was not `tried`, be it one of the reserve. Waits for a permit if all are
     /// busy.
     ///
     /// # Errors
-    /// No upstream is up, or all their slots and queues are full.
+    /// No upstream is up, or all their permits are taken and all queues full.
     pub(crate) async fn permit(&self, key: &[u8], tried: &Tries) -> Result<Permit, PermitError> {
         let choice = self.choice.load_full();
         if choice.eligible.is_empty() {
@@ -168,7 +168,7 @@ impl Group {
         }
         let fresh = |upstream: &Upstream| all_tried || !tried.contains(upstream);
         for _ in 0..RACES {
-            let free = |upstream: &Upstream| fresh(upstream) && upstream.has_free_slot();
+            let free = |upstream: &Upstream| fresh(upstream) && upstream.has_free_permit();
             let Some(upstream) = choice.pick(key, free) else {
                 break;
             };

@@ -31,7 +31,7 @@ pub(crate) struct Upstream {
     /// Connections of requests that take the direct way; pingora pools its own.
     connections: Arc<Connections>,
     connect_timeout: Duration,
-    slots: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
@@ -59,7 +59,7 @@ impl Upstream {
             metrics: metrics.upstream(group, &endpoint.address, endpoint.name.as_deref()),
             connections: Connections::new(entry.max_connections, settings.idle_timeout),
             connect_timeout: settings.connect_timeout,
-            slots: Arc::new(Semaphore::new(entry.max_connections)),
+            permits: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
             max_queue: entry.max_queue,
             name: endpoint.address.as_str().into(),
@@ -91,30 +91,30 @@ impl Upstream {
         self.standing.in_flight()
     }
 
-    /// Number of requests that wait for a slot.
+    /// Number of requests that wait for a permit.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn has_free_slot(&self) -> bool {
-        self.slots.available_permits() > 0
+    pub(crate) fn has_free_permit(&self) -> bool {
+        self.permits.available_permits() > 0
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
         self.waiting() < self.max_queue
     }
 
-    /// A slot, if one is free now.
+    /// A permit, if one is free now.
     pub(crate) fn try_permit(self: &Arc<Self>) -> Option<Permit> {
-        let slot = self.slots.clone().try_acquire_owned().ok()?;
-        Some(Permit::new(self.clone(), slot))
+        let taken = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Permit::new(self.clone(), taken))
     }
 
-    /// A slot, once one is free, in the order of requests; `None` after `limit`.
+    /// A permit, once one is free, in the order of requests; `None` after `limit`.
     pub(crate) async fn permit(self: &Arc<Self>, limit: Duration) -> Option<Permit> {
         let waiting = QueuePlace::new(self);
-        let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
-        let permit = Permit::new(self.clone(), slot.ok()?.ok()?);
+        let taken = tokio::time::timeout(limit, self.permits.clone().acquire_owned()).await;
+        let permit = Permit::new(self.clone(), taken.ok()?.ok()?);
         // Only now, as a drain looks at both counts and must see the request in one of them.
         drop(waiting);
         Some(permit)
@@ -142,16 +142,16 @@ impl Drop for QueuePlace<'_> {
 /// The right to have one request in flight at an upstream.
 pub(crate) struct Permit {
     pub(crate) upstream: Arc<Upstream>,
-    _slot: OwnedSemaphorePermit,
+    _taken: OwnedSemaphorePermit,
 }
 
 impl Permit {
-    fn new(upstream: Arc<Upstream>, slot: OwnedSemaphorePermit) -> Self {
+    fn new(upstream: Arc<Upstream>, taken: OwnedSemaphorePermit) -> Self {
         upstream.standing.begin_request();
         upstream.metrics.in_flight.inc();
         Self {
             upstream,
-            _slot: slot,
+            _taken: taken,
         }
     }
 }

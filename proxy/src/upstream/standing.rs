@@ -118,7 +118,7 @@ impl Standing {
         }
     }
 
-    /// Notes that a request got a slot.
+    /// Notes that a request got a permit.
     pub(super) fn begin_request(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);

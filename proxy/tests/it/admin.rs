@@ -61,7 +61,10 @@ async fn changes_need_the_token() {
     let drain = format!("/drain?upstream={}", upstream.address);
     for target in ["/reload", "/cache/purge", &drain] {
         let refused = ask(&rig, "POST", target, &[("host", "localhost")]).await;
-        problem(&refused, 401);
+        assert_eq!(
+            problem(&refused, 401),
+            "send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`"
+        );
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
         for wrong in [
             "Bearer 0123456789abcdef",
@@ -69,16 +72,21 @@ async fn changes_need_the_token() {
             &right[..right.len() - 1],
         ] {
             let headers = [("host", "localhost"), ("authorization", wrong)];
-            problem(&ask(&rig, "POST", target, &headers).await, 401);
+            let refused = ask(&rig, "POST", target, &headers).await;
+            assert_eq!(problem(&refused, 401), "the admin token is wrong");
         }
         let of_page = [
             ("host", "localhost"),
             ("authorization", &*right),
             ("origin", "http://evil.example"),
         ];
-        problem(&ask(&rig, "POST", target, &of_page).await, 403);
+        assert_eq!(
+            problem(&ask(&rig, "POST", target, &of_page).await, 403),
+            "web pages of other origins may not make changes"
+        );
         let of_another = [("host", "evil.example"), ("authorization", &*right)];
-        problem(&ask(&rig, "POST", target, &of_another).await, 421);
+        let refused = problem(&ask(&rig, "POST", target, &of_another).await, 421);
+        assert!(refused.contains("not known by that name"), "{refused}");
     }
     assert_eq!(rig.state(upstream.address).await, "up");
     let headers = [("host", "localhost"), ("authorization", &*right)];

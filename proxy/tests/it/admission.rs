@@ -87,7 +87,10 @@ async fn an_address_that_asks_too_often_is_429_and_others_are_not() {
     }
     let mut client = Client::connect_from("127.0.2.1", rig.address).await;
     let limited = client.ask(get("/")).await;
-    problem(&limited, 429);
+    assert_eq!(
+        problem(&limited, 429),
+        "too many requests from this address; slow down"
+    );
     let seconds: u64 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=100).contains(&seconds), "{seconds}");
     assert_eq!(rig.metric("store_proxy_rate_limited_total", &[]).await, 1.0);

@@ -11,6 +11,8 @@ use crate::support::{Client, Reply, Rig, Upstream, eventually, get, problem, sho
 
 const HOST: (&str, &str) = ("host", "localhost");
 
+const WRONG: &str = "the admin token is wrong";
+
 async fn read(rig: &Rig, path: &str) -> Value {
     let answer = ask(rig, "GET", path, &[HOST]).await;
     assert_eq!(answer.status(), 200, "{path}");
@@ -40,16 +42,21 @@ async fn the_page_is_served_with_its_policy() {
     let again = ask(&rig, "GET", "/console", &[HOST, ("if-none-match", &tag)]).await;
     assert_eq!((again.status(), again.body.len()), (304, 0));
     let elsewhere = ask(&rig, "GET", "/console", &[("host", "evil.example")]).await;
-    problem(&elsewhere, 421);
-    problem(&ask(&rig, "POST", "/console", &[HOST]).await, 405);
-    problem(&ask(&rig, "GET", "/console/none.js", &[HOST]).await, 404);
+    assert_eq!(
+        problem(&elsewhere, 421),
+        "this listener is not known by that name; `server.admin_names` sets its names"
+    );
+    let posted = ask(&rig, "POST", "/console", &[HOST]).await;
+    assert_eq!(problem(&posted, 405), "use GET, HEAD");
+    let none = problem(&ask(&rig, "GET", "/console/none.js", &[HOST]).await, 404);
+    assert!(none.starts_with("the paths are /console, "), "{none}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_has_groups_and_upstreams() {
     let upstream = Upstream::start().await;
     let rig = Rig::start(&shop("", [&upstream])).await;
-    let address = upstream.address.to_string();
+    let line = format!("shop {}", upstream.address);
     eventually("requests show in the history", async || {
         for _ in 0..20 {
             rig.ask(get("/")).await;
@@ -64,7 +71,7 @@ async fn the_history_has_groups_and_upstreams() {
                 line["name"] == name && values.iter().any(|value| value.as_f64() > Some(0.0))
             })
         };
-        has("requests", "shop") && has("upstream_requests", &address) && has("p99", "shop")
+        has("requests", "shop") && has("upstream_requests", &line) && has("p99", "shop")
     })
     .await;
     assert_eq!(rig.status_of(upstream.address).await["ejections"], 0);
@@ -77,8 +84,10 @@ async fn its_own_page_may_drain_with_the_token_and_the_log_says_who_did() {
     let (right, own) = (token(&rig), ("origin", "http://localhost"));
     let drain = format!("/drain?upstream={}", one.address);
     let wrong = ("authorization", "Bearer 0123456789abcdef");
-    problem(&ask(&rig, "POST", &drain, &[HOST, own, wrong]).await, 401);
-    problem(&ask(&rig, "POST", "/token", &[HOST, own, wrong]).await, 401);
+    for target in [&*drain, "/token"] {
+        let refused = ask(&rig, "POST", target, &[HOST, own, wrong]).await;
+        assert_eq!(problem(&refused, 401), WRONG, "{target}");
+    }
     let with_token = [HOST, own, ("authorization", &*right)];
     assert_eq!(ask(&rig, "POST", "/token", &with_token).await.status(), 200);
     assert_eq!(ask(&rig, "POST", &drain, &with_token).await.status(), 200);
@@ -124,13 +133,14 @@ async fn other_members_are_reached_through_it() {
     assert!(found[0] != found[1] && found[1] == found[2], "{found:?}");
     assert_eq!(status["groups"][0]["name"], "shop");
     let drain = format!("/fleet/other/drain?upstream={}", upstream.address);
-    problem(&ask(&rig, "POST", &drain, &[HOST]).await, 401);
+    assert_eq!(
+        problem(&ask(&rig, "POST", &drain, &[HOST]).await, 401),
+        "send the member's admin token as `Authorization: Bearer TOKEN`"
+    );
     // The other one's token counts, and not this one's.
     let own = token(&rig);
-    problem(
-        &ask(&rig, "POST", &drain, &[HOST, ("authorization", &*own)]).await,
-        401,
-    );
+    let refused = ask(&rig, "POST", &drain, &[HOST, ("authorization", &*own)]).await;
+    assert_eq!(problem(&refused, 401), WRONG);
     let of_other = token(&other);
     let drained = ask(&rig, "POST", &drain, &[HOST, ("authorization", &*of_other)]).await;
     assert_eq!(drained.status(), 200);
@@ -140,12 +150,20 @@ async fn other_members_are_reached_through_it() {
         ("authorization", &*of_other),
         ("origin", "http://evil.example"),
     ];
-    problem(&ask(&rig, "POST", &drain, &of_page).await, 403);
-    problem(
-        &ask(&rig, "GET", "/fleet/other/console", &[HOST]).await,
-        404,
+    assert_eq!(
+        problem(&ask(&rig, "POST", &drain, &of_page).await, 403),
+        "web pages of other origins may not make changes"
     );
-    problem(&ask(&rig, "GET", "/fleet/none/status", &[HOST]).await, 404);
+    for (path, reason) in [
+        (
+            "/fleet/other/console",
+            "this path of another member can't be reached through the console",
+        ),
+        ("/fleet/none/status", "no member of the fleet is `none`"),
+    ] {
+        let unknown = ask(&rig, "GET", path, &[HOST]).await;
+        assert_eq!(problem(&unknown, 404), reason, "{path}");
+    }
     let audit = read(&rig, "/events").await["audit"].clone();
     let results: Vec<_> = audit.as_array().unwrap().iter().collect();
     let results: Vec<_> = results
@@ -158,7 +176,9 @@ async fn other_members_are_reached_through_it() {
         read(&rig, "/fleet").await["members"][0]["state"] == "gone"
     })
     .await;
-    problem(&ask(&rig, "GET", "/fleet/other/status", &[HOST]).await, 502);
+    let gone = ask(&rig, "GET", "/fleet/other/status", &[HOST]).await;
+    let reason = problem(&gone, 502);
+    assert!(reason.starts_with("other at http://"), "{reason}");
 }
 
 /// Whoever may change nothing makes nobody wait for a component.
@@ -172,10 +192,11 @@ async fn a_component_is_received_only_if_its_member_would_take_it() {
     );
     let rig = Rig::start(&format!("{peers}{}", shop("", [&upstream]))).await;
     let of_other = token(&other);
-    for (name, authorization, status) in [
-        ("nobody", "Bearer 0123456789abcdef", 404),
-        ("nobody", &*of_other, 404),
-        ("other", "Bearer 0123456789abcdef", 401),
+    let nobody = "no member of the fleet is `nobody`";
+    for (name, authorization, status, reason) in [
+        ("nobody", "Bearer 0123456789abcdef", 404, nobody),
+        ("nobody", &*of_other, 404, nobody),
+        ("other", "Bearer 0123456789abcdef", 401, WRONG),
     ] {
         let admin = rig.proxy.admin_url("");
         let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
@@ -183,7 +204,8 @@ async fn a_component_is_received_only_if_its_member_would_take_it() {
         let head = format!(
             "POST /fleet/{name}/components/a/swap HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\ncontent-length: 9999\r\n\r\n"
         );
-        problem(&Client::connect(admin).await.ask(head).await, status);
+        let refused = Client::connect(admin).await.ask(head).await;
+        assert_eq!(problem(&refused, status), reason);
     }
 }
 
@@ -200,7 +222,8 @@ async fn a_drain_that_takes_too_long_is_logged_as_such() {
     let right = token(&rig);
     let drain = format!("/drain?upstream={}&timeout=100ms", upstream.address);
     let answer = ask(&rig, "POST", &drain, &[HOST, ("authorization", &*right)]).await;
-    problem(&answer, 504);
+    let reason = problem(&answer, 504);
+    assert!(reason.contains("still has some in flight"), "{reason}");
     let events = read(&rig, "/events").await;
     let fields = &events["audit"][0]["fields"];
     assert_eq!(fields["action"], "drain", "{events}");

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::support::{Load, Reply, Rig, Upstream, answered_by, eventually, get, problem, shop};
+use crate::support::{
+    Load, NO_SERVER, Reply, Rig, Upstream, answered_by, eventually, get, problem, shop,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_waits_until_the_upstream_is_idle() {
@@ -87,7 +89,7 @@ async fn with_all_drained_it_is_503_and_unknown_names_are_errors() {
     let output = rig.control(&["drain", &upstream.address.to_string()]).await;
     assert!(output.status.success(), "{output:?}");
     let answer = rig.get("/").await;
-    problem(&answer, 503);
+    assert_eq!(problem(&answer, 503), NO_SERVER);
     assert!(answer.header("retry-after").is_some());
     let output = rig.control(&["status"]).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,6 +1,8 @@
 //! Upstreams that fail requests are left out for a while.
 
-use crate::support::{Reply, Rig, Upstream, answered_by, eventually, get, problem, shop};
+use crate::support::{
+    Reply, Rig, UNREACHABLE, Upstream, answered_by, eventually, get, problem, shop,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_fails_in_a_row_is_left_out_and_comes_back() {
@@ -79,7 +81,7 @@ async fn with_all_upstreams_dead_it_is_503_with_retry_after_until_one_is_back() 
     let rig = Rig::start(&shop(keys, &bad)).await;
     for _ in 0..10 {
         let answer = rig.get("/").await;
-        problem(&answer, 503);
+        assert_eq!(problem(&answer, 503), UNREACHABLE);
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!(seconds >= 1);
     }

@@ -4,7 +4,7 @@ use testbed::Signal;
 
 use crate::shop::{Order, Shop, load, order};
 use crate::support::load::Tally;
-use crate::support::{PATIENCE, eventually, get};
+use crate::support::{NO_SERVER, PATIENCE, eventually, get};
 
 /// As an operator would have it for hosts that come and go.
 const WATCHED: &str =
@@ -120,7 +120,9 @@ async fn with_all_hosts_dead_it_is_503_until_one_is_back() {
     shop.kill(1);
     eventually("both are known to be down", async || {
         let answer = rig.get("/products/1").await;
-        answer.status() == 503 && answer.header("retry-after").is_some()
+        answer.status() == 503
+            && answer.header("retry-after").is_some()
+            && answer.json()["detail"] == NO_SERVER
     })
     .await;
     shop.start_again(1).await;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop};
+use crate::support::{
+    NO_SERVER, Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop,
+};
 
 const CHECKS: &str = "health = { path = \"/alive\", status = 204, interval = \"50ms\", timeout = \"500ms\", down_after = 3, up_after = 2 }\nejection = { failures = 0 }";
 
@@ -53,7 +55,7 @@ async fn an_upstream_goes_down_and_up_by_its_checks() {
     })
     .await;
     let answer = rig.get("/").await;
-    problem(&answer, 503);
+    assert_eq!(problem(&answer, 503), NO_SERVER);
     assert!(answer.header("retry-after").is_some());
 
     one_alive.store(true, Ordering::SeqCst);

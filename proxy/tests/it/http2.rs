@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::access_log::{LOG, lines};
 use crate::support::{
-    NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, group, request, server_at, shop,
+    BROKE_OFF, NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, group, request, server_at,
+    shop,
 };
 
 /// One connection.
@@ -394,11 +395,15 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
     );
     let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    // Only what comes at once: as the request never ends, its stream may be reset after the answer.
+    let said = timeout(PATIENCE, answer.into_body().data()).await.unwrap();
+    let said: Value = serde_json::from_slice(&said.unwrap().unwrap()).unwrap();
+    assert_eq!(said["detail"], "the request took too long to arrive");
     assert_eq!(
         client.ask(get("/other"), &[]).await.unwrap().status,
         StatusCode::OK
     );
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     drop(body);
 }
 
@@ -420,6 +425,7 @@ async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
     let answer = client.ask(post("/in"), &["body"]).await.unwrap();
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.json()["detail"], BROKE_OFF);
     let errors = rig
         .metric("store_proxy_upstream_requests_total", &["error"])
         .await;
@@ -566,7 +572,7 @@ async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
     eventually("it is under way", async || upstream.count() == 1).await;
     stream.send_reset(Reason::CANCEL);
     drop(answer);
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
 }
 

@@ -186,7 +186,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     .await;
     let answer = client.try_answer(Kind::Response).await;
     assert!(matches!(answer, Err(NoAnswer::Broken(_))), "it was cut");
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,5 +198,5 @@ async fn a_request_has_a_time_limit_in_all() {
     let rig = Rig::start(&format!("{limits}{}", shop(NO_EJECTION, [&upstream]))).await;
     problem(&rig.get("/in").await, 504);
     problem(&rig.ask(request("POST", "/in", &[], "body")).await, 504);
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
 }

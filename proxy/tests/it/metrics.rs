@@ -32,7 +32,7 @@ async fn what_happened_is_counted_and_well_formed() {
         of("http_request_duration_seconds_count", &[]).await == 5.0
     })
     .await;
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     for (class, to_clients, of_upstream) in
         [("2xx", 3.0, 3.0), ("4xx", 1.0, 1.0), ("5xx", 1.0, 0.0)]
     {
@@ -114,10 +114,12 @@ async fn the_admin_listener_is_not_the_shop_and_the_shop_not_the_admin_listener(
         ask(&get("/status")).await.json()["groups"][0]["name"],
         "shop"
     );
-    assert_eq!(ask(&get("/nope")).await.status(), 404);
+    let of_the_shop = problem(&ask(&get("/nope")).await, 404);
+    assert!(of_the_shop.starts_with("the paths are "), "{of_the_shop}");
     // A link in a browser must not change anything.
-    assert_eq!(ask(&get("/reload")).await.status(), 405);
-    assert_eq!(ask(&get("/drain?upstream=x")).await.status(), 405);
+    for change in ["/reload", "/drain?upstream=x"] {
+        assert_eq!(problem(&ask(&get(change)).await, 405), "use POST");
+    }
     let token = std::fs::read_to_string(rig.token()).unwrap();
     let token = format!("Bearer {}", token.trim());
     let headers = [("authorization", &*token)];
@@ -128,7 +130,10 @@ async fn the_admin_listener_is_not_the_shop_and_the_shop_not_the_admin_listener(
         "",
     ))
     .await;
-    assert_eq!(unknown.status(), 404);
+    assert_eq!(
+        problem(&unknown, 404),
+        "no upstream is `127.0.0.1:1`; `store-proxy status` lists them"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::{
-    Load, NO_EJECTION, NameServer, Reply, Rig, Upstream, answered_by, eventually, get, group,
-    problem,
+    Load, NO_EJECTION, NO_SERVER, NameServer, Reply, Rig, Upstream, answered_by, eventually, get,
+    group, problem,
 };
 
 const NAME: &str = "store.test";
@@ -184,7 +184,7 @@ async fn a_proxy_starts_before_its_servers_have_addresses() {
     let dns = NameServer::start().await.unwrap();
     let rig = Rig::start(&by_name(&dns, "", &upstream)).await;
     let answer = rig.get("/").await;
-    problem(&answer, 503);
+    assert_eq!(problem(&answer, 503), NO_SERVER);
     assert!(answer.header("retry-after").is_some());
     dns.set(NAME, 0, &[upstream.address]);
     eventually_has(&rig, &[&upstream]).await;

@@ -51,7 +51,10 @@ async fn more_than_an_upstream_takes_wait_and_more_than_the_queue_holds_are_503(
     assert_eq!(upstream.count(), 2);
 
     let refused = rig.get("/held").await;
-    problem(&refused, 503);
+    assert_eq!(
+        problem(&refused, 503),
+        "all servers are busy; try again later"
+    );
     assert!(refused.header("retry-after").is_some());
 
     gate.add_permits(100);

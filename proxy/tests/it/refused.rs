@@ -210,7 +210,7 @@ async fn half_a_head_is_408_and_silence_is_no_refusal() {
         let halves = ["P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\n"];
         for half in halves {
             let answer = rig.ask(half).await;
-            problem(&answer, 408);
+            assert_eq!(problem(&answer, 408), "the request took too long to arrive");
         }
         let refused = rig.metric("store_proxy_refused_total", reason).await;
         assert_eq!(refused, halves.len() as f64, "{listen}");
@@ -252,13 +252,15 @@ async fn one_address_has_its_share_of_connections_and_requests() {
     })
     .await;
     let over = from("127.0.2.1").await.ask(get("/")).await;
-    problem(&over, 429);
+    let too_many = "too many requests of this address at once; try again later";
+    assert_eq!(problem(&over, 429), too_many);
     assert!(over.header("retry-after").is_some());
     assert_eq!(from("127.0.2.2").await.ask(get("/")).await.status(), 200);
     // Behind a trusted proxy, the client is whom it names.
     let named = |client: &str| request("GET", "/", &[("x-forwarded-for", client)], "");
     let mut proxy = from("127.0.5.1").await;
-    problem(&proxy.ask(named("127.0.2.1:4000")).await, 429);
+    let over = proxy.ask(named("127.0.2.1:4000")).await;
+    assert_eq!(problem(&over, 429), too_many);
     let mut proxy = from("127.0.5.1").await;
     assert_eq!(proxy.ask(named("203.0.113.9")).await.status(), 200);
     assert_eq!(refused(&rig, "client_requests").await, 2.0);
@@ -291,7 +293,10 @@ async fn one_address_has_its_share_of_connections_and_requests() {
             open.push(client);
             return false;
         }
-        problem(&answer, 429);
+        assert_eq!(
+            problem(&answer, 429),
+            "too many connections from this address; close some, or try again later"
+        );
         true
     })
     .await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use testbed::Signal;
 use tokio::sync::Semaphore;
 
-use crate::support::{Load, Reply, Rig, Upstream, answered_by, eventually, get, request, shop};
+use crate::support::{
+    Load, Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop,
+};
 
 fn mixed(n: usize) -> (String, String) {
     let target = format!("/{n}");
@@ -65,7 +67,10 @@ async fn upstreams_limits_and_policy_are_those_of_the_new_file() {
     rig.reload(&format!("{limits}{}", shop("", [&new]))).await;
     assert_eq!(answered_by(&client.ask(get("/")).await), new.address);
     let large = request("POST", "/", &[], "four");
-    assert_eq!(rig.ask(large).await.status(), 413);
+    assert_eq!(
+        problem(&rig.ask(large).await, 413),
+        "the body is larger than 3 bytes"
+    );
 }
 
 /// An answer that is on its way comes from an upstream that the file no longer has.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use testbed::rooms::{Rule, check, circles, strangers};
+use testbed::rooms::{Rule, check, circles};
 
 /// From the bottom up: nothing that serves imports `operate` or `server`.
 const RULES: [Rule; 13] = [
@@ -66,10 +66,4 @@ fn src() -> &'static Path {
 fn each_room_imports_only_what_lies_below_it() {
     assert_eq!(check(src(), &RULES), [""; 0]);
     assert_eq!(circles(&RULES), [].into());
-}
-
-#[test]
-fn the_proxy_knows_neither_host_nor_components() {
-    let others = ["store_host", "store_guest", "store_domain"];
-    assert_eq!(strangers(src(), &others), [""; 0]);
 }

@@ -41,6 +41,25 @@ pub(crate) fn host_options() -> HostOptions {
     HostOptions::new(host_binary(), app).variable("report_refresh_seconds", "1")
 }
 
+/// The same with these environment variables.
+pub(crate) fn host_options_with(env: &[(&str, &str)]) -> HostOptions {
+    env.iter().fold(host_options(), |options, (name, value)| {
+        options.env(name, value)
+    })
+}
+
+/// Where a host serves.
+pub(crate) fn address(host: &Host) -> SocketAddr {
+    host.url("").trim_start_matches("http://").parse().unwrap()
+}
+
+/// A store with tables, no rows and no host.
+pub(crate) async fn empty_store() -> DataStore {
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    store.migrate(host_binary()).unwrap();
+    store
+}
+
 impl Shop {
     pub(crate) async fn open(hosts: usize) -> Self {
         Self::with(hosts, host_options()).await
@@ -48,13 +67,11 @@ impl Shop {
 
     /// A shop with a user and [`PRODUCTS`] products.
     pub(crate) async fn with(count: usize, options: HostOptions) -> Self {
-        let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
-        store.migrate(host_binary()).unwrap();
+        let store = empty_store().await;
         let mut hosts = Vec::new();
         for _ in 0..count {
             hosts.push(store.host(options.clone()).await.unwrap());
         }
-        let address = |host: &Host| host.url("").trim_start_matches("http://").parse().unwrap();
         let addresses = hosts.iter().map(address).collect();
         let shop = Self {
             hosts,

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use testbed::{Proxy, ProxyOptions};
 
-use crate::support::{PATIENCE, binary, folder, group};
+use crate::support::{NameServer, PATIENCE, binary, folder, group};
 
 fn written(text: &str) -> PathBuf {
     let file = folder().join("store-proxy.toml");
@@ -119,6 +119,29 @@ fn the_example_is_accepted() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Nothing else reads them here: the trial of the images puts a file of its own in the place of the first, and there is
+/// no cluster for the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_of_image_and_manifests_are_accepted() {
+    // Their upstreams are names. It knows none of them, and answers at once, which the machine's name servers may not.
+    let dns = NameServer::start().await.unwrap();
+    let deploy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    for (file, upstream) in [
+        ("image/store-proxy.toml", "store-host-0:5000"),
+        ("kubernetes/base/store-proxy.toml", "store-hosts:5000"),
+        ("debian/store-proxy.toml", "127.0.0.1:5000"),
+    ] {
+        let text = std::fs::read_to_string(deploy.join(file)).unwrap();
+        let resolver = format!("\n[resolver]\nservers = [\"{}\"]\n", dns.address());
+        let output = check(&(text + &resolver));
+        assert!(output.status.success(), "{file}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        for part in ["/run/store-proxy/upgrade", upstream] {
+            assert!(said.contains(part), "{file}: no {part} in {said}");
+        }
+    }
 }
 
 fn free() -> SocketAddr {

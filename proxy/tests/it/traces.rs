@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value;
 use testbed::{Proxy, ProxyOptions};
 use tokio::net::TcpListener;
 
-use crate::shop::{Shop, host_options};
+use crate::shop::{Shop, host_options_with};
 use crate::support::receiver::{ReceivedSpan, Receiver, hex};
 use crate::support::{
-    NO_EJECTION, Rig, Upstream, binary, eventually, eventually_some, folder, get, group, request,
-    server_at, shop,
+    Kind, NO_EJECTION, Reply, Rig, Upstream, binary, eventually, eventually_some, folder, get,
+    group, request, server_at, shop,
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -44,7 +45,7 @@ fn named<'a>(spans: &[&'a ReceivedSpan], name: &str) -> &'a ReceivedSpan {
 }
 
 /// An address where nobody listens.
-async fn dead() -> SocketAddr {
+pub(crate) async fn dead() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }
@@ -59,12 +60,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
         // Only what the client has sampled.
         ("OTEL_TRACES_SAMPLER", "parentbased_always_off"),
     ];
-    let options = variables
-        .iter()
-        .fold(host_options(), |options, (name, value)| {
-            options.env(name, value)
-        });
-    let store = Shop::with(1, options).await;
+    let store = Shop::with(1, host_options_with(&variables)).await;
     let (dead, host) = (dead().await, store.addresses[0]);
     let servers = [dead, host].map(|address| server_at(address, ""));
     let config = TRUSTED.to_owned() + &group("shop", NO_EJECTION, servers);
@@ -108,6 +104,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
     );
     assert_eq!(root.attribute("http.request.method").unwrap(), "POST");
     assert_eq!(root.attribute("http.response.status_code").unwrap(), "201");
+    assert_eq!(root.attribute("network.protocol.version").unwrap(), "1.1");
 
     let mut tries = below(&spans, root);
     tries.sort_by_key(|span| span.span.start_time_unix_nano);
@@ -322,6 +319,16 @@ async fn what_a_client_says_of_its_trace_is_believed_only_if_it_is_trusted() {
     }
 }
 
+/// What the proxy shows of slow and failed requests.
+async fn kept(rig: &Rig) -> Vec<Value> {
+    let shown = reqwest::get(rig.proxy.admin_url("/traces")).await.unwrap();
+    let text = shown.text().await.unwrap();
+    match serde_json::from_str(&text) {
+        Ok(Value::Array(trees)) => trees,
+        _ => panic!("{text}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_and_failed_requests_are_shown_for_a_while() {
     let upstream = Upstream::start().await;
@@ -333,15 +340,12 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
     let answer = rig.get("/order/7?secret=1").await;
     assert_eq!(answer.status(), 503);
 
-    let shown = reqwest::get(rig.proxy.admin_url("/traces")).await.unwrap();
-    let text = shown.text().await.unwrap();
+    let trees = kept(&rig).await;
+    let text = Value::from(trees.clone()).to_string();
     assert!(
         !text.contains("secret") && !text.contains("/order"),
         "{text}"
     );
-    let Value::Array(trees) = serde_json::from_str(&text).unwrap() else {
-        panic!("{text}")
-    };
     let [tree] = trees.as_slice() else {
         panic!("{text}")
     };
@@ -357,6 +361,73 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
         assert_eq!(attempt["parent_id"], spans[0]["span_id"]);
         assert_eq!(attempt["error"], "unreachable");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_which_a_try_failed_is_shown_though_it_was_answered() {
+    let upstream = Upstream::start().await;
+    let servers = [dead().await, upstream.address].map(|address| server_at(address, ""));
+    let trace = "[trace]\ntail = true\nslow = \"1h\"\n";
+    let config = trace.to_owned() + &group("shop", NO_EJECTION, servers);
+    // Plain requests pass pingora by, and others do not.
+    for headers in [[].as_slice(), &[("te", "trailers")]] {
+        let rig = Rig::start(&config).await;
+        // Whose turn it is first is not known: one of two requests finds nobody.
+        for _ in 0..2 {
+            let answer = rig.ask(request("GET", "/x", headers, "")).await;
+            assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+        let trees = eventually_some("one is kept", async || {
+            let trees = kept(&rig).await;
+            (!trees.is_empty()).then_some(trees)
+        })
+        .await;
+        let tree = &trees[0];
+        assert_eq!(tree["why"], "failed", "{tree:#}");
+        assert_eq!(tree["status"], 200);
+        let spans = tree["spans"].as_array().unwrap();
+        let errors: Vec<_> = spans.iter().map(|span| &span["error"]).collect();
+        assert_eq!(errors, [&Value::Null, &"unreachable".into(), &Value::Null]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_short_has_failed() {
+    // After half of its answer, the upstream falls silent: a proxy that hears of the end at once could ask again.
+    let half = Bytes::from_static(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+    let upstream = Upstream::with(move |_| Reply::Bytes(half.clone())).await;
+    let trace = "[trace]\ntail = true\nslow = \"1h\"\n";
+    let keys = format!("{NO_EJECTION}\nread_timeout = \"300ms\"");
+    let rig = Rig::start(&(trace.to_owned() + &shop(&keys, [&upstream]))).await;
+    // Plain requests pass pingora by, and others do not.
+    for headers in [[].as_slice(), &[("te", "trailers")]] {
+        let mut client = rig.client().await;
+        client.send(request("GET", "/x", headers, "")).await;
+        let answer = client.try_answer(Kind::Response).await;
+        assert!(answer.is_err(), "{answer:?}");
+    }
+    let trees = eventually_some("both are kept", async || {
+        let trees = kept(&rig).await;
+        (trees.len() == 2).then_some(trees)
+    })
+    .await;
+    for tree in &trees {
+        assert_eq!(tree["why"], "failed", "{tree:#}");
+        assert_eq!(tree["status"], 200);
+        let spans = tree["spans"].as_array().unwrap();
+        assert_eq!(spans[0]["error"], "cut short");
+        assert_eq!(spans[1]["error"], "silent");
+        let trace = tree["trace_id"].as_str().unwrap();
+        eventually("the log names it", async || {
+            let log = rig.proxy.log();
+            let mut lines = log.lines();
+            lines.any(|line| line.contains("GET /x failed") && line.contains(trace))
+        })
+        .await;
+    }
+    // They count with the status of their heads, as they do in a host.
+    let answered = rig.metric("http_requests_total", &["status=\"2xx\""]);
+    assert_eq!(answered.await, 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -386,25 +457,33 @@ async fn an_answer_names_its_trace_if_it_is_to() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_means_nothing_ends_the_start() {
+/// What a proxy says that these variables keep from starting.
+pub(crate) async fn refuses_to_start(env: &[(&str, &str)]) -> String {
     let folder = folder();
     let config = folder.join("store-proxy.toml");
     let servers = [server_at(dead().await, "")];
     std::fs::write(&config, group("shop", "", servers)).unwrap();
+    let env = env
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let options = ProxyOptions {
+        env: env.collect(),
+        ..ProxyOptions::new(binary(), &config)
+    };
+    let (status, said) = Proxy::run_to_end(&options, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_means_nothing_ends_the_start() {
     for (name, value) in [
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"),
     ] {
-        let options = ProxyOptions {
-            env: vec![(name.to_owned(), value.to_owned())],
-            ..ProxyOptions::new(binary(), &config)
-        };
-        let (status, said) = Proxy::run_to_end(&options, Duration::from_secs(20))
-            .await
-            .unwrap();
-        assert_eq!(status.code(), Some(2), "{said}");
-        let line = said.lines().last().unwrap_or_default();
-        assert!(line.contains(name), "{said}");
+        let line = refuses_to_start(&[(name, value)]).await;
+        assert!(line.contains(name), "{line}");
     }
 }

@@ -43,6 +43,7 @@ macro_rules! file {
 static FILES: &[File] = &[
     file!("/console", "index.html", HTML),
     file!("/console/tokens.css", "tokens.css", CSS),
+    file!("/console/base.css", "base.css", CSS),
     file!("/console/style.css", "style.css", CSS),
     file!("/console/icon.svg", "icon.svg", SVG),
     file!("/console/app.js", "app.js", SCRIPT),
@@ -58,6 +59,7 @@ static FILES: &[File] = &[
     file!("/console/log.js", "log.js", SCRIPT),
     file!("/console/overview.js", "overview.js", SCRIPT),
     file!("/console/requests.js", "requests.js", SCRIPT),
+    file!("/console/support.js", "support.js", SCRIPT),
     file!("/console/swap.js", "swap.js", SCRIPT),
     file!("/console/token.js", "token.js", SCRIPT),
     file!("/console/upstreams.js", "upstreams.js", SCRIPT),
@@ -156,6 +158,34 @@ mod tests {
                 assert!(File::at(path).is_some(), "{path}, of {}", file.path);
             }
         }
+    }
+
+    /// The lab's page has the first two as well.
+    #[test]
+    fn the_page_has_its_three_sheets_in_order_and_none_repeats_another() {
+        let page = File::at("/console").expect("the page");
+        let sheets = ["tokens.css", "base.css", "style.css"];
+        let places = sheets.map(|sheet| page.text.find(&format!("href=\"/console/{sheet}\"")));
+        // A later rule goes before an earlier one.
+        assert!(places[0].is_some() && places.is_sorted(), "{places:?}");
+        let rules = |sheet: &str| {
+            let file = File::at(&format!("/console/{sheet}")).expect("a sheet");
+            let rules = file.text.lines().map(str::trim);
+            rules.filter(|line| line.contains('{') && !line.starts_with('@'))
+        };
+        for shared in rules("base.css") {
+            assert!(rules("style.css").all(|own| own != shared), "{shared}");
+        }
+    }
+
+    /// Whoever has a browser that is too old is told so before anything else runs.
+    #[test]
+    fn the_first_module_is_the_one_that_looks_at_the_browser() {
+        let app = File::at("/console/app.js").expect("the first script").text;
+        let mut imports = app.lines().filter(|line| line.starts_with("import "));
+        assert_eq!(imports.next(), Some("import \"./support.js\";"));
+        let support = File::at("/console/support.js").expect("a script").text;
+        assert!(!support.contains("\nimport "), "it needs no other");
     }
 
     #[test]

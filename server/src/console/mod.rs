@@ -1,5 +1,6 @@
 //! The console: a web page on a program's admin listener. It shows what this program and the rest of its fleet do, and
-//! changes them for visitors who have the token (docs/CONSOLE.md). Its paths:
+//! changes them for visitors who have the token (docs/CONSOLE.md). Nothing here knows what a metric or a status means,
+//! or changes anything by itself. Its paths:
 //!
 //! - `GET /console`, `GET /console/FILE`: the page and its files.
 //! - `GET /history[?after=POSITION]`: the samples of the last fifteen minutes.

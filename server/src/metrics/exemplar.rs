@@ -21,25 +21,25 @@ pub(crate) struct Exemplars {
     /// Upper bounds of all buckets except the last, which has none.
     bounds: &'static [f64],
     /// Created with the first exemplar, as a program without traces needs none. Written when a kept trace is finished.
-    slots: OnceLock<Box<[Mutex<Option<Exemplar>>]>>,
+    by_bucket: OnceLock<Box<[Mutex<Option<Exemplar>>]>>,
 }
 
 impl Exemplars {
     pub(super) fn new(bounds: &'static [f64]) -> Self {
         Self {
             bounds,
-            slots: OnceLock::new(),
+            by_bucket: OnceLock::new(),
         }
     }
 
     /// Replaces the exemplar of a bucket, unless the existing one is later.
     pub(crate) fn note(&self, exemplar: Exemplar) {
-        let slots = self.slots.get_or_init(|| {
+        let by_bucket = self.by_bucket.get_or_init(|| {
             let buckets = 0..=self.bounds.len();
             buckets.map(|_| Mutex::new(None)).collect()
         });
         let bucket = self.bounds.partition_point(|bound| *bound < exemplar.value);
-        let mut kept = slots[bucket].lock();
+        let mut kept = by_bucket[bucket].lock();
         if kept.is_none_or(|kept| kept.at <= exemplar.at) {
             *kept = Some(exemplar);
         }
@@ -47,7 +47,7 @@ impl Exemplars {
 
     /// The exemplar of the bucket with this index.
     pub(super) fn of(&self, bucket: usize) -> Option<Exemplar> {
-        *self.slots.get()?.get(bucket)?.lock()
+        *self.by_bucket.get()?.get(bucket)?.lock()
     }
 }
 

@@ -1,5 +1,8 @@
 //! Declares and registers metrics, and writes them for scrapers: in Prometheus's text format, or as OpenMetrics with
 //! exemplars (`timing`, `exemplar`) if a scraper asks for that (`format`).
+//!
+//! Nothing here knows what is measured: each program declares its metrics in a room of its own. Only those of the
+//! process, which both have, are here.
 
 mod exemplar;
 mod format;

@@ -2,7 +2,8 @@
 //!
 //! [`look_up`] finds what a [`ServerLocation`] stands for, by the settings in [`Resolver`] and the [`SystemFiles`].
 //! [`NameState`] keeps the last known servers, so that they stay known when no name server answers, and says when the
-//! next look-up is due. The programs make the look-ups, and decide what follows from an answer.
+//! next look-up is due. Nothing here makes a look-up by itself, connects to what it has found, or decides what follows
+//! from an answer: the programs do.
 
 mod answer;
 mod location;

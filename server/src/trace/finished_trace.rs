@@ -38,6 +38,12 @@ pub struct FinishedTrace {
 }
 
 impl FinishedTrace {
+    /// How long the request took.
+    pub(super) fn took(&self) -> Duration {
+        let root = self.spans.first();
+        root.map_or(Duration::ZERO, |root| root.ended - root.began)
+    }
+
     /// Bytes of memory that the trace takes, roughly.
     pub(super) fn bytes(&self) -> usize {
         let spans = self.spans.iter();
@@ -53,13 +59,12 @@ impl FinishedTrace {
     /// The trace in the form that `GET /traces` answers.
     pub(super) fn json(&self) -> Json {
         let root = self.spans.first();
-        let took = root.map_or(Duration::ZERO, |root| root.ended - root.began);
         let of_root = |name| root.and_then(|root| root.attribute(name)).map(json_of);
         let spans: Vec<_> = self.spans.iter().map(|span| self.span_json(span)).collect();
         let mut json = json!({
             "trace_id": self.trace.to_string(),
             "started": humantime::format_rfc3339_micros(self.began_at).to_string(),
-            "duration_ms": took.as_micros() as f64 / 1000.0,
+            "duration_ms": self.took().as_micros() as f64 / 1000.0,
             "name": root.map(|root| root.full_name()),
             "method": of_root("http.request.method"),
             "status": of_root("http.response.status_code"),

@@ -22,7 +22,7 @@ mod spare;
 mod tail;
 mod tracer;
 
-use http::Method;
+use http::{Method, Version};
 
 pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent};
 pub use self::export::SpanCounters;
@@ -32,10 +32,34 @@ pub use self::settings::{Accept, AnswerHeader, Settings};
 pub use self::span::{Span, Trace, WeakTrace};
 pub use self::tracer::Tracing;
 
+/// Stands for all methods that are not known.
+const OTHER_METHOD: &str = "_OTHER";
+
 /// A request's method as traces name it. Unknown methods become `_OTHER`, as anyone can invent new ones.
 #[must_use]
 pub fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let mut known = known.into_iter();
-    known.find(|known| method == known).unwrap_or("_OTHER")
+    known.find(|known| method == known).unwrap_or(OTHER_METHOD)
+}
+
+/// A method, in the form of [`known_method`], as the names of spans begin with it.
+#[must_use]
+pub fn method_in_name(known: &'static str) -> &'static str {
+    match known {
+        OTHER_METHOD => "HTTP",
+        known => known,
+    }
+}
+
+/// A version of HTTP as traces and logs name it.
+#[must_use]
+pub fn http_version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
 }

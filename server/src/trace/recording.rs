@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
-use super::finished_trace::{FinishedTrace, KeepReason};
+use super::finished_trace::FinishedTrace;
 use super::record::Record;
 use super::spare;
-use super::tracer::Tracer;
+use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};
 
 /// Most spans of one tree. Further spans are left out and counted, as a request that loops would fill the memory.
@@ -51,6 +51,8 @@ struct SpanTree {
     measured: Vec<(Arc<Exemplars>, Exemplar)>,
     /// Number of spans for which there was no room.
     left_out: u32,
+    /// Whether a part of the request has failed, so that the whole counts as failed.
+    has_failed: bool,
 }
 
 impl Recording {
@@ -106,6 +108,11 @@ impl Recording {
         }
     }
 
+    /// Notes that a part of the request has failed.
+    pub(super) fn note_failure(&self) {
+        self.grown.lock().has_failed = true;
+    }
+
     /// Adds a link to one of the spans.
     pub(super) fn link(&self, span: SpanId, other: Ids) {
         let mut grown = self.grown.lock();
@@ -132,13 +139,14 @@ impl Recording {
 
     /// Passes the finished tree on.
     #[cold]
-    fn keep(&mut self, why: KeepReason) {
+    fn keep(&mut self, judgement: Judgement) {
         let SpanTree {
             root,
             mut spans,
             links,
             measured,
             left_out,
+            ..
         } = std::mem::take(self.grown.get_mut());
         // People read spans in the order in which they began.
         spans.sort_by_key(|span| span.began);
@@ -149,18 +157,18 @@ impl Recording {
                 span.links.push(other);
             }
         }
-        let is_kept = self.tracer.hand_on(FinishedTrace {
+        let tree = FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
             has_caller: self.has_caller,
             state: self.state.take(),
-            why,
+            why: judgement.why,
             began: self.began,
             began_at: SystemTime::now() - self.began.elapsed(),
             spans,
             left_out,
-        });
-        if is_kept {
+        };
+        if self.tracer.hand_on(tree, judgement.is_sent) {
             for (exemplars, exemplar) in measured {
                 exemplars.note(exemplar);
             }
@@ -171,12 +179,13 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         let grown = self.grown.get_mut();
-        let why = grown.root.as_ref().and_then(|root| {
-            let (took, has_failed) = (root.ended - root.began, root.error.is_some());
+        let judgement = grown.root.as_ref().and_then(|root| {
+            let has_failed = grown.has_failed || root.error.is_some();
+            let took = root.ended - root.began;
             self.tracer.judge(self.is_sampled, took, has_failed)
         });
-        match why {
-            Some(why) => self.keep(why),
+        match judgement {
+            Some(judgement) => self.keep(judgement),
             None => spare::give_back(grown.root.take().into_iter().chain(grown.spans.drain(..))),
         }
     }

@@ -95,12 +95,26 @@ pub(super) struct Batch {
     pub(super) timeout: Duration,
 }
 
+/// The limits of spans that the specification has variables for. Spans have limits of their own here.
+const SPAN_LIMITS: [&str; 8] = [
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+];
+
 /// The settings in environment variables.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Environment {
     pub(super) is_disabled: bool,
     pub(super) sampler: Sampler,
     pub(super) destination: Option<Destination>,
+    /// A line for the log about each variable that is set and has no effect.
+    pub(super) without_effect: Vec<String>,
 }
 
 impl Environment {
@@ -119,10 +133,16 @@ impl Environment {
             }
         };
         let disabled = variables.get("OTEL_SDK_DISABLED");
+        variables.check_propagators()?;
+        let destination = variables.destination()?;
         Ok(Self {
             is_disabled: disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")),
             sampler,
-            destination: variables.destination()?,
+            without_effect: match destination {
+                Some(_) => variables.without_effect(),
+                None => Vec::new(),
+            },
+            destination,
         })
     }
 }
@@ -159,6 +179,7 @@ impl Variables<'_> {
         check_endpoint(&endpoint).map_err(|reason| format!("{variable}: {reason}"))?;
         self.check_headers()?;
         self.check_compression()?;
+        self.check_client()?;
         let timeout = self.of_exporter("TIMEOUT");
         let timeout = timeout.map(|(value, name)| milliseconds(&name, &value));
         let certificate = self.of_exporter("CERTIFICATE");
@@ -212,6 +233,46 @@ impl Variables<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a certificate for this program, as a receiver that asks for one would take nothing without it.
+    fn check_client(&self) -> Result<(), String> {
+        let mut names = ["CLIENT_CERTIFICATE", "CLIENT_KEY"].into_iter();
+        match names.find_map(|name| self.of_exporter(name)) {
+            None => Ok(()),
+            Some((_, variable)) => Err(format!(
+                "{variable}: no certificate is shown to receivers; send to a collector that asks for none"
+            )),
+        }
+    }
+
+    /// Refuses propagators that are not understood, as traces would break off here. Baggage is not read, and goes on as
+    /// every other header does.
+    fn check_propagators(&self) -> Result<(), String> {
+        let Some(value) = self.get("OTEL_PROPAGATORS") else {
+            return Ok(());
+        };
+        let names: Vec<&str> = value.split(',').map(str::trim).collect();
+        let is_known = |name: &&str| ["tracecontext", "baggage", ""].contains(name);
+        if names.contains(&"tracecontext") && names.iter().all(is_known) {
+            return Ok(());
+        }
+        Err(format!(
+            "OTEL_PROPAGATORS: `{value}` is not supported; write tracecontext, or tracecontext,baggage"
+        ))
+    }
+
+    /// A line about each variable that is set and has no effect.
+    fn without_effect(&self) -> Vec<String> {
+        let insecure = self.of_exporter("INSECURE");
+        let insecure = insecure.map(|(_, variable)| {
+            format!("{variable} has no effect: the endpoint says `http` or `https`")
+        });
+        let limits = SPAN_LIMITS
+            .iter()
+            .filter(|name| self.get(name).is_some())
+            .map(|name| format!("{name} has no effect: spans have limits of their own"));
+        insecure.into_iter().chain(limits).collect()
     }
 
     fn batch(&self) -> Result<Batch, String> {
@@ -316,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_is_said() {
+        let limit = ("OTEL_SPAN_LINK_COUNT_LIMIT", "10");
+        let insecure = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "true");
+        let usual = ("OTEL_PROPAGATORS", "tracecontext, baggage");
+        let said = |variables: &[(&str, &str)]| read(variables).expect("valid").without_effect;
+        let lines = said(&[ENDPOINT, limit, insecure, usual]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for (line, (name, _)) in lines.iter().zip([insecure, limit]) {
+            assert!(line.starts_with(&format!("{name} has no effect")), "{line}");
+        }
+        assert_eq!(said(&[ENDPOINT, usual]), [""; 0]);
+        // Nothing is sent.
+        assert_eq!(said(&[limit, insecure]), [""; 0]);
+    }
+
+    #[test]
     fn what_means_nothing_is_named() {
         for (name, value) in [
             ("OTEL_TRACES_EXPORTER", "zipkin"),
@@ -326,6 +403,12 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "key.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "a.pem"),
+            ("OTEL_PROPAGATORS", "b3"),
+            ("OTEL_PROPAGATORS", "tracecontext,b3"),
+            ("OTEL_PROPAGATORS", "baggage"),
+            ("OTEL_PROPAGATORS", "none"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
         ] {

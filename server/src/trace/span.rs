@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::record::{Description, Kind, Record, Value};
 use super::recording::Recording;
-use super::spare;
+use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
 
 /// The longest text, in bytes, that a span keeps to be described by later. It bounds the memory of records, and has
@@ -34,7 +34,7 @@ pub struct Trace(Option<TreePosition>);
 
 /// A [`Trace`] that does not delay the end of its tree.
 #[derive(Clone, Debug, Default)]
-pub struct WeakTrace(Option<(Weak<Recording>, SpanId)>);
+pub struct WeakTrace(Option<(Weak<Recording>, Ids)>);
 
 #[derive(Clone, Debug)]
 struct TreePosition {
@@ -78,11 +78,22 @@ impl Trace {
         }
     }
 
+    /// Notes that a part of the request has failed, though the whole may succeed. The trace is kept as that of a failed
+    /// request.
+    pub fn note_failure(&self) {
+        if let Some(place) = &self.0 {
+            place.recording.note_failure();
+        }
+    }
+
     /// The same place, without delaying the end of the tree.
     #[must_use]
     pub fn downgrade(&self) -> WeakTrace {
-        let place = self.0.as_ref();
-        WeakTrace(place.map(|place| (Arc::downgrade(&place.recording), place.span)))
+        let weak = |place: &TreePosition| {
+            let ids = place.recording.ids(place.span);
+            (Arc::downgrade(&place.recording), ids)
+        };
+        WeakTrace(self.0.as_ref().map(weak))
     }
 
     /// Writes into the headers of a request that it is made in this span. If nothing is recorded, the headers stay
@@ -107,13 +118,19 @@ impl WeakTrace {
     /// The place, if its tree is not finished; otherwise an empty one.
     #[must_use]
     pub fn upgrade(&self) -> Trace {
-        let place = self.0.as_ref().and_then(|(recording, span)| {
+        let place = self.0.as_ref().and_then(|(recording, ids)| {
             Some(TreePosition {
                 recording: recording.upgrade()?,
-                span: *span,
+                span: ids.span,
             })
         });
         Trace(place)
+    }
+
+    /// The ids of this place's span, whether its tree is finished or not; `None` if nothing was recorded.
+    #[must_use]
+    pub fn ids(&self) -> Option<Ids> {
+        self.0.as_ref().map(|(_, ids)| *ids)
     }
 }
 
@@ -223,6 +240,24 @@ impl Span {
         if let Some(record) = &mut self.record {
             record.error = Some(why.into());
         }
+    }
+
+    /// Notes how the request was made: its method, as [`known_method`](super::known_method) says and as it came, the
+    /// scheme and the version of HTTP. Only an unknown method is copied, so that others cost no allocation.
+    pub fn ask(
+        &mut self,
+        known: &'static str,
+        method: &Method,
+        scheme: &'static str,
+        version: &'static str,
+    ) {
+        self.set("http.request.method", known);
+        if known == OTHER_METHOD && self.is_on() {
+            let original = method.as_str().to_owned();
+            self.set("http.request.method_original", original);
+        }
+        self.set("url.scheme", scheme);
+        self.set("network.protocol.version", version);
     }
 
     /// Notes the status of the answer. A status of 500 or above counts as a failure.

@@ -1,67 +1,160 @@
-//! Keeps the slow and failed requests of the last minute, so that operators can look them up.
+//! Keeps the slowest and the failed requests of the last minutes, so that operators can look them up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use super::finished_trace::FinishedTrace;
+use super::finished_trace::{FinishedTrace, KeepReason};
 
 /// How long a trace is kept.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// Most traces at once, and most bytes of all together.
-const MOST: usize = 200;
-const MOST_BYTES: usize = 8 << 20;
+/// Most traces of failed requests, and as many of slow ones.
+const MOST: usize = 100;
+
+/// Most bytes of all traces of failed requests together, and as many of slow ones.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Traces of failed and of slow requests. Each kind has room of its own: where one request in a hundred fails, nobody
+/// would see a slow one otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    failed: Slowest,
+    slow: Slowest,
+}
+
+/// The slowest traces of one kind.
+#[derive(Debug, Default)]
+struct Slowest {
+    kept: Mutex<KeptTraces>,
+    /// The nanoseconds that the trace took which made room last; 0 if there may be room. Only a slower trace is worth
+    /// recording. Written while `kept` is locked.
+    bar_ns: AtomicU64,
+}
 
 /// Traces in the order of their end, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Tail(Mutex<TailBuffer>);
-
-#[derive(Debug, Default)]
-struct TailBuffer {
-    trees: VecDeque<(Instant, usize, Arc<FinishedTrace>)>,
+struct KeptTraces {
+    entries: VecDeque<Entry>,
     bytes: usize,
 }
 
+#[derive(Debug)]
+struct Entry {
+    ended: Instant,
+    took: Duration,
+    bytes: usize,
+    tree: Arc<FinishedTrace>,
+}
+
 impl Tail {
-    /// Keeps a trace. Older ones make room if necessary.
-    pub(super) fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) {
-        let bytes = tree.bytes();
-        let mut kept = self.0.lock();
-        kept.trees.push_back((now, bytes, tree));
-        kept.bytes += bytes;
-        kept.make_room(now);
+    /// Whether a trace that is kept for `why` and took so long would be among the slowest, as far as can be said
+    /// without a lock. It may be wrong once the kept ones are old: they are forgotten when the next one is kept.
+    pub(super) fn has_room_for(&self, why: KeepReason, took: Duration) -> bool {
+        let of_kind = self.of(why);
+        of_kind.is_some_and(|slowest| nanos(took) > slowest.bar_ns.load(Ordering::Relaxed))
+    }
+
+    /// Keeps the trace of a slow or failed request, if it is among the slowest. Returns whether it is.
+    pub(super) fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) -> bool {
+        let of_kind = self.of(tree.why);
+        of_kind.is_some_and(|slowest| slowest.keep(tree, now))
+    }
+
+    fn of(&self, why: KeepReason) -> Option<&Slowest> {
+        match why {
+            KeepReason::Sampled => None,
+            KeepReason::Slow => Some(&self.slow),
+            KeepReason::Failed => Some(&self.failed),
+        }
     }
 
     /// All kept traces, or those with the id `trace`, the newest first.
     pub(super) fn json(&self, now: Instant, trace: Option<&str>) -> Json {
-        let trees: Vec<_> = {
-            let mut kept = self.0.lock();
-            kept.make_room(now);
-            kept.trees.iter().map(|(.., tree)| tree.clone()).collect()
-        };
+        let mut trees = self.failed.all(now);
+        trees.extend(self.slow.all(now));
+        trees.sort_by_key(|(ended, _)| *ended);
         let is_wanted = |tree: &FinishedTrace| {
             trace.is_none_or(|id| tree.trace.to_string().eq_ignore_ascii_case(id))
         };
-        let wanted = trees.iter().rev().filter(|tree| is_wanted(tree));
+        let newest_first = trees.iter().rev().map(|(_, tree)| tree);
+        let wanted = newest_first.filter(|tree| is_wanted(tree));
         wanted.map(|tree| tree.json()).collect()
     }
 }
 
-impl TailBuffer {
-    fn make_room(&mut self, now: Instant) {
-        while let Some(&(since, bytes, _)) = self.trees.front() {
-            let is_old = now.saturating_duration_since(since) > KEPT_FOR;
-            if !is_old && self.trees.len() <= MOST && self.bytes <= MOST_BYTES {
-                return;
-            }
-            self.bytes -= bytes;
-            self.trees.pop_front();
+impl Slowest {
+    fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) -> bool {
+        let mut kept = self.kept.lock();
+        self.forget_old(&mut kept, now);
+        kept.add(tree, now);
+        let mut is_kept = true;
+        while kept.is_too_full()
+            && let Some(place) = kept.least_slow()
+            && let Some(removed) = kept.remove(place)
+        {
+            // The new one is the last.
+            is_kept &= place < kept.entries.len();
+            self.bar_ns.store(nanos(removed.took), Ordering::Relaxed);
+        }
+        is_kept
+    }
+
+    fn all(&self, now: Instant) -> Vec<(Instant, Arc<FinishedTrace>)> {
+        let mut kept = self.kept.lock();
+        self.forget_old(&mut kept, now);
+        let entries = kept.entries.iter();
+        entries
+            .map(|entry| (entry.ended, entry.tree.clone()))
+            .collect()
+    }
+
+    /// Forgets the traces that have been kept long enough. After that there is room again.
+    fn forget_old(&self, kept: &mut KeptTraces, now: Instant) {
+        let is_old = |entry: &Entry| now.saturating_duration_since(entry.ended) > KEPT_FOR;
+        while kept.entries.front().is_some_and(is_old) {
+            kept.remove(0);
+            self.bar_ns.store(0, Ordering::Relaxed);
         }
     }
+}
+
+impl KeptTraces {
+    fn add(&mut self, tree: Arc<FinishedTrace>, now: Instant) {
+        let entry = Entry {
+            ended: now,
+            took: tree.took(),
+            bytes: tree.bytes(),
+            tree,
+        };
+        self.bytes += entry.bytes;
+        self.entries.push_back(entry);
+    }
+
+    fn is_too_full(&self) -> bool {
+        self.entries.len() > MOST || self.bytes > MOST_BYTES
+    }
+
+    /// The place of the trace that took the least time, the oldest of several.
+    fn least_slow(&self) -> Option<usize> {
+        let places = self.entries.iter().enumerate();
+        let least = places.min_by_key(|(_, entry)| entry.took);
+        least.map(|(place, _)| place)
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Entry> {
+        let removed = self.entries.remove(place)?;
+        self.bytes -= removed.bytes;
+        Some(removed)
+    }
+}
+
+fn nanos(took: Duration) -> u64 {
+    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -70,46 +163,102 @@ mod tests {
 
     use opentelemetry::trace::TraceId;
 
-    use super::super::finished_trace::KeepReason;
+    use super::super::spare;
     use super::*;
 
-    fn tree(trace: u128) -> Arc<FinishedTrace> {
+    /// The trace of a request that took so many milliseconds.
+    fn tree(trace: u128, why: KeepReason, took_ms: u64) -> Arc<FinishedTrace> {
+        let mut root = spare::take();
+        root.ended = root.began + Duration::from_millis(took_ms);
         Arc::new(FinishedTrace {
             trace: TraceId::from(trace),
             is_sampled: false,
             has_caller: false,
             state: None,
-            why: KeepReason::Slow,
-            began: Instant::now(),
+            why,
+            began: root.began,
             began_at: SystemTime::UNIX_EPOCH,
-            spans: Vec::new(),
+            spans: vec![root],
             left_out: 0,
         })
     }
 
-    fn shown(tail: &Tail, now: Instant) -> Vec<Json> {
+    fn slow(trace: u128, took_ms: u64) -> Arc<FinishedTrace> {
+        tree(trace, KeepReason::Slow, took_ms)
+    }
+
+    /// The numbers of all kept traces.
+    fn shown(tail: &Tail, now: Instant) -> Vec<u128> {
         let Json::Array(trees) = tail.json(now, None) else {
             panic!("no list")
         };
-        trees
+        let ids = trees.iter().map(|tree| tree["trace_id"].as_str());
+        ids.map(|id| u128::from_str_radix(id.expect("text"), 16).expect("a number"))
+            .collect()
+    }
+
+    const ROOM: u128 = MOST as u128;
+
+    #[test]
+    fn the_newest_is_shown_first() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        let later = now + Duration::from_secs(1);
+        tail.keep(slow(1, 10), now);
+        tail.keep(tree(2, KeepReason::Failed, 10), later);
+        tail.keep(slow(3, 10), later + Duration::from_secs(1));
+        assert_eq!(shown(&tail, later), [3, 2, 1]);
     }
 
     #[test]
-    fn the_newest_are_kept_and_shown_first() {
+    fn the_least_slow_makes_room() {
         let (tail, now) = (Tail::default(), Instant::now());
-        for number in 0..MOST as u128 + 5 {
-            tail.keep(tree(number), now);
+        for number in 0..ROOM {
+            assert!(tail.keep(slow(number, 100), now));
         }
-        let trees = shown(&tail, now);
-        assert_eq!(trees.len(), MOST);
-        assert_eq!(trees[0]["trace_id"], format!("{:032x}", MOST + 4));
+        assert!(tail.keep(slow(ROOM, 200), now));
+        assert!(!tail.keep(slow(ROOM + 1, 50), now));
+        let numbers = shown(&tail, now);
+        assert_eq!(numbers.len(), MOST);
+        assert_eq!(numbers[0], ROOM);
+        // Of those that took the same time, the oldest went.
+        assert!(!numbers.contains(&0) && numbers.contains(&1));
+    }
+
+    #[test]
+    fn slow_and_failed_ones_take_no_room_from_one_another() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        for number in 0..2 * ROOM {
+            tail.keep(tree(number, KeepReason::Failed, 1000), now);
+            tail.keep(slow(3 * ROOM + number, 100), now);
+        }
+        let numbers = shown(&tail, now);
+        let failed = numbers.iter().filter(|number| **number < 3 * ROOM);
+        assert_eq!((failed.count(), numbers.len()), (MOST, 2 * MOST));
+    }
+
+    #[test]
+    fn it_is_known_beforehand_who_finds_room() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        let has_room = |took_ms| {
+            let took = Duration::from_millis(took_ms);
+            tail.has_room_for(KeepReason::Slow, took)
+        };
+        for number in 0..=ROOM {
+            assert!(has_room(100), "{number} are kept");
+            tail.keep(slow(number, 100), now);
+        }
+        assert!(!has_room(100) && has_room(101));
+        assert!(tail.has_room_for(KeepReason::Failed, Duration::from_millis(1)));
+        assert!(!tail.has_room_for(KeepReason::Sampled, Duration::from_millis(101)));
+        tail.keep(slow(ROOM + 1, 1), now + KEPT_FOR + Duration::from_secs(1));
+        assert!(has_room(1));
     }
 
     #[test]
     fn one_trace_is_found_by_its_id() {
         let (tail, now) = (Tail::default(), Instant::now());
         for number in [0xa, 0xb, 0xa] {
-            tail.keep(tree(number), now);
+            tail.keep(slow(number, 10), now);
         }
         let found = |id: &str| tail.json(now, Some(id)).as_array().map(Vec::len);
         assert_eq!(found(&format!("{:032x}", 0xa)), Some(2));
@@ -120,12 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn after_a_minute_none_is_left() {
+    fn after_its_time_none_is_left() {
         let (tail, now) = (Tail::default(), Instant::now());
-        tail.keep(tree(1), now);
-        assert_eq!(shown(&tail, now + KEPT_FOR).len(), 1);
+        tail.keep(slow(1, 10), now);
+        assert_eq!(shown(&tail, now + KEPT_FOR), [1]);
         let later = now + KEPT_FOR + Duration::from_millis(1);
-        assert_eq!(shown(&tail, later).len(), 0);
-        assert_eq!(tail.0.lock().bytes, 0);
+        assert_eq!(shown(&tail, later), [0_u128; 0]);
+        assert_eq!(tail.slow.kept.lock().bytes, 0);
     }
 }

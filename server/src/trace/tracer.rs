@@ -21,8 +21,8 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Most slow or failed traces per second that are kept although they are not in the sample. If everything fails, they
-/// are all similar.
+/// Most traces of failed requests per second, and as many of slow ones, that are sent although they are not in the
+/// sample. If everything fails, they are all similar.
 const BEYOND_THE_SAMPLE_PER_SECOND: u32 = 100;
 
 /// How long sending the last traces may take when the program ends.
@@ -43,8 +43,17 @@ pub(super) struct Tracer {
     slow: Duration,
     tail: Tail,
     exporter: Option<Exporter>,
-    /// Limits the kept traces that are not in the sample.
-    beyond: PerSecond,
+    /// These limit the failed and the slow traces that are sent and not in the sample. They are two, so that slow
+    /// requests leave room for failed ones.
+    failed_beyond: PerSecond,
+    slow_beyond: PerSecond,
+}
+
+/// What becomes of a trace that is not thrown away.
+pub(super) struct Judgement {
+    pub(super) why: KeepReason,
+    /// Whether the trace is sent, if there is a receiver.
+    pub(super) is_sent: bool,
 }
 
 impl Tracing {
@@ -73,6 +82,9 @@ impl Tracing {
         if environment.is_disabled || (environment.destination.is_none() && !settings.tail) {
             return Ok(Self(None));
         }
+        for line in &environment.without_effect {
+            tracing::warn!("{line}");
+        }
         let exporter = environment.destination.map(|destination| {
             let address = destination.endpoint.clone();
             Exporter::start(destination, program, counters)
@@ -85,7 +97,8 @@ impl Tracing {
             slow: settings.slow,
             tail: Tail::default(),
             exporter: exporter.transpose()?,
-            beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
+            failed_beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
+            slow_beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
         };
         Ok(Self(Some(Box::leak(Box::new(tracer)))))
     }
@@ -123,8 +136,8 @@ impl Tracing {
         }
     }
 
-    /// Slow and failed requests of the last minute, or the kept ones of one `trace`, the newest first: the body of `GET
-    /// /traces`.
+    /// The slowest and the failed requests of the last minutes, or the kept ones of one `trace`, the newest first: the
+    /// body of `GET /traces`.
     #[must_use]
     pub fn tail(&self, trace: Option<&str>) -> Json {
         match self.0 {
@@ -147,34 +160,32 @@ impl Tracer {
         has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
     }
 
-    /// Why a trace is kept; `None` if it is thrown away.
+    /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed
+    /// ones is sent, whichever come first; of the others, only those are worth their work that are among the slowest.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
         took: Duration,
         has_failed: bool,
-    ) -> Option<KeepReason> {
-        let is_slow = took >= self.slow;
-        if !has_failed && !is_slow {
-            let is_sent = is_sampled && self.exporter.is_some();
-            return is_sent.then_some(KeepReason::Sampled);
-        }
-        let why = if has_failed {
-            KeepReason::Failed
+    ) -> Option<Judgement> {
+        let (why, beyond) = if has_failed {
+            (KeepReason::Failed, &self.failed_beyond)
+        } else if took >= self.slow {
+            (KeepReason::Slow, &self.slow_beyond)
         } else {
-            KeepReason::Slow
+            let (why, is_sent) = (KeepReason::Sampled, is_sampled && self.exporter.is_some());
+            return is_sent.then_some(Judgement { why, is_sent });
         };
-        (is_sampled || self.beyond.may_pass()).then_some(why)
+        let is_sent = is_sampled || beyond.may_pass();
+        let is_kept = is_sent || self.tail.has_room_for(why, took);
+        is_kept.then_some(Judgement { why, is_sent })
     }
 
-    /// Keeps a trace and sends it. Returns whether it can be found anywhere afterwards.
-    pub(super) fn hand_on(&self, tree: FinishedTrace) -> bool {
+    /// Keeps a trace, and sends it if it is to be sent. Returns whether it can be found anywhere afterwards.
+    pub(super) fn hand_on(&self, tree: FinishedTrace, is_sent: bool) -> bool {
         let tree = Arc::new(tree);
-        let is_kept = tree.why != KeepReason::Sampled;
-        if is_kept {
-            self.tail.keep(tree.clone(), Instant::now());
-        }
-        let exporter = self.exporter.as_ref();
+        let is_kept = self.tail.keep(tree.clone(), Instant::now());
+        let exporter = self.exporter.as_ref().filter(|_| is_sent);
         let is_sent = exporter.is_some_and(|exporter| exporter.push(tree));
         is_kept || is_sent
     }
@@ -192,13 +203,16 @@ fn without_user(address: &str) -> String {
 mod tests {
     use std::cell::Cell;
 
+    use http::{Method, Version};
     use prometheus::Registry;
     use serde_json::Map;
 
     use super::super::spare;
     use super::*;
     use crate::metrics::{Declare, Format, render};
-    use crate::trace::{Description, Kind, Span, Trace};
+    use crate::trace::{
+        Description, Kind, Span, Trace, http_version, known_method, method_in_name,
+    };
 
     /// A program's tracing that sends nothing.
     fn tracing(slow: Duration) -> Tracing {
@@ -237,8 +251,10 @@ mod tests {
         statement.fail("1213");
         drop(root);
         assert!(weak.upgrade().is_on());
+        let ids = trace.ids();
         drop((trace, statement));
         assert!(!weak.upgrade().is_on());
+        assert!(ids.is_some() && weak.ids() == ids);
 
         let trees = kept(&tracing);
         let [root, statement] = trees[0]["spans"].as_array().expect("spans").as_slice() else {
@@ -252,6 +268,31 @@ mod tests {
         assert_eq!(statement["error"], "1213");
         let rows = &statement["attributes"]["db.response.returned_rows"];
         assert_eq!(rows, 3);
+    }
+
+    #[test]
+    fn a_method_that_nobody_knows_is_shown_as_it_came() {
+        let tracing = tracing(Duration::ZERO);
+        for (text, known, name, original) in [
+            ("PATCH", "PATCH", "PATCH", Json::Null),
+            ("CAT", "_OTHER", "HTTP", "CAT".into()),
+        ] {
+            let method = Method::from_bytes(text.as_bytes()).expect("a method");
+            assert_eq!(known_method(&method), known);
+            assert_eq!(method_in_name(known), name);
+            let mut root = tracing.task(method_in_name(known));
+            root.ask(known, &method, "https", http_version(Version::HTTP_2));
+            drop(root);
+            let tree = &kept(&tracing)[0];
+            let attributes = &tree["spans"][0]["attributes"];
+            assert_eq!(
+                (&tree["name"], &tree["method"]),
+                (&name.into(), &known.into())
+            );
+            assert_eq!(attributes["http.request.method_original"], original);
+            assert_eq!(attributes["network.protocol.version"], "2");
+            assert_eq!(attributes["url.scheme"], "https");
+        }
     }
 
     #[test]
@@ -299,6 +340,19 @@ mod tests {
             (&trees[0]["status"], &trees[0]["why"]),
             (&503.into(), &"failed".into())
         );
+    }
+
+    #[test]
+    fn a_part_that_failed_keeps_the_whole() {
+        let tracing = tracing(NEVER);
+        let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+        root.inside().note_failure();
+        root.answer(200);
+        drop(root);
+        let trees = kept(&tracing);
+        assert_eq!((trees.len(), &trees[0]["why"]), (1, &"failed".into()));
+        assert_eq!(trees[0]["spans"][0]["error"], Json::Null);
+        Trace::off().note_failure();
     }
 
     #[test]
@@ -437,15 +491,33 @@ mod tests {
         assert_eq!(links[0]["span_id"], ids.span.to_string());
     }
 
+    /// Checks how many have passed since `began`.
+    fn assert_limited(passed: usize, began: Instant) {
+        let (passed, most) = (passed as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
+        let seconds = began.elapsed().as_secs() + 2;
+        assert!((most..=most * seconds).contains(&passed), "{passed}");
+    }
+
     #[test]
     fn when_all_fail_some_are_kept() {
         let tracing = tracing(NEVER);
         let tracer = tracing.0.expect("on");
         let began = Instant::now();
         let kept = (0..10_000).filter(|_| tracer.judge(false, Duration::ZERO, true).is_some());
-        let (kept, most) = (kept.count() as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
-        let seconds = began.elapsed().as_secs() + 2;
-        assert!((most..=most * seconds).contains(&kept), "{kept}");
+        assert_limited(kept.count(), began);
+    }
+
+    #[test]
+    fn when_all_are_slow_some_are_sent_and_the_slowest_and_failed_ones_are_kept() {
+        let tracing = tracing(Duration::from_secs(1));
+        let tracer = tracing.0.expect("on");
+        let began = Instant::now();
+        let slow = (0..10_000).map(|_| tracer.judge(false, Duration::from_secs(1), false));
+        let judged = slow.map(|judged| judged.expect("there is room"));
+        let sent = judged.filter(|judged| judged.is_sent);
+        assert_limited(sent.count(), began);
+        let failed = tracer.judge(false, Duration::ZERO, true);
+        assert!(failed.is_some_and(|failed| failed.is_sent));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use testbed::{Process, Signal, start_program};
 use tokio::time::sleep;
 
 use self::history::History;
-pub(crate) use self::history::{LiveFigures, LiveRoute};
+pub(crate) use self::history::{CurrentFigures, CurrentRoute};
 #[cfg(test)]
 pub(crate) use self::outcome::Failure;
 pub(crate) use self::outcome::{Figures, Outcome};
@@ -174,11 +174,14 @@ impl LocustProcess {
     ///
     /// # Errors
     /// When Locust itself failed.
-    pub(crate) async fn outcome(&mut self, mut show: impl FnMut(&LiveFigures)) -> Result<Outcome> {
+    pub(crate) async fn outcome(
+        &mut self,
+        mut show: impl FnMut(&CurrentFigures),
+    ) -> Result<Outcome> {
         let status = loop {
             let status = self.process.exit_status()?;
-            while let Some(live) = self.history.next()? {
-                show(&live);
+            while let Some(figures) = self.history.next()? {
+                show(&figures);
             }
             if let Some(status) = status {
                 break status;

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::paths;
 
-use crate::manual::{Manual, manuals};
+use crate::manual::Manual;
 use crate::programs::{COMPONENTS, Programs};
 use crate::release::Release;
 
 /// The files that every package contains. They are read once and written to each package.
+#[derive(Clone)]
 pub(crate) struct Contents {
     pub(crate) host: Vec<u8>,
     pub(crate) proxy: Vec<u8>,
@@ -26,7 +28,7 @@ impl Contents {
     /// Reads the built files and the texts about them.
     ///
     /// # Errors
-    /// If a file can't be read.
+    /// If a file can't be read, or a program does not write its manual.
     pub(crate) fn gather(release: &Release, programs: &Programs) -> Result<Self> {
         let component = |(name, path): (&str, &PathBuf)| {
             let bytes = read(path)?;
@@ -38,24 +40,20 @@ impl Contents {
             proxy: read(&programs.proxy)?,
             components: components.map(component).collect::<Result<_>>()?,
             manifest: text(&paths::app())?,
-            manuals: manuals()?,
+            manuals: [
+                Manual::of(HOST_PACKAGE, &programs.host)?,
+                Manual::of(PROXY_PACKAGE, &programs.proxy)?,
+            ],
             version: release.version.clone(),
         })
     }
 
     /// The same contents under another version.
-    ///
-    /// # Errors
-    /// If the manuals can't be made.
-    pub(crate) fn as_version(&self, version: &str) -> Result<Self> {
-        Ok(Self {
-            host: self.host.clone(),
-            proxy: self.proxy.clone(),
-            components: self.components.clone(),
-            manifest: self.manifest.clone(),
-            manuals: manuals()?,
+    pub(crate) fn as_version(&self, version: &str) -> Self {
+        Self {
             version: version.to_owned(),
-        })
+            ..self.clone()
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `ship`: makes the packages that people install. `cargo xtask package` builds and starts this program.
 //!
-//! `release` says which version of which commit is made, `programs` builds the programs, `contents` lists what every
-//! package contains. Each kind of package has a file: `tarball`, `deb`, `image`. `sbom` lists what the programs are
-//! built of, and `seal` makes the checksums and signs them. `trial` installs the packages and provokes faults.
+//! `release` says which version of which commit is made, `programs` builds the programs, `manual` has them write their
+//! man pages and completions, `contents` lists what every package contains. Each kind of package has a file: `tarball`,
+//! `deb`, `image`. `sbom` lists what the programs are built of, and `seal` makes the checksums and signs them. `trial`
+//! installs the packages and provokes faults.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
 mod contents;

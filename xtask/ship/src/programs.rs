@@ -2,7 +2,7 @@
 //! the machine that built it.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use tokio::process::Command;
@@ -32,44 +32,58 @@ pub(crate) async fn build(release: &Release) -> Result<Programs> {
     setup::wasm_target().await?;
     setup::tools(&[COMPILING]).await?;
     components().await?;
-    servers(release).await
+    let [host, proxy] = servers(release).await?;
+    let components = folder().join("wasm32-wasip2/release");
+    Ok(Programs {
+        host,
+        proxy,
+        components: COMPONENTS.map(|name| components.join(format!("{name}.wasm"))),
+    })
 }
 
-async fn servers(release: &Release) -> Result<Programs> {
+async fn servers(release: &Release) -> Result<[PathBuf; 2]> {
     match release.profile {
         Profile::Dev => {
             // Both in one command, so that what they share is built once.
             let mut command = cargo_dist(["build", "--profile", "dev"]).await;
             command.args(["--package", HOST_PACKAGE, "--package", PROXY_PACKAGE]);
-            finish(command, "build host and proxy", release, &[]).await?;
+            let folder = folder().join("servers");
+            finish(command, "build host and proxy", release, &folder, &[]).await?;
+            let programs = folder.join(&release.rustc.host).join("debug");
+            Ok([HOST_PACKAGE, PROXY_PACKAGE].map(|package| programs.join(package)))
         }
         Profile::Dist => {
             let guided = pgo::flags(HOST_PACKAGE, &release.rustc);
-            let mut host = cargo_dist(["build", "--profile", "dist"]).await;
-            host.args(["--package", HOST_PACKAGE, "--features", "jemalloc"]);
-            finish(host, "build the host for release", release, &guided).await?;
-            let mut proxy = cargo_dist(["build", "--profile", "dist"]).await;
-            proxy.args(["--package", PROXY_PACKAGE]);
-            finish(proxy, "build the proxy for release", release, &[]).await?;
+            let jemalloc = ["--features", "jemalloc"];
+            Ok([
+                shipped(HOST_PACKAGE, &jemalloc, release, &guided).await?,
+                shipped(PROXY_PACKAGE, &[], release, &[]).await?,
+            ])
         }
     }
-    let profile = match release.profile {
-        Profile::Dev => "debug",
-        Profile::Dist => "dist",
-    };
-    let servers = folder().join(&release.rustc.host).join(profile);
-    let components = folder().join("wasm32-wasip2/release");
-    Ok(Programs {
-        host: servers.join(HOST_PACKAGE),
-        proxy: servers.join(PROXY_PACKAGE),
-        components: COMPONENTS.map(|name| components.join(format!("{name}.wasm"))),
-    })
+}
+
+/// Builds `package` in a folder of its own: cargo keeps one build of a crate for each profile and target, so host and
+/// proxy, which are compiled with other flags, would make each other's crates be compiled again.
+async fn shipped(
+    package: &str,
+    features: &[&str],
+    release: &Release,
+    flags: &[String],
+) -> Result<PathBuf> {
+    let mut command = cargo_dist(["build", "--profile", "dist", "--package", package]).await;
+    command.args(features);
+    let folder = folder().join(package);
+    let title = format!("build {package} for release");
+    finish(command, &title, release, &folder, flags).await?;
+    Ok(folder.join(&release.rustc.host).join("dist").join(package))
 }
 
 async fn finish(
     mut command: Command,
     title: &str,
     release: &Release,
+    folder: &Path,
     flags: &[String],
 ) -> Result<()> {
     let static_libc = "-Ctarget-feature=+crt-static".to_owned();
@@ -79,7 +93,7 @@ async fn finish(
     // With a target named, the flags apply to programs for that target only, not to build scripts and macros.
     command
         .args(["--target", &release.rustc.host])
-        .env("CARGO_TARGET_DIR", folder())
+        .env("CARGO_TARGET_DIR", folder)
         // Incremental builds depend on earlier builds, so their result differs.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))

@@ -1,7 +1,8 @@
 //! Checks that a program's rooms (the folders in its `src`) import only what they may.
 //!
-//! A room is a folder, or a file beside `lib.rs`. Every path in the source that begins with `crate::` counts, except in
-//! comments. `lib.rs` and `main.rs` belong to no room and may use all rooms.
+//! A room is a folder, or a file beside `lib.rs`. Every path in the source that begins with `crate::` counts, and every
+//! one that climbs as high by `super::`, except in comments. `lib.rs` and `main.rs` belong to no room and may use all
+//! rooms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +26,7 @@ pub fn check(src: &Path, rules: &[Rule]) -> Vec<String> {
         let Some(allowed) = rules.get(room.as_str()) else {
             continue;
         };
-        for import in imports(&read(&file)) {
+        for import in imports(&read(&file), depth(src, &file)) {
             let first = import.split("::").next().unwrap_or_default();
             if first == room {
                 continue;
@@ -76,20 +77,6 @@ pub fn circles<'a>(rules: &[Rule<'a>]) -> BTreeSet<BTreeSet<&'a str>> {
         .collect()
 }
 
-/// The files of `src` that contain a path into one of these crates.
-pub fn strangers(src: &Path, crates: &[&str]) -> Vec<String> {
-    let mut faults = Vec::new();
-    for file in sources(src) {
-        let text = code(&read(&file));
-        for name in crates {
-            if !paths(&text, name).is_empty() {
-                faults.push(format!("{}: names `{name}`", file.display()));
-            }
-        }
-    }
-    faults
-}
-
 fn reach<'a>(from: &str, rules: &[Rule<'a>]) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];
@@ -131,23 +118,47 @@ fn room(src: &Path, file: &Path) -> Option<String> {
     (first != "lib.rs" && first != "main.rs").then(|| name.to_owned())
 }
 
-fn code(text: &str) -> String {
-    let lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
+/// How many modules above a file's contents the root is.
+fn depth(src: &Path, file: &Path) -> usize {
+    let inside = file
+        .strip_prefix(src)
+        .expect("the file was found in this folder");
+    // `mod.rs` is the module of its folder.
+    inside.iter().count() - usize::from(file.ends_with("mod.rs"))
+}
+
+/// The code without comments, and with `crate::` in the place of every `super::super::…` that reaches the root. At the
+/// top of the file, `depth` times `super::` does.
+fn code(text: &str, depth: usize) -> String {
+    // The indentations of the modules that are open inside the file. rustfmt puts each one's last brace at its own.
+    let mut modules: Vec<usize> = Vec::new();
+    let mut code = String::new();
+    for line in text.lines() {
+        let words = line.trim_start();
+        if words.starts_with("//") {
+            continue;
+        }
+        let indent = line.len() - words.len();
+        if words == "}" && modules.last() == Some(&indent) {
+            modules.pop();
+        }
+        let climb = "super::".repeat(depth + modules.len());
+        code.push_str(&line.replace(&climb, "crate::"));
+        code.push('\n');
+        if words.ends_with('{') && words.split_whitespace().rev().nth(2) == Some("mod") {
+            modules.push(indent);
+        }
+    }
+    code
 }
 
 /// The paths after `crate::`, up to the next brace; each name in `crate::{…}` separately.
-fn imports(text: &str) -> Vec<String> {
-    paths(&code(text), "crate")
-}
-
-fn paths(code: &str, root: &str) -> Vec<String> {
-    let begin = format!("{root}::");
+fn imports(text: &str, depth: usize) -> Vec<String> {
+    let code = code(text, depth);
+    let begin = "crate::";
     let is_part = |char: char| char.is_alphanumeric() || char == '_';
     let mut found = Vec::new();
-    for (at, _) in code.match_indices(&begin) {
+    for (at, _) in code.match_indices(begin) {
         // `$crate` and `my_crate` are different crates.
         if code[..at].ends_with(|char| is_part(char) || char == '$') {
             continue;
@@ -207,7 +218,23 @@ pub(crate) mod tests {
     fn imports_are_found_wherever_they_are_written() {
         let text = "//! See [`crate::no`].\nuse crate::a::{B, c};\nuse crate::{\n    d::{self, E},\n    f,\n};\n\
                     fn g() { crate::h::run(); $crate::no!(); my_crate::no(); }\n    // crate::no\n";
-        assert_eq!(imports(text), ["a", "d", "f", "h::run"]);
+        assert_eq!(imports(text, 1), ["a", "d", "f", "h::run"]);
+    }
+
+    #[test]
+    fn a_path_that_climbs_to_the_root_is_found() {
+        let text = "use super::a::B;\nuse super::super::c::D;\nmod tests {\n    use super::super::e;\n    \
+                    use super::super::super::{f, g::H};\n}\npub(super) fn i() -> super::super::j::K {}\n\
+                    use my_super::super::no;\n";
+        assert_eq!(imports(text, 2), ["c::D", "f", "g::H", "j::K"]);
+    }
+
+    #[test]
+    fn a_room_is_one_below_the_root_and_its_files_are_two() {
+        let src = Path::new("src");
+        for (file, modules) in [("shop.rs", 1), ("shop/mod.rs", 1), ("shop/till.rs", 2)] {
+            assert_eq!(depth(src, &src.join(file)), modules, "{file}");
+        }
     }
 
     #[test]
@@ -246,15 +273,5 @@ pub(crate) mod tests {
         let circle = BTreeSet::from(["a", "b", "c"]);
         assert_eq!(circles(&rules), BTreeSet::from([circle]));
         assert!(circles(&[("a", &["b"]), ("b", &[])]).is_empty());
-    }
-
-    #[test]
-    fn a_file_that_names_a_foreign_program_is_told() {
-        let src = program(&[
-            ("a.rs", "use other::Thing;"),
-            ("b.rs", "// other::Thing\nuse another::Thing;"),
-        ]);
-        let fault = format!("{}: names `other`", src.path().join("a.rs").display());
-        assert_eq!(strangers(src.path(), &["other"]), [fault]);
     }
 }

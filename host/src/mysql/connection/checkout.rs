@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use store_server::trace::{Kind, Trace};
+use store_server::trace::{Kind, Span, Trace};
 use tokio::time::timeout;
 
 use super::{Loan, PooledConnection};
@@ -21,10 +21,13 @@ impl Pool {
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
-        self.checkout_since(Instant::now(), generation, asker).await
+        let began = Instant::now();
+        let lent = self.checkout_since(began, generation, asker).await?;
+        self.metrics.waited(began, &Span::default());
+        Ok(lent)
     }
 
-    /// As [`Pool::checkout`], for a caller whose wait began at `began`.
+    /// As [`Pool::checkout`], for a caller whose wait began at `began` and who counts it.
     async fn checkout_since(
         self: &Arc<Self>,
         began: Instant,
@@ -44,9 +47,6 @@ impl Pool {
                 });
             }
         };
-        self.metrics
-            .wait_seconds
-            .observe(began.elapsed().as_secs_f64());
         let loan = Loan {
             _permit: permit,
             _in_use: self.metrics.enter(),
@@ -60,17 +60,18 @@ impl Pool {
     }
 
     /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
-    /// connection may lead there while the group has no writer.
+    /// connection may lead there while the group has no writer. The caller's wait began at `began`; the caller counts
+    /// it.
     ///
     /// # Errors
     /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.
     async fn checkout_for(
         self: &Arc<Self>,
+        began: Instant,
         hint: Hint,
         generation: u64,
         asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
-        let began = Instant::now();
         let usual = self.checkout_since(began, generation, asker);
         match self.unless_without_writer(hint, usual).await {
             Some(lent) => lent,
@@ -81,8 +82,7 @@ impl Pool {
         }
     }
 
-    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none. The caller's wait
-    /// began at `began`.
+    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none.
     ///
     /// # Errors
     /// As [`Pool::checkout_for`].
@@ -121,9 +121,10 @@ impl PooledConnection {
         }
         let mut wait = self.trace.span("wait for MySQL", Kind::Internal);
         wait.share(&self.pool.attributes);
-        let pool = self.pool.clone();
-        let lent = pool.checkout_for(self.hint, self.generation, self.asker);
+        let (pool, began) = (self.pool.clone(), Instant::now());
+        let lent = pool.checkout_for(began, self.hint, self.generation, self.asker);
         let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
+        pool.metrics.waited(began, &wait);
         self.take_over(lent);
         Ok(())
     }
@@ -154,7 +155,9 @@ impl PooledConnection {
             (self.conn, self.loan) = (None, None);
             let (hint, generation, asker) = (self.hint, self.generation, self.asker);
             let lent = pool.checkout_without_writer(began, hint, generation, asker);
-            self.take_over(lent.await.map_err(std::io::Error::other)?);
+            let lent = lent.await.map_err(std::io::Error::other)?;
+            pool.metrics.waited(began, &Span::default());
+            self.take_over(lent);
         }
         self.pool.metrics.repeated.inc();
         self.is_untouched = false;

@@ -69,11 +69,22 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         "/sleep" => sleep(amount.unwrap_or(u64::MAX)).await,
         // The whole target, as the host tells it.
         "/target" => return (StatusCode::OK, request.uri().to_string()),
+        "/trace" => return (StatusCode::OK, trace(&request)),
+        "/write" => eprintln!("asked to write"),
         "/greeting" => return greeting().await,
         "/backends" => return ask_backends(request).await,
         _ => {}
     }
     (StatusCode::OK, version().to_owned())
+}
+
+/// The request's `traceparent` and `tracestate`, a line of each, which is empty without it.
+fn trace(request: &Request) -> String {
+    let line = |name: &'static str| {
+        let value = request.headers().get(name);
+        value.map_or("", |value| value.to_str().unwrap_or_default())
+    };
+    format!("{}\n{}", line("traceparent"), line("tracestate"))
 }
 
 fn has_probe_id(request: &Request) -> bool {

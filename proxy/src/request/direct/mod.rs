@@ -89,6 +89,7 @@ impl Direct {
             Ok(()) => Persistence::Continue,
             Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
+                exchange.ending.problem = None;
                 exchange.ending.refused = problem.reason();
                 let own = OwnFields {
                     id: &exchange.origin.request_id,
@@ -120,20 +121,21 @@ impl Direct {
     }
 
     /// Lets the request in, waits for its body, and tries upstreams.
-    async fn let_pass(
+    async fn let_pass<C: Client>(
         &self,
         exchange: &mut Exchange,
         group: &Arc<Group>,
         request: &PlainRequest<'_>,
         peer: Peer,
-        client: &mut impl Client,
+        client: &mut C,
         relay: &mut Relay<'_>,
     ) -> Result<(), Abort> {
         let table = exchange.table.clone();
         let trusted = &table.config.forwarded.trusted;
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
-        exchange.trace(&self.live.tracing, &method, &request.origin);
+        let tracing = &self.live.tracing;
+        exchange.trace(tracing, &method, C::HTTP_VERSION, &request.origin);
         relay.trace = exchange.spans.line.take();
         let has_key = || request.field(&IDEMPOTENCY_KEY).is_some();
         let keyed_posts = &table.config.retry.keyed_posts;

@@ -77,15 +77,30 @@ impl SignedCertificate {
         server: SocketAddr,
         asks: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Terminator {
+        self.terminate(server, asks, Vec::new()).await
+    }
+
+    /// The same before a server to which clients may speak HTTP/2: those of gRPC do not unless TLS says so.
+    pub(crate) async fn before_http2(&self, server: SocketAddr) -> Terminator {
+        self.terminate(server, None, vec![b"h2".to_vec()]).await
+    }
+
+    async fn terminate(
+        &self,
+        server: SocketAddr,
+        asks: Option<Arc<dyn ClientCertVerifier>>,
+        protocols: Vec<Vec<u8>>,
+    ) -> Terminator {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let asks = asks.unwrap_or_else(|| Arc::new(rustls::server::NoClientAuth));
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_client_cert_verifier(asks)
             .with_single_cert(vec![self.certificate.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = protocols;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

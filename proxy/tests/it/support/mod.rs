@@ -27,6 +27,16 @@ pub(crate) use self::wire::{Kind, Message};
 /// Longest time for anything that is bound to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What the proxy says while no upstream is up.
+pub(crate) const NO_SERVER: &str = "no server is available; try again later";
+
+/// What it says where no upstream takes a connection.
+pub(crate) const UNREACHABLE: &str = "no server can be reached; nothing was done, try again later";
+
+/// What it says where an upstream broke off, and the request is not sent again.
+pub(crate) const BROKE_OFF: &str =
+    "the server broke off; a request that is not idempotent may have been carried out";
+
 /// A running proxy and its configuration file.
 pub(crate) struct Rig {
     pub(crate) proxy: Proxy,
@@ -235,9 +245,9 @@ impl Rig {
         meant.map(|(_, value)| value).sum()
     }
 
-    /// Waits until no request is at an upstream. A client may have its answer a moment before its slot is free.
-    pub(crate) async fn slots_are_free(&self) {
-        eventually("all slots are free", async || {
+    /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
+    pub(crate) async fn permits_are_free(&self) {
+        eventually("all permits are free", async || {
             self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
         })
         .await;

@@ -1,11 +1,13 @@
 //! A receiver of traces, over HTTP and over gRPC: what it is sent is read with the protocol's own crate.
 
 use std::convert::Infallible;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::CONTENT_TYPE;
+use flate2::read::GzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
@@ -20,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -31,7 +34,7 @@ pub(crate) struct ReceivedSpan {
     pub(crate) span: Span,
 }
 
-/// A receiver that keeps what it gets, or refuses it.
+/// A receiver that keeps what it gets, or refuses it, or makes its senders wait.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     inner: Arc<Inner>,
@@ -43,6 +46,7 @@ struct Inner {
     spans: Mutex<Vec<ReceivedSpan>>,
     headers: Mutex<Vec<HeaderMap>>,
     refuses: AtomicBool,
+    is_held: watch::Sender<bool>,
 }
 
 impl Receiver {
@@ -66,6 +70,16 @@ impl Receiver {
     /// Takes nothing from here on.
     pub(crate) fn refuse(&self) {
         self.inner.refuses.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers nobody from here on, until it is [let go](Self::let_go).
+    pub(crate) fn hold(&self) {
+        self.inner.is_held.send_replace(true);
+    }
+
+    /// Takes what it was sent while it was held, and all that comes.
+    pub(crate) fn let_go(&self) {
+        self.inner.is_held.send_replace(false);
     }
 
     /// The spans of this trace, which is given in hexadecimal.
@@ -93,6 +107,11 @@ impl ReceivedSpan {
 
     pub(crate) fn parent(&self) -> String {
         hex(&self.span.parent_span_id)
+    }
+
+    /// Whether it says that its trace is in the sample.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.span.flags & 1 == 1
     }
 
     /// The attribute of this name as text.
@@ -126,17 +145,24 @@ impl Inner {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let kind = head.headers[CONTENT_TYPE].to_str().unwrap().to_owned();
+        let is_gzip = head
+            .headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding == "gzip");
         self.headers.lock().push(head.headers);
+        let mut held = self.is_held.subscribe();
+        _ = held.wait_for(|is_held| !is_held).await;
         let is_grpc = kind.starts_with("application/grpc");
         let refuses = self.refuses.load(Ordering::Relaxed);
         if !refuses {
             let message = match is_grpc {
-                // One message, after a byte of flags and four of its length.
+                // One message, after a byte that says whether it is compressed, and four of its length.
+                true if body[0] == 1 => unzipped(&body[5..]),
                 true => body.slice(5..),
                 false => {
                     assert_eq!(kind, "application/x-protobuf");
                     assert_eq!(head.uri.path(), "/v1/traces");
-                    body
+                    if is_gzip { unzipped(&body) } else { body }
                 }
             };
             self.keep(ExportTraceServiceRequest::decode(message).unwrap());
@@ -167,6 +193,12 @@ impl Inner {
             }));
         }
     }
+}
+
+fn unzipped(bytes: &[u8]) -> Bytes {
+    let mut read = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut read).unwrap();
+    read.into()
 }
 
 /// An empty message, and how it went.

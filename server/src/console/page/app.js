@@ -1,5 +1,7 @@
 // The page: which view is shown, how often the fleet is asked, and what the head says.
 
+// Before all others, which are not begun if it fails.
+import "./support.js";
 import { text } from "./build.js";
 import { say } from "./admin.js";
 import { Components } from "./components.js";

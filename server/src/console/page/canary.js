@@ -106,7 +106,7 @@ class Trial {
     show(this.before, [trial.passed, trial.mirror], () => [passed(what, trial), mirrored(what, trial)]);
   }
 
-  /** A line for each version. Its colour stays, whatever becomes of it; that, its name and its stroke say. */
+  /** A line for each version. Its colour and dashes stay, whatever becomes of it; that, its name and its width say. */
   lines(host, panel, component, generations) {
     return generations.map(number => {
       const word = fate(host, component, number);

@@ -12,7 +12,7 @@ const RIGHT = 8;
 /** Most lines of one chart; those with the smallest numbers are left out. */
 const MOST = 6;
 
-/** Colours that there are for lines. */
+/** Colours that there are for lines. Each has dashes of its own, so that lines don't differ by colour alone. */
 export const COLOURS = 9;
 
 const latest = values => {
@@ -49,8 +49,8 @@ export class Chart {
   }
 
   /**
-   * Shows lines (`name`, `values`, and perhaps `colour`, `always`, and `stroke`: `strong`, `dashed` or `dotted`) over `times`,
-   * which are milliseconds of performance.now(), from `from` on.
+   * Shows lines (`name`, `values`, and perhaps `colour`, `always`, and `stroke`: `strong` or `thin`) over `times`, which are
+   * milliseconds of performance.now(), from `from` on.
    */
   update(times, lines, from) {
     this.times = times;
@@ -122,7 +122,7 @@ export class Chart {
     return s("path", { class: this.look(line), d: path || "M0 0" });
   }
 
-  /** The class of a line, and of its key in the legend. */
+  /** The classes of a line, and of its key in the legend. */
   look(line) {
     return `line c${this.colour(line)}${line.stroke ? ` ${line.stroke}` : ""}`;
   }
@@ -144,8 +144,8 @@ export class Chart {
     const ago = at === null ? "" : `${format.span((now - this.times[at]) / 1000)} ago`;
     text(this.now, ago);
     const rows = this.lines.map(line => h("li", {},
-      s("svg", { class: "key", width: 14, height: 8, "aria-hidden": "true", focusable: "false" },
-        s("path", { class: this.look(line), d: "M0 4h14" })),
+      s("svg", { class: "key", width: 28, height: 8, "aria-hidden": "true", focusable: "false" },
+        s("path", { class: this.look(line), d: "M1 4h26" })),
       h("span", { class: "name" }, line.name || "all"),
       h("span", { class: "number" }, format.value(number(line), this.unit))));
     if (this.hidden > 0) rows.push(h("li", { class: "muted" }, `and ${this.hidden} with smaller numbers`));

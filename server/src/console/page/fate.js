@@ -6,8 +6,8 @@ const ENDS = {
   promoted: "was stable", swapped: "was stable", "rolled-back": "was stable", settled: "was stable",
 };
 
-/** How the line of a version is drawn, so that it is not the colour alone that tells. */
-export const STROKES = { "on trial": "strong", stable: undefined, "was stable": "dashed", withdrawn: "dotted", aborted: "dotted", earlier: "dashed" };
+/** How wide the line of a version is drawn: wide while it is tried, and thin once it no longer serves. */
+export const STROKES = { "on trial": "strong", stable: undefined, "was stable": "thin", withdrawn: "thin", aborted: "thin", earlier: "thin" };
 
 /** What the status of a host's component says of a generation; nothing if it has forgotten it. */
 export function told({ canary, generations, last }, number) {

@@ -7,6 +7,9 @@ export const WINDOW_S = 900;
 /** Longest wait for an answer. */
 const PATIENCE_MS = 6000;
 
+/** Between two looks at slow and failed requests, which are far more bytes than the rest: at every third look. */
+const TRACES_MS = 8500;
+
 /** Two tellings of one moment differ by less. */
 const SAME_MOMENT_MS = 5000;
 
@@ -34,6 +37,7 @@ export class Member {
     this.statusAt = null;
     /** Null before they were read. */
     this.traces = null;
+    this.tracesAt = -Infinity;
     this.events = null;
     this.trouble = null;
     this.forget();
@@ -82,7 +86,12 @@ export class Member {
     const now = performance.now();
     if (!body.continues) this.forget();
     const before = this.times.length;
-    this.times.push(...body.ages_s.map(age => now - age * 1000));
+    const added = body.ages_s.map(age => now - age * 1000);
+    // While a machine sleeps, its browser's clock may stand still: what is known is older than it seemed. Answers alone are
+    // not as late as this.
+    const early = before && added.length ? this.times[before - 1] - added[0] : 0;
+    if (early > PATIENCE_MS) this.times = this.times.map(time => time - early - body.step_s * 1000);
+    this.times.push(...added);
     const excess = Math.max(0, this.times.length - body.samples);
     this.times.splice(0, excess);
     for (const panel of body.panels) this.extend(panel, before, excess, body.ages_s.length);
@@ -114,7 +123,10 @@ export class Member {
   }
 
   async readTraces() {
+    // The clock may have been set back meanwhile.
+    if (Math.abs(performance.now() - this.tracesAt) < TRACES_MS) return;
     this.traces = (await ask(`${this.base}/traces`)).body;
+    this.tracesAt = performance.now();
   }
 
   /** What the program keeps of one trace now, as it came since the last look or not. */

@@ -179,7 +179,7 @@ function limit(id, member) {
   const sizes = id === "pool_in_use" ? [...(member.panels.get("pool_size")?.lines ?? [])].filter(([name]) => name !== "") : [];
   if (!sizes.length) return [];
   const values = member.times.map((_, at) => lowest(sizes.map(([, values]) => values[at] ?? null)));
-  return [{ name: "limit of each", values, colour: 7, stroke: "dashed", always: true }];
+  return [{ name: "limit of each", values, colour: 7, stroke: "thin", always: true }];
 }
 
 /** All hosts as if they were one. */

@@ -1,4 +1,4 @@
-// The slowest and the failed requests of the last minute, each as a waterfall of its spans, from the proxy to the statement.
+// The slowest and the failed requests of the last five minutes, each as a waterfall of its spans, from the proxy to the statement.
 
 import { say } from "./admin.js";
 import { frame, h, pill, show } from "./build.js";
@@ -6,7 +6,7 @@ import { unread } from "./fleet.js";
 import * as format from "./format.js";
 
 /** Attributes that the name of their span says, or that are always the same. */
-const DULL = new Set(["http.request.method", "url.scheme", "server.address", "server.port", "http.route", "db.system.name", "db.namespace", "db.operation.name", "db.collection.name"]);
+const DULL = new Set(["http.request.method", "url.scheme", "server.address", "server.port", "http.route", "db.system.name", "db.namespace", "db.operation.name", "db.collection.name", "db.response.status_code", "network.protocol.version"]);
 
 /** A whole trace id, by itself or in a `traceparent`. */
 const WHOLE = /\b[0-9a-f]{32}\b/;
@@ -26,7 +26,7 @@ export class Requests {
     this.note = h("div", {});
     this.list = h("div", { class: "requests" });
     this.element = h("div", {},
-      h("p", { class: "muted" }, "Requests of the last minute that failed (5xx, or broken off) or were slow."),
+      h("p", { class: "muted" }, "The slowest requests of the last five minutes, and those that failed (5xx, broken off, or with a try that failed). New ones are asked for every ten seconds."),
       this.note,
       h("div", { class: "choices" },
         this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"]),
@@ -88,7 +88,7 @@ export class Requests {
   async follow(id) {
     const request = await this.find(id);
     if (request) this.reveal(request)?.querySelector("summary").focus();
-    else say("bad", `No program that answers keeps the request of trace ${id}: it was neither slow nor failed, or is over a minute old.`);
+    else say("bad", `No program that answers keeps the request of trace ${id}: it was neither slow nor failed, or is over five minutes old, or slower ones have taken its place.`);
   }
 
   /** The request of a trace, wherever it is kept; null if it is nowhere. */
@@ -160,7 +160,7 @@ function requests(all) {
     const [first] = trees;
     const route = trees.map(tree => tree.route).find(route => route);
     return {
-      id, trees, name: route ? `${first.method} ${route}` : first.method ? `${first.method} to ${first.name.slice(first.method.length + 1)}` : first.name ?? "request", started: new Date(first.started),
+      id, trees, name: route ? `${first.method} ${route}` : first.method ? `${first.method} to ${first.name.split(" ").slice(1).join(" ")}` : first.name ?? "request", started: new Date(first.started),
       took: first.duration_ms * 1000, status: first.status,
       why: trees.some(tree => tree.why === "failed") ? "failed" : "slow",
     };

@@ -36,7 +36,7 @@ export class Upstreams {
   }
 
   group(proxy, group) {
-    const rows = group.upstreams.map(upstream => this.row(proxy, upstream));
+    const rows = group.upstreams.map(upstream => this.row(proxy, group, upstream));
     const names = group.names ?? [];
     const columns = ["Upstream", "State", ...["Requests", "Errors", "p99", "In flight", "Waiting", "Ejections", "Weight"]
       .map(title => ({ title, class: "n" })), "Change"];
@@ -50,11 +50,12 @@ export class Upstreams {
     };
   }
 
-  row(proxy, upstream) {
+  row(proxy, group, upstream) {
     const { address, name, state } = upstream;
+    const line = `${group.name} ${address}`;
     const numbers = [
-      format.value(proxy.recent("upstream_requests", 15, address), "/s"), format.value(proxy.recent("upstream_errors", 60, address), "/s"),
-      format.value(proxy.last("upstream_p99", 30, address), "s"), format.count(upstream.in_flight), format.count(upstream.queued),
+      format.value(proxy.recent("upstream_requests", 15, line), "/s"), format.value(proxy.recent("upstream_errors", 60, line), "/s"),
+      format.value(proxy.last("upstream_p99", 30, line), "s"), format.count(upstream.in_flight), format.count(upstream.queued),
       upstream.ejections === undefined ? "–" : format.count(upstream.ejections), upstream.weight,
     ];
     return {

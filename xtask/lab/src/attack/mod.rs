@@ -169,7 +169,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 /// Before the first measurement, connections are opened, instances made and pages faulted in.
 async fn warm_up(rig: &Rig, ways: &[AttackTarget], plan: &round::Plan) -> Result<()> {
     for way in ways {
-        let clients = neighbours::start(&rig.url(*way), plan.rate, &rig.size)?;
+        let clients = neighbours::start(&rig.url(*way), plan.rate, &rig.size).await?;
         sleep(WARM_UP).await;
         clients.stop().await?;
     }

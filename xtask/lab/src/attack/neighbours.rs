@@ -1,28 +1,32 @@
 //! The clients that must notice nothing: for each order they make two reads of each kind, from addresses of their own.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use testbed::seed::Size;
 
-use crate::measure::{Basket, Clients, Orders, Request, reads};
+use crate::measure::{Basket, Loaders, Orders, Request, Stream, Target, reads};
 
 /// One request of this many is an order.
 const ORDERS_OF: usize = 5;
 
+/// The number of different requests. They are sent in turn.
+const CHOICES: usize = 2000;
+
 /// The neighbours' addresses. The attacker has another one.
-const ADDRESSES: [IpAddr; 4] = [address(2), address(3), address(4), address(5)];
+const ADDRESSES: [Ipv4Addr; 4] = [address(2), address(3), address(4), address(5)];
 
 /// The seed of the neighbours' random requests.
 const RNG_SEED: u64 = 7;
 
-const fn address(last: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+const fn address(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
 }
 
 /// Starts the neighbours, who send the server at `url` `rate` requests a second in total.
-pub(super) fn start(url: &str, rate: u32, size: &Size) -> Result<Clients> {
-    Clients::start(url, &ADDRESSES, rate, requests(size))
+pub(super) async fn start(url: &str, rate: u32, size: &Size) -> Result<Stream> {
+    let target = Target::of(url, requests(size).take(CHOICES)).with_clients(&ADDRESSES);
+    Loaders::default().stream("clients", &target, rate).await
 }
 
 fn requests(size: &Size) -> impl Iterator<Item = Request> + use<> {
@@ -30,15 +34,9 @@ fn requests(size: &Size) -> impl Iterator<Item = Request> + use<> {
     let mut orders = Orders::new(Basket::Products(1), size, RNG_SEED);
     (1..).map_while(move |number: usize| {
         Some(if number.is_multiple_of(ORDERS_OF) {
-            Request {
-                path: "/orders".to_owned(),
-                body: Some(orders.next()?),
-            }
+            Request::post("/orders", orders.next()?)
         } else {
-            Request {
-                path: reads.next()?,
-                body: None,
-            }
+            Request::get(reads.next()?)
         })
     })
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(
     plan: &Plan,
 ) -> Result<Round> {
     let measure = async |length: Duration| {
-        let clients = neighbours::start(&rig.url(way), plan.rate, &rig.size)?;
+        let clients = neighbours::start(&rig.url(way), plan.rate, &rig.size).await?;
         sleep(length).await;
         clients.stop().await
     };

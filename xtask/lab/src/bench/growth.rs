@@ -51,7 +51,7 @@ struct SizedStore {
     orders: usize,
     // Dropped before the store, because it uses the store's servers.
     host: Host,
-    store: DataStore,
+    _store: DataStore,
 }
 
 /// The samples of one store.
@@ -169,13 +169,13 @@ impl SizedStore {
         Ok(Self {
             orders,
             host: store.host(host).await?,
-            store,
+            _store: store,
         })
     }
 
     async fn measure_once(&self, loaders: &Loaders, seconds: u32) -> Result<FixedCosts> {
         let crowd = loaders
-            .flood(&self.target(Route::Place)?, CROWD, 2 * seconds)
+            .flood(&self.target(Route::Place), CROWD, 2 * seconds)
             .await
             .with_context(|| format!("{CROWD} clients that order at once"))?;
         sleep(REST).await;
@@ -186,8 +186,8 @@ impl SizedStore {
         })
     }
 
-    fn target(&self, route: Route) -> Result<Target> {
-        route.target(&self.host.url(""), self.store.folder())
+    fn target(&self, route: Route) -> Target {
+        route.target(&self.host.url(""))
     }
 
     async fn measure(&self, loaders: &Loaders, seconds: u32, costs: &mut Costs) -> Result<()> {
@@ -196,7 +196,7 @@ impl SizedStore {
             (Route::Report, &mut costs.report_cpu),
             (Route::Place, &mut costs.order_cpu),
         ] {
-            let target = self.target(route)?;
+            let target = self.target(route);
             loaders.flood(&target, CONNECTIONS, 1).await?;
             let before = cpu_seconds(process)?;
             let flood = loaders.flood(&target, CONNECTIONS, seconds).await?;

@@ -83,7 +83,7 @@ async fn count(
     // Code that is compiled for the processor that valgrind emulates must not be used by other hosts.
     let options = options.arg(format!("--compile-cache={}", cache.display()));
     let host = store.host(options).await?;
-    let target = route.target(&host.url(""), store.folder())?;
+    let target = route.target(&host.url(""));
     loaders.ask(&target, AT_ONCE, requests).await?;
     host.process().stop(STOP_LIMIT).await?;
     counts.total()

@@ -19,10 +19,8 @@ pub(super) async fn measure(
     route: Route,
     report: &mut Report,
 ) -> Result<()> {
-    let mut asked = Vec::new();
-    for side in bench.sides.iter().filter(|side| side.serves(route)) {
-        asked.push((side, route.target(&side.url, bench.store.folder())?));
-    }
+    let sides = bench.sides.iter().filter(|side| side.serves(route));
+    let asked: Vec<SideTarget<'_>> = sides.map(|side| (side, route.target(&side.url))).collect();
     // Before the measurement, pools are filled, caches warmed and pages touched.
     for (_, target) in &asked {
         loaders.flood(target, 32, 1).await?;

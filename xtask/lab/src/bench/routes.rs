@@ -1,8 +1,5 @@
 //! The requests for servers: each route with varying ids and bodies.
 
-use std::path::Path;
-
-use anyhow::Result;
 use clap::ValueEnum;
 use testbed::seed::LAB;
 
@@ -54,27 +51,25 @@ impl Route {
         }
     }
 
-    /// The requests for a server at `base`. Scripts for wrk go to `folder`.
-    pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
+    /// The requests for a server at `base`.
+    pub(super) fn target(self, base: &str) -> Target {
         match self {
-            Self::Empty => Ok(Target::get(base, "/health-check")),
-            Self::Report => Ok(Target::get(base, "/orders/reports/best-sellers")),
-            Self::Order => Target::gets(base, &paths("/orders", LAB.orders), folder, "orders"),
-            Self::Stock => Target::gets(base, &paths("/stocks", LAB.products), folder, "stocks"),
-            Self::Place => orders(base, folder, Basket::OneToFive, "place"),
-            Self::FlashSale => orders(base, folder, Basket::FlashSale, "flash-sale"),
+            Self::Empty => Target::get(base, "/health-check"),
+            Self::Report => Target::get(base, "/orders/reports/best-sellers"),
+            Self::Order => Target::gets(base, paths("/orders", LAB.orders)),
+            Self::Stock => Target::gets(base, paths("/stocks", LAB.products)),
+            Self::Place => Target::orders(base, bodies(Basket::OneToFive)),
+            Self::FlashSale => Target::orders(base, bodies(Basket::FlashSale)),
         }
     }
 }
 
 /// Paths with ids from 1 to `most`.
-fn paths(route: &str, most: usize) -> Vec<String> {
+fn paths(route: &str, most: usize) -> impl Iterator<Item = String> {
     let mut numbers = Numbers(0);
-    let path = |_| format!("{route}/{}", numbers.up_to(most as u64));
-    (0..CHOICES).map(path).collect()
+    (0..CHOICES).map(move |_| format!("{route}/{}", numbers.up_to(most as u64)))
 }
 
-fn orders(base: &str, folder: &Path, basket: Basket, name: &str) -> Result<Target> {
-    let bodies = Orders::new(basket, &LAB, 0).take(CHOICES);
-    Target::orders(base, bodies, folder, name)
+fn bodies(basket: Basket) -> impl Iterator<Item = String> {
+    Orders::new(basket, &LAB, 0).take(CHOICES)
 }

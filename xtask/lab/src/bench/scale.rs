@@ -202,13 +202,13 @@ impl GrownStore {
         let mariadb = mariadb.context("MariaDB is not ours")?.id();
         let (mut orders, mut cpu, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..common.rounds {
-            let place = Route::Place.target(&self.host.url(""), self.store.folder())?;
+            let place = Route::Place.target(&self.host.url(""));
             loaders.flood(&place, CONNECTIONS, 1).await?;
             let before = cpu_seconds(mariadb)?;
             let flood = loaders.flood(&place, CONNECTIONS, common.seconds).await?;
             cpu.push((cpu_seconds(mariadb)? - before) / flood.requests * 1e6);
             orders.push(flood.requests_per_second);
-            let order = Route::Order.target(&self.host.url(""), self.store.folder())?;
+            let order = Route::Order.target(&self.host.url(""));
             let flood = loaders.flood(&order, CONNECTIONS, common.seconds).await?;
             reads.push(flood.requests_per_second);
         }

@@ -186,7 +186,7 @@ async fn start_native(
     })
 }
 
-/// The folder of a run's data, logs and scripts.
+/// The folder of a run's data and logs.
 fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

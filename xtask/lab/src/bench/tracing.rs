@@ -69,7 +69,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     for &route in routes {
         for side in &mut sides {
             side.samples.clear();
-            let target = route.target(&side.host.url(""), store.folder())?;
+            let target = route.target(&side.host.url(""));
             loaders.flood(&target, 32, 1).await?;
         }
         for round in 0..common.rounds {
@@ -83,7 +83,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
                     round + 1,
                     side.name
                 );
-                let target = route.target(&side.host.url(""), store.folder())?;
+                let target = route.target(&side.host.url(""));
                 let sample = cpu_per_request(&loaders, &side.host, &target, common.seconds);
                 side.samples.push(sample.await?);
             }

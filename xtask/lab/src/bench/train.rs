@@ -1,6 +1,5 @@
 //! `cargo xtask bench train`: renews the profiles that optimise the shipped builds.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
             NATIVE_PACKAGE
         };
         pgo::forget_counts()?;
-        load(side, &loaders, bench.store.folder(), options.seconds).await?;
+        load(side, &loaders, options.seconds).await?;
         side.stop(STOP_LIMIT).await?;
         println!(
             "{}",
@@ -75,10 +74,10 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn load(side: &Side, loaders: &Loaders, folder: &Path, seconds: u32) -> Result<()> {
+async fn load(side: &Side, loaders: &Loaders, seconds: u32) -> Result<()> {
     for route in Route::ALL {
         eprintln!("▸ {}, {}", route.label(), side.name);
-        let target = route.target(&side.url, folder)?;
+        let target = route.target(&side.url);
         loaders.flood(&target, CONNECTIONS, seconds).await?;
     }
     Ok(())

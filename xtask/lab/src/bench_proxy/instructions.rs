@@ -95,7 +95,7 @@ async fn run(
         "nginx" => Balancer::nginx(&start).await?,
         _ => Balancer::store_proxy(&start, binary).await?,
     };
-    let target = row.target(&balancer.base(row.is_https()), &folder)?;
+    let target = row.target(&balancer.base(row.is_https()), &folder);
     loaders.ask(&target, options.connections, requests).await?;
     balancer.stop(STOP_LIMIT).await?;
     counts.total()

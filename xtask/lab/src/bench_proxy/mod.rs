@@ -23,7 +23,7 @@ use self::row::Row;
 use self::sample::Sample;
 use self::servers::{Balancer, Start, Upstreams, run_folder};
 use crate::measure::{Loaders, write_json};
-use xtask::cargo::{cargo, run_step};
+use xtask::cargo::{cargo, cargo_step};
 use xtask::paths;
 use xtask::setup::{self, BENCH, COMPILING, COUNTING};
 
@@ -115,7 +115,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 /// Builds store-proxy as it is shipped.
 async fn build() -> Result<PathBuf> {
     let build = cargo(["build", "--profile", "dist", "--package", "store-proxy"]);
-    run_step("build store-proxy (dist)", build).await?;
+    cargo_step("build store-proxy (dist)", build).await?;
     Ok(paths::target().join("dist/store-proxy"))
 }
 
@@ -182,7 +182,7 @@ async fn measure(
                 report.add_idle(place.workers, name, each);
                 continue;
             }
-            let target = row.target(&balancer.base(row.is_https()), &run_folder()?)?;
+            let target = row.target(&balancer.base(row.is_https()), &run_folder()?);
             let sample = Sample::take(options, loaders, balancer, row, &target).await;
             report.add(row, place.workers, round, name, sample.context(step)?);
         }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -79,16 +78,16 @@ impl Row {
         if self.is_https() { 0.95 } else { 0.90 }
     }
 
-    /// The requests for a server at `base`. `folder` has the server's certificate; scripts for wrk go there.
-    pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
+    /// The requests for a server at `base`. `folder` has the server's certificate.
+    pub(super) fn target(self, base: &str, folder: &Path) -> Target {
         let path = self.path();
         let target = match self {
-            Self::Post => Target::post(base, path, ORDER, folder, "order")?,
+            Self::Post => Target::post(base, path, ORDER, "order"),
             Self::Close => Target::get(base, path).closing(),
             Self::Http2 | Self::Http2Large => Target::get(base, path).over_http2(),
             _ => Target::get(base, path),
         };
-        Ok(target.with_certificate(folder.join(CERTIFICATE)))
+        target.with_certificate(folder.join(CERTIFICATE))
     }
 
     /// The path of the requests.

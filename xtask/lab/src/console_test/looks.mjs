@@ -1,14 +1,19 @@
 // Tests the page's appearance, and what it shows when something is wrong: with an accessibility checker, on small
-// screens, in the dark theme, with dead programs, a wrong clock and a browser that is too old.
+// screens, in the dark theme, with dead programs and a browser that is too old. Takes the pictures.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { change, eventually, json } from "./console.mjs";
+import { noTrial, onTrial } from "./clocks.mjs";
+import { looked } from "./page.mjs";
+import { PATIENCE_MS, eventually, json } from "./programs.mjs";
 
 const AXE = fs.readFileSync(path.join(path.dirname(fileURLToPath(import.meta.url)), "node_modules/axe-core/axe.min.js"), "utf8");
 
-const VIEWS = ["overview", "components", "upstreams", "requests", "log"];
+/** Each view with something that is there once it has been drawn with data. */
+const VIEWS = {
+  overview: ".chart path.line", components: '[data-host="host-2"] path.line', upstreams: "[data-group]", requests: "details.request", log: "tbody tr",
+};
 
 /** Widths in CSS pixels: a phone, a tablet, a wide screen. */
 const SIZES = { phone: [360, 740], tablet: [820, 1100], wide: [1600, 1000] };
@@ -21,18 +26,43 @@ export async function wrongs(page) {
   return violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
 }
 
+/** Roles that mean nothing without a name. */
+const NAMED = new Set(["button", "checkbox", "combobox", "dialog", "image", "img", "link", "radio", "region", "searchbox", "spinbutton", "textbox"]);
+
+/** What the browser tells a screen reader of a page: the role and the name of everything in it. */
+async function told(page) {
+  const session = await page.context().newCDPSession(page);
+  const { nodes } = await session.send("Accessibility.getFullAXTree");
+  await session.detach();
+  return nodes.filter(node => !node.ignored).map(({ role, name }) => ({ role: role?.value ?? "", name: String(name?.value ?? "") }));
+}
+
 /** Opens a new page, and waits for its first data. */
 async function open({ browser, url }, view, [width, height], colorScheme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+  page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(`${url}#${view}`);
-  const looks = () => Number(document.documentElement.dataset.looks);
-  await eventually("the page has looked", async () => await page.evaluate(looks) > 2);
+  await eventually("the page has looked", async () => await looked(page) > 2);
   return page;
+}
+
+/** Shows a view of an open page as a visitor would look at it. */
+async function show(page, view) {
+  await page.evaluate(view => { location.hash = view; }, view);
+  await page.locator("#title", { hasText: new RegExp(`^${view}$`, "i") }).waitFor();
+  await page.locator(VIEWS[view]).first().waitFor({ state: "attached" });
+  if (view === "overview") await page.getByLabel("all hosts").check();
+  if (view === "components") await page.locator('.trial-of[data-host="host-2"]').first().scrollIntoViewIfNeeded();
+  if (view === "requests") {
+    await page.locator("details.request", { hasText: "POST /orders" }).filter({ hasText: "proxy" }).first().locator("summary").click();
+    await page.locator(".waterfall").first().waitFor();
+  }
 }
 
 /** Opens a new page whose errors are recorded; `before` prepares it. */
 async function watched({ browser, url }, view, before) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   const errors = [];
   page.on("pageerror", error => errors.push(error.message));
   await before?.(page);
@@ -40,46 +70,44 @@ async function watched({ browser, url }, view, before) {
   return { page, errors };
 }
 
-/** Takes a picture of a view, if the user wants pictures; `before` prepares the page. */
-export async function picture(context, view, size, scheme, before) {
-  const { pictures } = context.settings;
+/** Takes a picture of a view, if the user wants pictures. */
+async function picture({ settings: { pictures } }, page, name) {
   if (!pictures) return;
   fs.mkdirSync(pictures, { recursive: true });
-  const page = await open(context, view, SIZES[size], scheme);
-  await before?.(page);
-  await page.screenshot({ path: path.join(pictures, `${view}-${size}.png`) });
-  await page.close();
-}
-
-/** Starts a trial of ten minutes on the second host. */
-const onTrial = ({ hosts, token, files }) => change(hosts[1], "/components/reports/swap?canary=10&for=10m", token, files.better);
-
-/** Makes a page see a program's clock five minutes ahead. */
-async function ahead(page, name) {
-  const later = text => new Date(Date.parse(text) + 300_000);
-  await page.route(url => url.pathname === `/fleet/${name}/status`, async route => {
-    const response = await route.fetch();
-    const date = later(response.headers()["member-date"]).toUTCString();
-    const body = (await response.text()).replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, time => later(time).toISOString().replace(".000Z", "Z"));
-    await route.fulfill({ response, body, headers: { ...response.headers(), "member-date": date } });
-  });
+  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
 }
 
 export const looks = [
   ["an accessibility checker finds nothing, at three sizes, light and dark", async context => {
+    await onTrial(context.settings);
     for (const [size, place] of Object.entries(SIZES)) {
       for (const scheme of ["light", "dark"]) {
-        for (const view of VIEWS) {
-          const page = await open(context, view, place, scheme);
+        const page = await open(context, "overview", place, scheme);
+        for (const view of Object.keys(VIEWS)) {
+          await show(page, view);
+          await picture(context, page, `${view}-${size}-${scheme}`);
           if (view === "components") await page.locator("details.swap summary").first().click();
-          if (view === "requests") await page.locator("details.request summary").first().click();
           assert.deepEqual(await wrongs(page), [], `${view}, ${size}, ${scheme}`);
+          const nameless = (await told(page)).filter(({ role, name }) => NAMED.has(role) && !name.trim());
+          assert.deepEqual(nameless, [], `${view}, ${size}, ${scheme}: what has no name for a screen reader`);
           const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
           assert.ok(!wider, `${view} is wider than a ${size}`);
-          await page.close();
         }
+        await page.close();
       }
     }
+    await noTrial(context.settings);
+  }],
+
+  ["a chart is told by its name and its numbers, as are the head and the views", async context => {
+    const page = await open(context, "overview", SIZES.wide, "light");
+    const all = await told(page);
+    const has = (roles, name) => assert.ok(all.some(one => roles.includes(one.role) && name.test(one.name)), `${name} among ${JSON.stringify(all.filter(one => roles.includes(one.role)))}`);
+    has(["image", "img"], /^Requests, now: .*\d.*Arrow keys/);
+    has(["heading"], /^Overview$/);
+    has(["region"], /^Programs of the fleet$/);
+    for (const view of Object.keys(VIEWS)) has(["link"], new RegExp(`^${view}$`, "i"));
+    await page.close();
   }],
 
   ["the dialog for the token is accessible too, and closes by keyboard", async context => {
@@ -111,7 +139,7 @@ export const looks = [
   ["each view has its title, and an address that names none changes nothing", async context => {
     const { page, errors } = await watched(context, "constructor");
     await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
-    for (const view of VIEWS) {
+    for (const view of Object.keys(VIEWS)) {
       await page.evaluate(view => { location.hash = view; }, view);
       await eventually(`the title of ${view}`, async () => (await page.title()).toLowerCase().startsWith(`${view} `));
       for (const none of ["main", "constructor", "__proto__"]) await page.evaluate(none => { location.hash = none; }, none);
@@ -165,13 +193,12 @@ export const looks = [
     await page.getByText(/^paused at \d/).waitFor();
     // The request that was in flight may still end.
     await page.waitForTimeout(4000);
-    const looks = () => page.evaluate(() => document.documentElement.dataset.looks);
-    const before = await looks();
+    const before = await looked(page);
     await page.waitForTimeout(7000);
-    assert.equal(await looks(), before);
+    assert.equal(await looked(page), before);
     await page.getByRole("button", { name: "Go on" }).click();
     await page.getByText("live, 3 programs").waitFor();
-    await eventually("it looks again", async () => await looks() > before);
+    await eventually("it looks again", async () => await looked(page) > before);
     await page.close();
   }],
 
@@ -184,44 +211,28 @@ export const looks = [
     await page.close();
   }],
 
-  ["pictures are taken", async context => {
-    const allHosts = page => page.getByLabel("all hosts").check();
-    await picture(context, "overview", "wide", "light", allHosts);
-    await picture(context, "overview", "phone", "light", allHosts);
-    const order = page => page.locator("details.request", { hasText: "POST /orders" }).filter({ hasText: "proxy" }).first();
-    await picture(context, "requests", "wide", "dark", page => order(page).locator("summary").click());
-  }],
-
-  ["a clock that is off makes no difference", async context => {
-    const page = await context.browser.newPage();
-    await page.addInitScript(() => {
-      const now = Date.now;
-      Date.now = () => now() + 3 * 86_400_000;
-    });
-    await page.goto(context.url);
-    await eventually("numbers are shown", async () => /\d/.test(await page.locator('[data-tile="requests"] .value').textContent()));
-    const path_ = await page.locator('[data-panel="requests"] path.line').first().getAttribute("d");
-    assert.ok(path_.length > 10, path_);
-    await page.close();
-  }],
-
-  ["time left is told by the clock of the host that has the trial", async context => {
-    const { hosts, token } = context.settings;
-    await onTrial(context.settings);
-    const { page } = await watched(context, "components", page => ahead(page, "host-2"));
-    const trial = page.locator('[data-component="reports"] [data-host="host-2"]');
-    await trial.getByText(/\b([5-9]|10)\s*min left/).waitFor();
-    await page.close();
-    await change(hosts[1], "/components/reports/abort", token);
-  }],
-
-  ["a browser that is too old is told so, and where the same is to be had", async ({ browser, url }) => {
+  ["a browser without scripts is told so, and where the same is to be had", async ({ browser, url }) => {
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
     await page.goto(url);
-    await page.getByText("the browser is too old").waitFor();
+    await page.getByText("the browser is too old or runs no scripts").waitFor();
     await page.getByRole("link", { name: "status" }).waitFor();
     await context.close();
+  }],
+
+  ["a browser that is too old is told what it lacks, and nothing else begins", async context => {
+    const { page, errors } = await watched(context, "overview", page => page.addInitScript(() => { delete AbortSignal.timeout; }));
+    const asked = [];
+    page.on("request", request => asked.push(new URL(request.url()).pathname));
+    await page.getByText("This browser is too old for this page: it has no AbortSignal.timeout.").waitFor();
+    await page.getByRole("link", { name: "status" }).waitFor();
+    // Longer than to the next look, if there were one.
+    await page.waitForTimeout(4000);
+    assert.equal(await page.locator("#views").isVisible(), false);
+    assert.equal(await page.locator("#link").textContent(), "");
+    assert.deepEqual(asked.filter(path => !path.startsWith("/console")), []);
+    assert.equal(errors.length, 1, errors.join(" | "));
+    await page.close();
   }],
 
   ["a program that is gone is shown, with the time and the reason", async context => {
@@ -250,9 +261,8 @@ export const looks = [
     assert.equal(gone.state, "gone");
     await page.locator('tr[data-row="host-2"]').getByText(gone.reason).waitFor();
     // A screen reader reads the line whenever it changes.
-    const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
-    const before = await looks();
-    await eventually("more looks", async () => await looks() > before + 4);
+    const before = await looked(page);
+    await eventually("more looks", async () => await looked(page) > before + 4);
     assert.equal(await page.locator("#link").textContent(), since);
   }],
 

@@ -23,12 +23,27 @@ const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 /// The folder of npm's files and of the scripts.
 const SOURCE: &str = "xtask/lab/src/console_test";
 
-/// The scripts that drive the browser.
-const SCRIPTS: [(&str, &str); 4] = [
-    ("console.mjs", include_str!("console.mjs")),
-    ("cost.mjs", include_str!("cost.mjs")),
-    ("steps.mjs", include_str!("steps.mjs")),
-    ("looks.mjs", include_str!("looks.mjs")),
+/// A script of this folder, with its name.
+macro_rules! script {
+    ($name:literal) => {
+        ($name, include_str!($name))
+    };
+}
+
+/// The scripts that drive the browser; the first starts the others.
+const SCRIPTS: [(&str, &str); 12] = [
+    script!("console.mjs"),
+    script!("clocks.mjs"),
+    script!("cost.mjs"),
+    script!("host.mjs"),
+    script!("judge.mjs"),
+    script!("load.mjs"),
+    script!("looks.mjs"),
+    script!("numbers.mjs"),
+    script!("page.mjs"),
+    script!("programs.mjs"),
+    script!("scrapes.mjs"),
+    script!("steps.mjs"),
 ];
 
 /// An admin token for this run on this machine.
@@ -42,7 +57,7 @@ const RNG_SEED: u64 = 42;
 /// Needs Chromium, and takes playwright-core and axe-core from npm. Exits with 1 if a step fails.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Also write pictures of the page to this folder
+    /// Also write pictures of all views to this folder, at three sizes, light and dark
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
 }
@@ -79,6 +94,8 @@ async fn test(options: &Options) -> Result<ExitCode> {
     let settings = json!({
         "proxy": { "url": proxy.url(""), "admin": proxy.admin_url("") },
         "hosts": hosts.each_ref().map(|host| host.admin_url("")),
+        "urls": hosts.each_ref().map(|host| host.url("")),
+        "mysql": store.addresses().mysql_url(),
         "pids": {
             "proxy": proxy.process().id(),
             "hosts": hosts.each_ref().map(|host| host.process().id()),
@@ -97,6 +114,8 @@ async fn host(store: &DataStore, folder: &Path, number: u8) -> Result<Host> {
         .env("STORE_HOST_ADMIN_TOKEN", TOKEN)
         .arg("--trace-tail")
         .arg("--trace-slow=2ms")
+        // So that a version is slow only if it is made so, however busy the machine is.
+        .arg("--canary-p99-slack=250ms")
         .arg(format!("--state-folder={}", state.display()));
     store.host(options).await
 }
@@ -121,7 +140,7 @@ async fn proxy(folder: &Path, hosts: &[Host; 2]) -> Result<Proxy> {
             "[server]\nadmin = \"127.0.0.1:{admin}\"\nadmin_token_file = \"token\"\n\n\
                  [[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
                  [trace]\ntail = true\nslow = \"2ms\"\n\n[console]\npeers = {{ {peers} }}\n\n\
-                 [upstreams.store]\nhealth = {{ path = \"/readyz\" }}\nservers = [{servers}]\n"
+                 [upstreams.store]\ncache = {{}}\nhealth = {{ path = \"/readyz\" }}\nservers = [{servers}]\n"
         )
     })
     .await?;
@@ -142,6 +161,10 @@ fn files(folder: &Path) -> Result<serde_json::Value> {
         "good": write("good.wasm", labelled("a good version")?)?,
         "better": write("better.wasm", labelled("another")?)?,
         "third": write("third.wasm", labelled("a third")?)?,
+        "own": write("own.wasm", labelled("one for a host's own page")?)?,
+        "promising": write("promising.wasm", labelled("one that goes through its steps")?)?,
+        "slow": write("slow.wasm", Guest::test()?.mode("slow-2000")?.into_bytes())?,
+        "obedient": write("obedient.wasm", Guest::test()?.into_bytes())?,
         "failing": write("failing.wasm", Guest::test()?.mode("trap-unless-probe")?.into_bytes())?,
         "hanging": write("hanging.wasm", Guest::test()?.mode("loop-on-probe")?.into_bytes())?,
         "different": write("different.wasm", Guest::test()?.version("answers otherwise")?.into_bytes())?,
@@ -163,4 +186,19 @@ async fn browse(packages: &Path, settings: &str) -> Result<ExitCode> {
     let status = browse.status().await.context("running node")?;
     ensure!(status.code().is_some(), "the browser's script was ended");
     Ok(xtask::verdict(status.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_that_another_imports_is_there() {
+        for (name, text) in SCRIPTS {
+            for imported in text.split('"').filter_map(|text| text.strip_prefix("./")) {
+                let is_there = SCRIPTS.iter().any(|(other, _)| *other == imported);
+                assert!(is_there, "{imported}, of {name}");
+            }
+        }
+    }
 }

@@ -1,24 +1,9 @@
 // Tests everything that the console offers, step by step, and compares each step with what the programs report.
 import assert from "node:assert/strict";
-import { change, eventually, json, metric, order } from "./console.mjs";
-import { picture, wrongs } from "./looks.mjs";
-
-const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
-const said = (page, words) => page.locator(".said", { hasText: words });
-const card = (page, id) => page.locator(`[data-component="${id}"]`);
-const rowOf = (page, id, host, generation) => card(page, id).locator(`tr[data-row="${host}/${generation}"]`);
-
-async function component(admin, id) {
-  const status = await json(`${admin}/status`);
-  return status.components.find(one => one.component === id);
-}
-
-async function live(admin, id) {
-  return (await component(admin, id)).generations.find(one => one.state === "live").generation;
-}
-
-/** Parses a whole number in the page's format. */
-const count = text => Number(text.replaceAll(",", ""));
+import { FRESH, order } from "./load.mjs";
+import { wrongs } from "./looks.mjs";
+import { card, choose, confirm, count, drop, fill, giveToken, looked, rowOf, said, swap, view } from "./page.mjs";
+import { change, component, eventually, json, live } from "./programs.mjs";
 
 /** Waits until the chart of a host's trials has lines with these names. */
 async function drawn(page, host, names) {
@@ -48,26 +33,6 @@ function grouped({ proxy, hosts }) {
   });
 }
 
-/** Fills in a component's form and selects a file, which opens the dialog. `canary` is share and time. */
-async function swap({ page }, id, host, file, canary) {
-  const form = card(page, id).locator("details.swap");
-  if (!await form.evaluate(details => details.open)) await form.locator("summary").click();
-  await form.locator("select").selectOption(host);
-  await form.locator(`#${id}-canary`).setChecked(Boolean(canary));
-  if (canary) {
-    await form.locator(`#${id}-percent`).fill(canary[0]);
-    await form.locator(`#${id}-time`).fill(canary[1]);
-  }
-  await form.locator("input[type=file]").setInputFiles(file);
-}
-
-const confirm = ({ page }, name) => page.getByRole("dialog").getByRole("button", { name, exact: true }).click();
-
-async function giveToken({ page }, token) {
-  await page.getByLabel("Token", { exact: true }).fill(token);
-  await page.getByRole("button", { name: "Use it" }).click();
-}
-
 export const steps = [
   ["the page loads, from this listener only, and within 200 KB", async context => {
     const { page, url, settings } = context;
@@ -87,17 +52,6 @@ export const steps = [
     assert.equal(await page.locator("tbody tr").count(), 3);
   }],
 
-  ["requests a second are what the metrics count", async ({ page, settings }) => {
-    const counted = () => metric(settings.proxy.admin, "http_requests_total");
-    await eventually("the tile is near the counter's rise", async () => {
-      const [before, began] = [await counted(), Date.now()];
-      await new Promise(resolve => setTimeout(resolve, 10_000));
-      const rate = (await counted() - before) / ((Date.now() - began) / 1000);
-      const shown = Number.parseFloat(await page.locator('[data-tile="requests"] .value').textContent());
-      return rate > 0 && Math.abs(shown - rate) < rate * 0.3;
-    });
-  }],
-
   ["charts of a host have its routes, and a cursor by keyboard", async ({ page, settings }) => {
     await page.getByLabel("host-1", { exact: true }).check();
     const chart = page.locator('[data-panel="requests"]');
@@ -105,6 +59,13 @@ export const steps = [
     const history = await json(`${settings.hosts[0]}/history`);
     const lines = history.panels.find(panel => panel.id === "requests").lines.map(line => line.name);
     for (const name of await chart.locator(".legend .name").allTextContents()) assert.ok(lines.includes(name), name);
+    const [drawn, inLegend] = await eventually("several lines are drawn", async () => {
+      const dashes = await chart.evaluate(chart => [".plot", ".legend"].map(part =>
+        [...chart.querySelectorAll(`${part} path.line`)].map(line => getComputedStyle(line).strokeDasharray)));
+      return dashes[0].length > 1 && dashes;
+    });
+    assert.equal(new Set(drawn).size, drawn.length, `only their colours tell these apart: ${drawn.join("; ")}`);
+    assert.deepEqual(inLegend, drawn);
     await chart.locator(".plot").focus();
     await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("ArrowLeft");
@@ -154,12 +115,13 @@ export const steps = [
     assert.equal(await live(settings.hosts[0], "reports"), 1);
   }],
 
-  ["a swap serves, and a rollback undoes it", async context => {
+  ["a file that is dropped serves, and a rollback undoes it", async context => {
     const { page, settings } = context;
+    await fill(context, "reports", "host-1");
+    await drop(context, "reports", settings.files.good);
+    await page.getByRole("dialog").getByText("dropped.wasm").waitFor();
     // While the page asks about one file, it refuses another.
-    await swap(context, "reports", "host-1", settings.files.good);
-    await page.getByRole("dialog").waitFor();
-    await card(page, "reports").locator("input[type=file]").setInputFiles(settings.files.third);
+    await choose(context, "reports", settings.files.third);
     await said(page, "A swap of reports is under way").waitFor();
     await confirm(context, "Swap");
     await said(page, "host-1: generation 2 of reports serves").waitFor();
@@ -187,8 +149,6 @@ export const steps = [
     assert.equal(canary.verdict, "good");
     const { generation } = canary;
     await drawn(page, "host-1", [`on trial (${generation})`, "stable (1)"]);
-    const toTrial = page => page.locator('[data-host="host-1"]').first().scrollIntoViewIfNeeded();
-    await picture(context, "components", "tablet", "dark", toTrial);
     await rowOf(page, "reports", "host-1", generation).getByRole("button", { name: /^Promote/ }).click();
     await said(page, "is promoted").waitFor();
     assert.equal(await live(settings.hosts[0], "reports"), generation);
@@ -231,11 +191,10 @@ export const steps = [
     await swap(context, "reports", "host-2", settings.files.hanging);
     await confirm(context, "Swap");
     // All of this happens within the five seconds of the probe: another view is drawn, and drawn again after new data.
-    const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
-    const before = await looks();
+    const before = await looked(page);
     await view(page, "Upstreams");
     await page.getByRole("button", { name: /^Drain / }).first().waitFor();
-    await eventually("the page looks on", async () => await looks() > before + 1);
+    await eventually("the page looks on", async () => await looked(page) > before + 1);
     await page.getByText("live, 3 programs").waitFor();
     await view(page, "Components");
     assert.equal(await form.getAttribute("aria-busy"), "true");
@@ -243,7 +202,7 @@ export const steps = [
     await refused.waitFor();
     await eventually("the form takes another file", async () => await form.getAttribute("aria-busy") === "false");
     assert.equal(await live(settings.hosts[1], "reports"), 1);
-    assert.equal((await fetch(`${settings.proxy.url}/orders/reports/best-sellers`)).status, 200);
+    assert.equal((await fetch(`${settings.proxy.url}/orders/reports/best-sellers`, { headers: FRESH })).status, 200);
   }],
 
   ["a roll-out shows the steps that it has passed, and in what answers to copies differed", async context => {

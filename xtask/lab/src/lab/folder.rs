@@ -24,9 +24,6 @@ const STAGES: &str = "stages";
 /// Locust's files, a folder for each stage.
 const LOCUST: &str = "locust";
 
-/// Files that nobody needs after the run.
-const SCRATCH: &str = "scratch";
-
 /// The folder of one run.
 pub(super) struct Folder(PathBuf);
 
@@ -83,13 +80,6 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder for files of the search for the highest rate.
-    pub(super) fn scratch(&self) -> Result<PathBuf> {
-        let folder = self.0.join(SCRATCH);
-        create(&folder)?;
-        Ok(folder)
-    }
-
     /// Writes a file of the report.
     pub(super) fn write_text(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.0.join(name);
@@ -104,7 +94,7 @@ impl Folder {
 
     fn forget(&self) -> Result<()> {
         // The run's file is removed last: without it, the other files would seem to belong to no run.
-        for folder in [STAGES, LOCUST, SCRATCH] {
+        for folder in [STAGES, LOCUST] {
             remove_folder(&self.0.join(folder))?;
         }
         let run = self.0.join(RUN);

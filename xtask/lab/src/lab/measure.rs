@@ -164,10 +164,9 @@ impl Bench<'_> {
     ) -> Result<Saturation> {
         let step = Progress::detect().step(&format!("search, {}", left()), 0);
         let (size, seed) = (self.settings.size(), self.settings.seed);
-        let scratch = self.folder.scratch()?;
         let shooter = match stage.is_flash_sale() {
-            true => Shooter::of_a_flash_sale(loaders, url, &scratch, &size, seed)?,
-            false => Shooter::of_the_course(loaders, url, &scratch, &size, seed)?,
+            true => Shooter::of_a_flash_sale(loaders, url, &size, seed),
+            false => Shooter::of_the_course(loaders, url, &size, seed),
         };
         let found = saturate::search(&shooter, self.plan(), &mut watch).await?;
         step.finish_with(&match found.best() {

@@ -5,7 +5,6 @@
 //! rate, on time, however long the answers take.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -111,39 +110,28 @@ pub(super) struct Shooter<'a> {
 }
 
 impl<'a> Shooter<'a> {
-    /// The course's mix for the store at `base`, with data of this size. The scripts for wrk go to `folder`.
-    pub(super) fn of_the_course(
-        loaders: &'a Loaders,
-        base: &str,
-        folder: &Path,
-        size: &Size,
-        seed: u64,
-    ) -> Result<Self> {
+    /// The course's mix for the store at `base`, with data of this size.
+    pub(super) fn of_the_course(loaders: &'a Loaders, base: &str, size: &Size, seed: u64) -> Self {
         let bodies = Orders::new(Basket::Course, size, seed).take(BODIES);
         let report = |name: &str| Target::get(base, &format!("/orders/reports/{name}"));
         let streams = vec![
-            (
-                "POST /orders",
-                Target::orders(base, bodies, folder, "orders")?,
-            ),
+            ("POST /orders", Target::orders(base, bodies)),
             ("highest spenders", report("highest-spenders")),
             ("best sellers", report("best-sellers")),
         ];
-        Ok(Self { loaders, streams })
+        Self { loaders, streams }
     }
 
     /// Only orders, all of the one product that everybody wants.
     pub(super) fn of_a_flash_sale(
         loaders: &'a Loaders,
         base: &str,
-        folder: &Path,
         size: &Size,
         seed: u64,
-    ) -> Result<Self> {
+    ) -> Self {
         let bodies = Orders::new(Basket::FlashSale, size, seed).take(BODIES);
-        let orders = Target::orders(base, bodies, folder, "flash-sale")?;
-        let streams = vec![("POST /orders", orders)];
-        Ok(Self { loaders, streams })
+        let streams = vec![("POST /orders", Target::orders(base, bodies))];
+        Self { loaders, streams }
     }
 
     /// Sends `rate` requests per second for `time`, the same number of each kind, and waits for all answers.

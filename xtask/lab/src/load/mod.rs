@@ -1,4 +1,4 @@
-//! `cargo xtask load`: runs Locust against the store, shows live figures, checks limits and keeps the results.
+//! `cargo xtask load`: runs Locust against the store, shows current figures, checks limits and keeps the results.
 
 mod folder;
 mod limits;
@@ -100,7 +100,7 @@ async fn measure(
     let mut screen = Screen::new(run);
     let mut locust = run.launch(python)?;
     let finished = tokio::select! {
-        outcome = locust.outcome(|live| screen.show(live)) => Some(outcome?),
+        outcome = locust.outcome(|figures| screen.show(figures)) => Some(outcome?),
         () = signals.next() => None,
     };
     if let Some(outcome) = finished {
@@ -111,7 +111,7 @@ async fn measure(
     locust.end()?;
     eprintln!("ending; results so far are kept (Ctrl-C again to stop at once)");
     tokio::select! {
-        outcome = locust.outcome(|live| screen.show(live)) => {
+        outcome = locust.outcome(|figures| screen.show(figures)) => {
             drop(screen);
             // Before its first request, Locust has no results to keep.
             if let Ok(outcome) = outcome {

@@ -1,11 +1,11 @@
-//! Shows a run's live figures: a table that updates itself in a terminal, a line every few seconds elsewhere.
+//! Shows a run's current figures: a table that updates itself in a terminal, a line every few seconds elsewhere.
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::table::{NAME, milliseconds};
-use crate::locust::{LiveFigures, LiveRoute, Run};
+use crate::locust::{CurrentFigures, CurrentRoute, Run};
 use crate::measure::{Column, TextTable};
 
 /// The time between two lines.
@@ -46,10 +46,10 @@ impl Screen {
     }
 
     /// Shows the figures of one second. If the terminal has gone away, the run continues.
-    pub(super) fn show(&mut self, live: &LiveFigures) {
+    pub(super) fn show(&mut self, figures: &CurrentFigures) {
         if self.terminal {
-            let head = self.head(live);
-            let table = table(live, &head);
+            let head = self.head(figures);
+            let table = table(figures, &head);
             let _ = write!(io::stderr(), "{}{table}", erase(self.drawn));
             self.drawn = table.lines().count();
         } else if self
@@ -57,25 +57,25 @@ impl Screen {
             .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
         {
             self.last_line = Some(Instant::now());
-            let head = self.head(live);
-            let _ = writeln!(io::stderr(), "{head}, {}", totals(&live.total));
+            let head = self.head(figures);
+            let _ = writeln!(io::stderr(), "{head}, {}", totals(&figures.total));
         }
     }
 
-    fn head(&mut self, live: &LiveFigures) -> String {
+    fn head(&mut self, figures: &CurrentFigures) -> String {
         let started = self.started.get_or_insert_with(Instant::now);
         let elapsed = started.elapsed().min(self.time).as_secs();
         format!(
             "{elapsed:>4} s of {} s, {} of {} users",
             self.time.as_secs(),
-            live.users,
+            figures.users,
             self.users
         )
     }
 }
 
 impl Drop for Screen {
-    /// Erases the live table, because the final table replaces it.
+    /// Erases the table, because the final table replaces it.
     fn drop(&mut self) {
         let _ = write!(io::stderr(), "{}", erase(self.drawn));
     }
@@ -103,20 +103,20 @@ fn erase(lines: usize) -> String {
     }
 }
 
-fn table(live: &LiveFigures, head: &str) -> String {
+fn table(figures: &CurrentFigures, head: &str) -> String {
     let mut routes = TextTable::new(["", "requests", "failures", "req/s", "p95"]);
-    for route in live.routes.iter().take(MOST_ROWS) {
+    for route in figures.routes.iter().take(MOST_ROWS) {
         routes.row(row(&route.name, route));
     }
     let mut text = format!("{head}\n{}", routes.in_columns(&COLUMNS));
-    if live.routes.len() > MOST_ROWS {
-        text += &format!("… and {} more\n", live.routes.len() - MOST_ROWS);
+    if figures.routes.len() > MOST_ROWS {
+        text += &format!("… and {} more\n", figures.routes.len() - MOST_ROWS);
     }
-    let all = TextTable::new(row("all", &live.total));
+    let all = TextTable::new(row("all", &figures.total));
     text + &all.in_columns(&COLUMNS)
 }
 
-fn row(name: &str, route: &LiveRoute) -> [String; 5] {
+fn row(name: &str, route: &CurrentRoute) -> [String; 5] {
     [
         name.to_owned(),
         route.requests.to_string(),
@@ -126,7 +126,7 @@ fn row(name: &str, route: &LiveRoute) -> [String; 5] {
     ]
 }
 
-fn totals(total: &LiveRoute) -> String {
+fn totals(total: &CurrentRoute) -> String {
     format!(
         "{} requests, {} failed, {:.1} a second, p95 {}",
         total.requests,
@@ -136,7 +136,7 @@ fn totals(total: &LiveRoute) -> String {
     )
 }
 
-fn p95(route: &LiveRoute) -> String {
+fn p95(route: &CurrentRoute) -> String {
     route.p95_ms.map_or_else(|| "-".to_owned(), milliseconds)
 }
 
@@ -144,15 +144,15 @@ fn p95(route: &LiveRoute) -> String {
 mod tests {
     use super::*;
 
-    fn live(routes: usize) -> LiveFigures {
-        let route = |number| LiveRoute {
+    fn figures(routes: usize) -> CurrentFigures {
+        let route = |number| CurrentRoute {
             name: format!("GET /stocks/reports/overview-{number}"),
             requests: 12_345,
             failures: 3,
             requests_per_second: 71.25,
             p95_ms: Some(12.0),
         };
-        LiveFigures {
+        CurrentFigures {
             users: 150,
             routes: (0..routes).map(route).collect(),
             total: route(0),
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_table_fits_a_small_terminal() {
-        let text = table(&live(30), "head");
+        let text = table(&figures(30), "head");
         assert!(text.lines().count() <= 24, "{text}");
         assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
         assert!(text.contains("71.2") && text.contains("12 ms"), "{text}");
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_line_says_it_all() {
-        let line = totals(&live(0).total);
+        let line = totals(&figures(0).total);
         assert_eq!(line, "12345 requests, 3 failed, 71.2 a second, p95 12 ms");
     }
 }

@@ -1,4 +1,4 @@
-//! The live figures of a run, from the history that Locust writes each second.
+//! The current figures of a run, from the history that Locust writes each second.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -11,16 +11,16 @@ const TOTAL: &str = "Aggregated";
 
 /// A run's figures at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct LiveFigures {
+pub(crate) struct CurrentFigures {
     pub(crate) users: u64,
-    pub(crate) routes: Vec<LiveRoute>,
+    pub(crate) routes: Vec<CurrentRoute>,
     /// The sum of all routes.
-    pub(crate) total: LiveRoute,
+    pub(crate) total: CurrentRoute,
 }
 
 /// A route's figures at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct LiveRoute {
+pub(crate) struct CurrentRoute {
     pub(crate) name: String,
     /// The requests since the start.
     pub(crate) requests: u64,
@@ -39,7 +39,7 @@ pub(super) struct History {
     /// The position of the next unread line.
     position: u64,
     columns: Vec<String>,
-    unfinished: Vec<LiveRoute>,
+    unfinished: Vec<CurrentRoute>,
 }
 
 impl History {
@@ -56,7 +56,7 @@ impl History {
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(super) fn next(&mut self) -> Result<Option<LiveFigures>> {
+    pub(super) fn next(&mut self) -> Result<Option<CurrentFigures>> {
         let path = self.path.clone();
         let context = || format!("reading {}", path.display());
         let mut file = match File::open(&path) {
@@ -74,13 +74,13 @@ impl History {
                 return Ok(None);
             }
             self.position += read as u64;
-            if let Some(live) = self.take_line(line.trim_end()) {
-                return Ok(Some(live));
+            if let Some(figures) = self.take_line(line.trim_end()) {
+                return Ok(Some(figures));
             }
         }
     }
 
-    fn take_line(&mut self, line: &str) -> Option<LiveFigures> {
+    fn take_line(&mut self, line: &str) -> Option<CurrentFigures> {
         // Neither our route names nor any other value contains a comma.
         let cells: Vec<&str> = line.split(',').collect();
         if self.columns.is_empty() {
@@ -96,7 +96,7 @@ impl History {
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0.0);
         let p95_ms = cell("95%").and_then(|text| text.parse().ok());
-        let route = LiveRoute {
+        let route = CurrentRoute {
             name: cell("Name").unwrap_or_default().to_owned(),
             requests: count("Total Request Count"),
             failures: count("Total Failure Count"),
@@ -108,7 +108,7 @@ impl History {
             self.unfinished.push(route);
             return None;
         }
-        Some(LiveFigures {
+        Some(CurrentFigures {
             users: count("User Count"),
             routes: std::mem::take(&mut self.unfinished),
             total: route,
@@ -133,9 +133,9 @@ mod tests {
     fn a_second_is_complete_with_its_total() {
         let rows = "1,3,POST,POST /orders,1.500000,0.000000,4,9,12,1\r\n1,3,,Aggregated,2.000000,0.000000,4,8,20,1\r\n2,4,POST,POST /or";
         let (_folder, mut history) = history(&format!("{HEAD}{rows}"));
-        let live = history.next().expect("readable").expect("one second");
-        assert_eq!((live.users, live.total.requests), (3, 20));
-        let orders = &live.routes[0];
+        let figures = history.next().expect("readable").expect("one second");
+        assert_eq!((figures.users, figures.total.requests), (3, 20));
+        let orders = &figures.routes[0];
         assert_eq!(
             (orders.name.as_str(), orders.requests, orders.failures),
             ("POST /orders", 12, 1)
@@ -152,9 +152,9 @@ mod tests {
         let (_folder, mut history) = history(&format!(
             "{HEAD}1,0,,Aggregated,0.000000,0.000000,N/A,N/A,0,0\r\n"
         ));
-        let live = history.next().expect("readable").expect("one second");
-        assert_eq!(live.total.p95_ms, None);
-        assert!(live.routes.is_empty());
+        let figures = history.next().expect("readable").expect("one second");
+        assert_eq!(figures.total.p95_ms, None);
+        assert!(figures.routes.is_empty());
     }
 
     #[test]

@@ -16,8 +16,7 @@ mod table;
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
 pub(crate) use load::{
-    Clients, Flood, Loaders, Request, SendOptions, Stream, StreamResult, Target, mostly_unclear,
-    send,
+    Flood, Loaders, Request, SendOptions, Stream, StreamResult, Target, mostly_unclear, send,
 };
 pub(crate) use machine::{commit, processor};
 pub(crate) use orders::{Basket, Numbers, Orders};

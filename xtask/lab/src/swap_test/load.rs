@@ -1,7 +1,5 @@
 //! The load of a swap test: a fixed rate of reads and orders.
 
-use std::path::Path;
-
 use anyhow::Result;
 use testbed::seed::Size;
 
@@ -20,14 +18,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Requests to the host at `base`, for data of this size. Scripts for wrk go to `folder`.
-    pub(super) fn write(folder: &Path, base: &str, size: &Size, seed: u64) -> Result<Self> {
-        let paths: Vec<String> = reads(size, seed).take(CHOICES).collect();
-        let bodies = Orders::new(Basket::Products(1), size, seed).take(CHOICES);
-        Ok(Self {
-            reads: Target::gets(base, &paths, folder, "reads")?,
-            orders: Target::orders(base, bodies, folder, "orders")?,
-        })
+    /// Requests to the host at `base`, for data of this size.
+    pub(super) fn new(base: &str, size: &Size, seed: u64) -> Self {
+        let bodies = Orders::new(Basket::Products(1), size, seed);
+        Self {
+            reads: Target::gets(base, reads(size, seed).take(CHOICES)),
+            orders: Target::orders(base, bodies.take(CHOICES)),
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     };
     let (store, host) = start(&binary).await?;
     let admin = Admin::new(&host, TOKEN)?;
-    let work = Work::write(store.folder(), &host.url(""), &LAB, RNG_SEED)?;
+    let work = Work::new(&host.url(""), &LAB, RNG_SEED);
     let load = async || Load::start(&loaders, &work, options.rate).await;
 
     let step = Progress::detect().step("warm-up", 0);

@@ -1,12 +1,17 @@
-//! Two hosts, a proxy and a Prometheus, under a short load.
+//! Two hosts, a proxy and a Prometheus, under a short load, with all of which a store has metrics: a cache, a server that
+//! is found by name, a list of MySQL's members, and a version on trial.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::Value;
 use testbed::seed::{Dataset, Size};
-use testbed::{DataStore, Host, HostOptions, Prometheus, PrometheusOptions, Proxy, ProxyLayout};
+use testbed::{
+    DataStore, Guest, Host, HostOptions, NameServer, Prometheus, PrometheusOptions, Proxy,
+    ProxyLayout,
+};
 
 use crate::support::{eventually, folder, program, repository, run};
 
@@ -17,9 +22,16 @@ const SIZE: Size = Size {
     orders: 200,
 };
 
+/// The hosts' admin token.
+const TOKEN: &str = "a-token-that-only-this-test-knows";
+
+/// The name by which the proxy finds the first host.
+const NAME: &str = "host.test";
+
 pub(crate) struct ObservedStore {
     pub(crate) prometheus: Prometheus,
     proxy: Proxy,
+    _names: NameServer,
     hosts: Vec<Host>,
     _store: DataStore,
 }
@@ -30,18 +42,17 @@ impl ObservedStore {
         let host = program("store-host");
         store.migrate(&host).unwrap();
         store.seed(&Dataset::random(SIZE, 42)).await.unwrap();
-        let app = repository().join("spin.toml");
-        let options = HostOptions::new(host, app).variable("report_refresh_seconds", "1");
-        // Every request counts as slow, so that its trace is kept and buckets name it.
-        let traced = ["--trace-tail", "--trace-slow", "1ns"];
-        let options = traced
-            .iter()
-            .fold(options, |options, arg| options.arg(*arg));
+        let options = host_options(host, &store);
         let mut hosts = Vec::new();
         for _ in 0..2 {
             hosts.push(store.host(options.clone()).await.unwrap());
         }
-        let proxy = proxy(&hosts).await;
+        for host in &hosts {
+            try_a_version(host).await;
+        }
+        let names = NameServer::start().await.unwrap();
+        names.set(NAME, 1, &[address(&hosts[0])]);
+        let proxy = proxy(&hosts, &names).await;
         let files = folder();
         let options = PrometheusOptions {
             log: files.join("prometheus.log"),
@@ -55,6 +66,7 @@ impl ObservedStore {
                 .await
                 .unwrap(),
             proxy,
+            _names: names,
             hosts,
             _store: store,
         }
@@ -129,16 +141,57 @@ impl ObservedStore {
     }
 }
 
-async fn proxy(hosts: &[Host]) -> Proxy {
-    let servers: Vec<String> = hosts
-        .iter()
-        .map(|host| host.url("").replace("http://", ""))
+fn host_options(host: PathBuf, store: &DataStore) -> HostOptions {
+    let app = repository().join("spin.toml");
+    let options = HostOptions::new(host, app)
+        .variable("report_refresh_seconds", "1")
+        .env("STORE_HOST_ADMIN_TOKEN", TOKEN);
+    let mysql = store.addresses().mysql_label();
+    let mysql = mysql.split('/').next().unwrap_or_default();
+    let args = [
+        // Every request counts as slow, so that its trace is kept and buckets name it.
+        "--trace-tail",
+        "--trace-slow=1ns",
+        // A server alone can be all members.
+        &format!("--mysql-members={mysql}"),
+        // Nothing that the load does ends the trial.
+        "--canary-max-error-rate-increase=100",
+        "--canary-p99-slack=1h",
+    ];
+    args.iter().fold(options, |options, arg| options.arg(*arg))
+}
+
+/// Tries the same code under another digest on half of the orders, for longer than the test takes. Reports are another
+/// component's, so the proxy may keep them.
+async fn try_a_version(host: &Host) {
+    let version = Guest::built("orders").unwrap().labelled("next");
+    let url = host.admin_url("/components/orders/swap?canary=50&for=1h");
+    let request = reqwest::Client::new().post(url).bearer_auth(TOKEN);
+    let answer = request.body(version.into_bytes()).send().await.unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{text}");
+}
+
+fn address(host: &Host) -> SocketAddr {
+    host.url("").trim_start_matches("http://").parse().unwrap()
+}
+
+/// A proxy with a cache, which finds the first host by its name.
+async fn proxy(hosts: &[Host], names: &NameServer) -> Proxy {
+    let servers: Vec<String> = (0..)
+        .zip(hosts.iter().map(address))
+        .map(|(number, address)| match number {
+            0 => format!("{NAME}:{}", address.port()),
+            _ => address.to_string(),
+        })
         .map(|address| format!("{{ address = \"{address}\" }}"))
         .collect();
-    let servers = servers.join(", ");
+    let (servers, resolver) = (servers.join(", "), names.address());
     let config = |place: &ProxyLayout| {
         format!(
-            "[server]\nadmin = \"127.0.0.1:{}\"\n[[listen]]\naddress = \"127.0.0.1:{}\"\n[upstreams.store]\nservers = [{servers}]\n",
+            "[server]\nadmin = \"127.0.0.1:{}\"\n[[listen]]\naddress = \"127.0.0.1:{}\"\n\
+             [resolver]\nservers = [\"{resolver}\"]\n[upstreams.store]\ncache = {{}}\nservers = [{servers}]\n",
             place.admin_port, place.port
         )
     };

@@ -26,6 +26,7 @@ async fn requests_are_sent_until_the_input_ends() {
         "headers": [],
         "http2": false,
         "keep_alive": true,
+        "clients": [],
     });
     let job = json!({ "stream": "all", "target": target, "at_once": 2, "rate": 1000 });
     let mut sender = Command::new(env!("CARGO_BIN_EXE_lab"))

@@ -7,6 +7,7 @@ mod proxy;
 mod running;
 mod servers;
 mod token;
+mod welcome;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};

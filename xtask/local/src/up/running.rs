@@ -10,10 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::follow::follow;
-use super::observe;
 use super::servers::Servers;
-use crate::store_urls;
-use xtask::paths;
+use super::welcome::{ProgramUrls, Welcome};
 use xtask::stop_signals::{INTERRUPTED, StopSignals};
 
 /// How often the servers' processes are checked.
@@ -34,7 +32,7 @@ impl RunningStore {
     /// Shows the logs of the proxy and the hosts until a signal asks us to stop (exit code 0) or a process dies (an
     /// error). Then stops the others.
     pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<ExitCode> {
-        self.print_addresses();
+        println!("{}", self.welcome().text());
         let (ended, followers) = self.follow_logs();
         let death = tokio::select! {
             death = self.first_death() => Some(death?),
@@ -57,45 +55,25 @@ impl RunningStore {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_addresses(&self) {
-        println!("\nThe store is up. Ctrl-C stops it.\n");
-        println!("  console       {}", self.proxy.admin_url("/console"));
-        println!(
-            "  store         {}   metrics {}",
-            self.proxy.url(""),
-            self.proxy.admin_url("/metrics")
-        );
-        for (number, host) in (1..).zip(&self.hosts) {
-            println!(
-                "  host {number:<8} {}   metrics {}",
-                host.url(""),
-                host.admin_url("/metrics")
-            );
+    fn welcome(&self) -> Welcome {
+        let hosts = self.hosts.iter().map(|host| ProgramUrls {
+            serves: host.url(""),
+            admin: host.admin_url(""),
+        });
+        Welcome {
+            proxy: ProgramUrls {
+                serves: self.proxy.url(""),
+                admin: self.proxy.admin_url(""),
+            },
+            hosts: hosts.collect(),
+            database_kind: match self.servers.mariadb {
+                Some(_) => "MariaDB",
+                None => "MySQL",
+            },
+            database: self.servers.addresses.mysql_label(),
+            redis: self.servers.addresses.redis_label(),
+            prometheus: self.prometheus.as_ref().map(|found| found.url("")),
         }
-        let kind = match self.servers.mariadb {
-            Some(_) => "MariaDB",
-            None => "MySQL  ",
-        };
-        // Without the password, because people copy and record terminals.
-        println!(
-            "  {kind}       {}   with password {}",
-            self.servers.addresses.mysql_label(),
-            store_urls::file().display()
-        );
-        println!("  Redis         {}", self.servers.addresses.redis_label());
-        if let Some(prometheus) = &self.prometheus {
-            println!("  Prometheus    {}", prometheus.url(""));
-            println!("  dashboard     {}", observe::dashboard().display());
-        }
-        println!("  logs          {}", paths::store().join("logs").display());
-        println!(
-            "  admin token   {}",
-            paths::store().join("admin-token").display()
-        );
-        println!(
-            "\nTry   curl {}\n",
-            self.proxy.url("/orders/reports/best-sellers")
-        );
     }
 
     /// Starts showing the logs. Sending `true` on the returned channel ends this.

@@ -57,7 +57,7 @@ pub(crate) async fn run(
         image::try_them(&image(host)?, &image(proxy)?).await?;
     }
     if only.contains(&Package::Deb) {
-        let earlier = deb::build(&contents.as_version(EARLIER)?, release, &folder())?;
+        let earlier = deb::build(&contents.as_version(EARLIER), release, &folder())?;
         let new = found(made, ".deb")?;
         for suite in Suite::ALL {
             try_on(suite, &earlier, &new)

@@ -1,9 +1,10 @@
-//! The testbed on real servers.
+//! The testbed on real servers, and what of the repository no single crate can check.
 #![expect(
     clippy::unwrap_used,
     reason = "a failed step of a test is that test's failure"
 )]
 
+mod crates;
 mod hosts;
 mod ownership;
 mod rights;

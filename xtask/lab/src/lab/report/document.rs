@@ -28,7 +28,7 @@ pub(crate) enum Block {
     /// A text in small type: how something was measured, or what it doesn't show.
     Note(String),
     List(Vec<Item>),
-    Cards(Vec<Card>),
+    Tiles(Vec<Tile>),
     Table(ReportTable),
     /// A chart; only HTML shows it, because Markdown has no pictures of its own.
     Chart(Chart),
@@ -43,7 +43,7 @@ pub(crate) struct Item {
 
 /// A figure that the report shows first.
 #[derive(Debug)]
-pub(crate) struct Card {
+pub(crate) struct Tile {
     pub(crate) label: String,
     pub(crate) value: String,
     pub(crate) note: String,

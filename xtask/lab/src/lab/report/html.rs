@@ -9,12 +9,23 @@ use serde_json::json;
 
 use super::document::{Block, Cell, Chart, Document, ReportTable, Section, Tone};
 
-/// The colours and fonts of the console.
-const TOKENS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../server/src/console/page/tokens.css"
-));
-const STYLE: &str = include_str!("html/page.css");
+/// A style sheet that the console has too.
+macro_rules! shared {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../server/src/console/page/",
+            $name
+        ))
+    };
+}
+
+/// Colours and fonts, what the page has in common with the console, and what it has for itself.
+const STYLES: [&str; 3] = [
+    shared!("tokens.css"),
+    shared!("base.css"),
+    include_str!("html/page.css"),
+];
 const SCRIPT: &str = include_str!("html/page.js");
 
 /// Writes a document as a page.
@@ -23,13 +34,7 @@ pub(super) fn html(document: &Document) -> Result<String> {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (document.title) }
-                style { (PreEscaped(TOKENS)) (PreEscaped(STYLE)) }
-            }
+            (head(document))
             body {
                 header {
                     h1 { (document.title) }
@@ -53,6 +58,18 @@ pub(super) fn html(document: &Document) -> Result<String> {
     Ok(page.into_string())
 }
 
+fn head(document: &Document) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (document.title) }
+            style { @for sheet in STYLES { (PreEscaped(sheet)) } }
+        }
+    }
+}
+
 fn section(section: &Section) -> Markup {
     html! {
         section id=(section.id) {
@@ -72,13 +89,13 @@ fn block(block: &Block) -> Markup {
                 @for item in items { li { strong { (item.lead) } " " (item.text) } }
             }
         },
-        Block::Cards(cards) => html! {
-            div.cards {
-                @for card in cards {
-                    div.card {
-                        p.label { (card.label) }
-                        p.value { (card.value) }
-                        p.note { (card.note) }
+        Block::Tiles(tiles) => html! {
+            dl.tiles {
+                @for tile in tiles {
+                    div.tile {
+                        dt { (tile.label) }
+                        dd.value { (tile.value) }
+                        dd.note { (tile.note) }
                     }
                 }
             }
@@ -157,6 +174,19 @@ fn arrow(tone: Tone) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_has_the_sheets_of_the_console_and_repeats_none() {
+        let head = head(&Document::default()).into_string();
+        let places = STYLES.map(|sheet| head.find(sheet));
+        // A later rule goes before an earlier one.
+        assert!(places[0].is_some() && places.is_sorted(), "{places:?}");
+        let [_, base, own] = STYLES;
+        for rule in base.lines().filter(|line| line.contains('{')) {
+            let is_repeated = own.lines().any(|line| line.trim() == rule.trim());
+            assert!(!is_repeated || rule.contains("@media"), "{rule}");
+        }
+    }
 
     #[test]
     fn what_comes_from_outside_is_only_text() {

@@ -27,11 +27,11 @@ fn block(block: &Block) -> String {
             .iter()
             .map(|item| format!("- **{}** {}\n", escaped(&item.lead), escaped(&item.text)))
             .collect(),
-        Block::Cards(cards) => cards
+        Block::Tiles(tiles) => tiles
             .iter()
-            .map(|card| {
-                let (label, value) = (escaped(&card.label), escaped(&card.value));
-                format!("- {label}: **{value}** ({})\n", escaped(&card.note))
+            .map(|tile| {
+                let (label, value) = (escaped(&tile.label), escaped(&tile.value));
+                format!("- {label}: **{value}** ({})\n", escaped(&tile.note))
             })
             .collect(),
         Block::Table(table) => self::table(table),

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::charts;
-use super::document::{Block, Card, Item, Section, Tone};
+use super::document::{Block, Item, Section, Tile, Tone};
 use super::flash_sale;
 use super::numbers::{UNKNOWN, change, count, maybe_ms, ms, percent, share, tone};
 use crate::lab::model::{ROUTES, StageResult};
@@ -26,11 +26,11 @@ pub(super) fn section(report: &Report<'_>) -> Section {
     if let (Some(first), Some(last)) = (own.first(), own.last())
         && own.len() > 1
     {
-        shown.extend(cards(first, last));
+        shown.extend(tiles(first, last));
     }
-    shown.extend(flash_sale_card(sale));
+    shown.extend(flash_sale_tile(sale));
     if !shown.is_empty() {
-        section.blocks.push(Block::Cards(shown));
+        section.blocks.push(Block::Tiles(shown));
     }
     if !stages.is_empty() {
         let caption = "Highest rate of the course's mix whose 99th percentile stays under 100 ms, with no failure. Longer is better.";
@@ -47,11 +47,11 @@ pub(super) fn section(report: &Report<'_>) -> Section {
     section
 }
 
-/// A card for orders of one product: committed alone, and together.
-fn flash_sale_card(sale: &[StageResult]) -> Option<Card> {
+/// A tile for orders of one product: committed alone, and together.
+fn flash_sale_tile(sale: &[StageResult]) -> Option<Tile> {
     let [alone, together] = flash_sale::both(sale)?;
     let (from, to) = (alone.highest_rate()?, together.highest_rate()?);
-    Some(Card {
+    Some(Tile {
         label: "A flash sale, orders/s".into(),
         value: format!("{} → {}", count(from.into()), count(to.into())),
         note: format!(
@@ -61,13 +61,13 @@ fn flash_sale_card(sale: &[StageResult]) -> Option<Card> {
     })
 }
 
-/// Cards that compare the first stage with the last.
-fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
+/// Tiles that compare the first stage with the last.
+fn tiles(first: &StageResult, last: &StageResult) -> Vec<Tile> {
     let pair = format!("{} → {}", first.stage.short(), last.stage.short());
-    let mut cards = Vec::new();
+    let mut tiles = Vec::new();
     if let (Some(from), Some(to)) = (first.highest_rate(), last.highest_rate()) {
         let factor = f64::from(to) / f64::from(from);
-        cards.push(Card {
+        tiles.push(Tile {
             label: "Highest rate, requests/s".into(),
             value: format!("{} → {}", count(from.into()), count(to.into())),
             note: format!("{pair}: {factor:.1} times"),
@@ -82,7 +82,7 @@ fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
     ] {
         let (from, to) = (p95(first), p95(last));
         let change = from.zip(to).and_then(|(from, to)| change(from, to));
-        cards.push(Card {
+        tiles.push(Tile {
             label: label.into(),
             value: format!("{} → {}", maybe_ms(from), maybe_ms(to)),
             note: format!("{pair}: {}", change.unwrap_or_else(|| UNKNOWN.into())),
@@ -90,12 +90,12 @@ fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
     }
     let failed =
         |result: &StageResult| share(result.load.total.failures, result.load.total.requests);
-    cards.push(Card {
+    tiles.push(Tile {
         label: "Requests failed".into(),
         value: format!("{} → {}", percent(failed(first)), percent(failed(last))),
         note: pair,
     });
-    cards
+    tiles
 }
 
 /// One sentence for each stage, compared with the previous stage.

@@ -1,9 +1,8 @@
 //! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and our
-//! own [`sender`] sends requests at a fixed rate, or a fixed number of them. All three send the requests of a [`Target`]
-//! from one address. For clients with addresses of their own, there are [`Clients`] in this process.
+//! own [`sender`] sends requests at a fixed rate, or a fixed number of them, if need be as clients with addresses of
+//! their own. All three send the requests of a [`Target`].
 
 mod h2load;
-mod paced;
 mod sender;
 mod stream;
 mod stream_result;
@@ -16,7 +15,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-pub(crate) use self::paced::Clients;
 use self::sender::Job;
 pub(crate) use self::sender::{SendOptions, send};
 pub(crate) use self::stream::Stream;
@@ -25,6 +23,10 @@ pub(crate) use self::target::{Request, Target};
 
 /// The connections of a stream: more than are ever in use, so that no request waits for another.
 const STREAM_CONNECTIONS: u32 = 64;
+
+/// The connections of each client with an address of its own: as many as a browser opens to a server. All are used in
+/// turn, so with many more, a large part of the requests would be the first of their connection.
+const CLIENT_CONNECTIONS: u32 = 6;
 
 /// The concurrent streams of an HTTP/2 connection: HTTP/2 clients send many requests over few connections.
 const STREAMS: u32 = 8;
@@ -111,10 +113,14 @@ impl Loaders {
 
     /// Sends requests at a fixed rate until it is stopped.
     pub(crate) async fn stream(&self, stream: &str, target: &Target, rate: u32) -> Result<Stream> {
+        let at_once = match u32::try_from(target.clients.len())? {
+            0 => STREAM_CONNECTIONS,
+            clients => clients * CLIENT_CONNECTIONS,
+        };
         let job = Job {
             stream: stream.to_owned(),
             target: target.clone(),
-            at_once: STREAM_CONNECTIONS,
+            at_once,
             rate: Some(rate),
             requests: None,
         };

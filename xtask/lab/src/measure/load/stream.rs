@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::StreamResult;
 use super::sender::Job;
 
-/// Requests of one kind, under way. They end with this process, however it ends.
+/// Requests to one server, under way. They end with this process, however it ends.
 pub(crate) struct Stream {
     sender: Child,
     /// The end of its input stops the sender.
@@ -34,20 +34,25 @@ impl Stream {
         Ok(Self { sender, input })
     }
 
-    /// Ends these streams at the same time, waits for the answers to all that was due by then, and returns the results.
+    /// Ends the stream, waits for the answers to all that was due by then, and returns the results.
+    pub(crate) async fn stop(self) -> Result<StreamResult> {
+        result(self.end()).await
+    }
+
+    /// Ends these streams at the same time, otherwise as [`Stream::stop`].
     pub(crate) async fn stop_all(
         streams: impl IntoIterator<Item = Self>,
     ) -> Result<Vec<StreamResult>> {
-        let stopped: Vec<_> = streams.into_iter().map(Self::stop).collect();
+        let ended: Vec<_> = streams.into_iter().map(Self::end).collect();
         let mut measured = Vec::new();
-        for sender in stopped {
+        for sender in ended {
             measured.push(result(sender).await?);
         }
         Ok(measured)
     }
 
     /// Lets nothing more become due; the sender goes on until it has the answers to what was.
-    fn stop(self) -> Child {
+    fn end(self) -> Child {
         drop(self.input);
         self.sender
     }

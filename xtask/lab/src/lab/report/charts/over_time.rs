@@ -65,17 +65,17 @@ fn rows(result: &StageResult, processors: usize) -> Vec<Row> {
     let mut rows = vec![
         row("users", vec![lines::users(result)], from_zero()),
         row(
-            "requests per second",
+            "requests/s",
             lines::by_route(result, "/s", |moment| Some(moment.requests_per_second)),
             from_zero(),
         ),
         row(
-            "95th percentile, ms",
+            "latency, p95, ms",
             lines::by_route(result, " ms", |moment| moment.p95_ms),
             from_zero(),
         ),
         row(
-            "failures per second",
+            "failures/s",
             lines::by_route(result, "/s", |moment| Some(moment.failures_per_second)),
             failures_axis(result),
         ),

@@ -46,7 +46,7 @@ pub(in crate::lab::report) fn highest_rates(
     let right = f64::from(most) * 1.22;
     let scale = json!({"range": [0, right], "tickformat": ",", "nticks": 6});
     let layout = layout(json!({
-        "xaxis": axis("requests per second", scale),
+        "xaxis": axis("requests/s", scale),
         "yaxis": stage_axis(),
         "bargap": 0.35,
     }));
@@ -72,7 +72,7 @@ pub(in crate::lab::report) fn p95_by_route(stages: &[StageResult]) -> Chart {
     });
     let data = traces.collect();
     let layout = layout(json!({
-        "xaxis": log_axis("95th percentile, ms (each step is ten times the one before)"),
+        "xaxis": log_axis("latency, p95, ms (each step is ten times the one before)"),
         "yaxis": stage_axis(),
     }));
     let caption = "Response time of each route under the course's load: 95 of 100 requests were faster. Further left is better.";

@@ -1,5 +1,6 @@
 //! Connections to the server, with TLS if its URL says so, and with HTTP/1.1 or HTTP/2.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use anyhow::{Context, Result, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::HOST;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Request, Response, Uri, Version};
+use hyper::{Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -55,8 +56,8 @@ impl Server {
         })
     }
 
-    async fn connect(&self) -> Result<Sender> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+    async fn connect(&self, from: Option<Ipv4Addr>) -> Result<Sender> {
+        let stream = self.reach(from).await;
         let stream = stream.with_context(|| format!("connecting to {}", self.host))?;
         stream.set_nodelay(true)?;
         match &self.tls {
@@ -66,6 +67,18 @@ impl Server {
                     .await
             }
         }
+    }
+
+    /// Opens a connection from this address, or from one that the system chooses.
+    async fn reach(&self, from: Option<Ipv4Addr>) -> Result<TcpStream> {
+        let server = (self.host.as_str(), self.port);
+        let Some(from) = from else {
+            return Ok(TcpStream::connect(server).await?);
+        };
+        let address = lookup_host(server).await?.find(SocketAddr::is_ipv4);
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        Ok(socket.connect(address.context("no IPv4 address")?).await?)
     }
 
     /// Begins HTTP. A task of its own reads and writes the connection until the sender is dropped.
@@ -120,22 +133,11 @@ pub(super) fn requests(target: &Target) -> Result<Vec<Request<Body>>> {
                 made.header(HOST, authority.as_str())
             }
         };
-        for (name, value) in &target.headers {
+        for (name, value) in target.header_lines(request) {
             made = made.header(name, value);
         }
-        if !target.keep_alive {
-            made = made.header(CONNECTION, "close");
-        }
-        let body = match &request.body {
-            None => Body::default(),
-            Some(body) => {
-                made = made
-                    .method(Method::POST)
-                    .header(CONTENT_TYPE, "application/json");
-                Body::from(body.clone())
-            }
-        };
-        made.body(body).with_context(what)
+        let body = Body::from(request.body.clone().unwrap_or_default());
+        made.method(request.method()).body(body).with_context(what)
     });
     requests.collect()
 }
@@ -159,21 +161,26 @@ impl Sender {
 /// A place for one connection at a time. It is opened anew when the server has closed it.
 pub(super) struct Connection<'a> {
     server: &'a Server,
+    /// The address of the client whose connection it is; `None` for the one that the system chooses.
+    from: Option<Ipv4Addr>,
     open: Mutex<Option<Sender>>,
 }
 
 impl<'a> Connection<'a> {
-    /// Connects, so that the first request does not wait for it; but not if each request has a connection of its own.
-    pub(super) async fn open(server: &'a Server) -> Result<Self> {
-        let open = match server.keep_alive {
+    /// Connects, so that the first request does not wait for it; but not if each request has a connection of its own,
+    /// or if the client has an address of its own: if the server does not let it connect, requests fail, and not the
+    /// job.
+    pub(super) async fn open(server: &'a Server, from: Option<Ipv4Addr>) -> Result<Self> {
+        let open = match server.keep_alive && from.is_none() {
             true => {
-                let connected = timeout(PATIENCE, server.connect()).await;
+                let connected = timeout(PATIENCE, server.connect(from)).await;
                 Some(connected.context("connecting")??)
             }
             false => None,
         };
         Ok(Self {
             server,
+            from,
             open: Mutex::new(open),
         })
     }
@@ -201,7 +208,7 @@ impl<'a> Connection<'a> {
         };
         let sender = match sender {
             Some(sender) => sender,
-            None => self.server.connect().await?,
+            None => self.server.connect(self.from).await?,
         };
         match open.insert(sender) {
             Sender::Http1(sender) => {

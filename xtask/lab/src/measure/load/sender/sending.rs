@@ -1,6 +1,7 @@
 //! Sends the requests of a job over its connections, and times each from when it was due.
 
 use std::cell::{Cell, RefCell};
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ pub(super) async fn perform(job: &Job, stop: impl Future<Output = ()>) -> Result
     let streams = if job.target.http2 { STREAMS } else { 1 };
     let mut stop = pin!(stop);
     let connections = tokio::select! {
-        opened = open(&server, job.at_once.div_ceil(streams)) => opened?,
+        opened = open(&server, &job.target.clients, job.at_once.div_ceil(streams)) => opened?,
         () = &mut stop => bail!("stopped before the connections were open"),
     };
     let sending = Sending {
@@ -57,10 +58,16 @@ pub(super) async fn perform(job: &Job, stop: impl Future<Output = ()>) -> Result
     Ok(sending.measured(job))
 }
 
-async fn open(server: &Server, count: u32) -> Result<Vec<Connection<'_>>> {
+/// Opens this many connections, which belong to the clients in turn.
+async fn open<'a>(
+    server: &'a Server,
+    clients: &[Ipv4Addr],
+    count: u32,
+) -> Result<Vec<Connection<'a>>> {
+    let mut clients = clients.iter().copied().cycle();
     let mut connections = Vec::new();
     for _ in 0..count {
-        connections.push(Connection::open(server).await?);
+        connections.push(Connection::open(server, clients.next()).await?);
     }
     Ok(connections)
 }

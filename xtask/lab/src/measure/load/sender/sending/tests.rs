@@ -1,6 +1,8 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs;
 use std::future::{pending, ready};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +30,7 @@ use crate::measure::load::Target;
 struct Counting {
     connections: Arc<AtomicU64>,
     requests: Arc<AtomicU64>,
+    clients: Arc<Mutex<BTreeSet<IpAddr>>>,
     /// What `/held` waits for.
     release: Arc<Notify>,
     tls: Option<Arc<ServerConfig>>,
@@ -39,8 +43,9 @@ impl Counting {
         let address = listener.local_addr().expect("bound");
         let server = self.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, client)) = listener.accept().await {
                 server.connections.fetch_add(1, Ordering::SeqCst);
+                server.clients.lock().insert(client.ip());
                 let server = server.clone();
                 tokio::spawn(async move {
                     match server.tls.clone() {
@@ -128,14 +133,39 @@ async fn a_target_that_closes_has_a_connection_for_each_request() {
 #[tokio::test]
 async fn an_answer_that_is_not_2xx_is_a_failure() {
     let server = Counting::default();
-    let folder = tempfile::tempdir().expect("a folder");
     let paths = ["/200", "/201", "/503"].map(str::to_owned);
-    let target = Target::gets(&server.start().await, &paths, folder.path(), "mixed");
-    let measured = perform(&job(target.expect("written"), 9), pending()).await;
+    let target = Target::gets(&server.start().await, paths.into_iter());
+    let measured = perform(&job(target, 9), pending()).await;
     let measured = measured.expect("answered");
     assert_eq!(measured.requests, 9);
     assert_eq!(measured.failed["503"], 3);
     assert!(measured.without_failures().is_err());
+}
+
+#[tokio::test]
+async fn clients_with_addresses_of_their_own_send_in_turn() {
+    let server = Counting::default();
+    let clients = [2, 3].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let target = Target::get(&server.start().await, "/200").with_clients(&clients);
+    let measured = perform(&job(target, 10), pending()).await;
+    assert_eq!(measured.expect("answered").failed.len(), 0);
+    assert_eq!(server.counted(), (2, 10));
+    assert_eq!(
+        *server.clients.lock(),
+        BTreeSet::from(clients.map(IpAddr::V4))
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_can_not_connect_is_a_failure() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", closed.local_addr().expect("bound"));
+    drop(closed);
+    let target = Target::get(&base, "/200").with_clients(&[Ipv4Addr::new(127, 0, 0, 2)]);
+    let measured = perform(&job(target, 3), pending()).await;
+    let reason = "Connection refused (os error 111)".to_owned();
+    let failed = measured.expect("measured").failed;
+    assert_eq!(failed, BTreeMap::from([(reason, 3)]));
 }
 
 /// Does a job whose answers are held, and releases one at a time; meanwhile looks at how many requests are under way.
