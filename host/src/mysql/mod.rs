@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
 
+pub(crate) use errors::{is_about_tls, is_refusal, lacks_database};
 pub(crate) use group::WriterRecords;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use host::Connection;

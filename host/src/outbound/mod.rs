@@ -18,4 +18,4 @@ pub(crate) use allowed_host::AllowedHost;
 pub(crate) use attributes::Attributes;
 pub(crate) use backend::{Backend, Kind};
 pub(crate) use by_address::{ByAddress, TOO_MANY};
-pub(crate) use tls::{Tls, tls_error};
+pub(crate) use tls::{Tls, is_about_time, tls_error};
