@@ -136,6 +136,7 @@ impl Host {
         let writers = Arc::<WriterRecords>::default();
         let plan = Plan::new(config, &metrics, &tracing, &writers)?;
         let token = admin_token(config)?;
+        let purger = purger(config, &metrics)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
         check_names(&config.console_peer)
@@ -154,7 +155,7 @@ impl Host {
             engine,
             compiler,
             config: config.clone(),
-            purger: purger(config, &metrics),
+            purger,
             metrics: metrics.clone(),
             tracing: tracing.clone(),
             trust,
@@ -234,9 +235,9 @@ fn start_engine(config: &Config) -> Result<(Engine, EpochTicker, Compiler), Star
     Ok((engine, ticker, compiler))
 }
 
-fn purger(config: &Config, metrics: &Arc<Metrics>) -> Arc<Purger> {
+fn purger(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Purger>, StartError> {
     let (proxies, token_file) = (config.purge.clone(), config.proxy_token_file.clone());
-    Purger::new(proxies, token_file, metrics.clone())
+    Purger::new(proxies, token_file, metrics.clone()).map_err(StartError::Setting)
 }
 
 /// The parts that all connections of clients share.

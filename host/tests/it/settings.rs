@@ -210,6 +210,7 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
         ["--no-such-flag", "1"],
         ["--mysql-pool-size", "many"],
         ["--admin-listen", "0.0.0.0:1"],
+        ["--proxy-token-file", "/no/such/token"],
     ] {
         let bad = store.placed(options().arg(args[0]).arg(args[1]));
         let run = Host::run_to_end(&bad, store.addresses(), Duration::from_secs(60));
