@@ -24,6 +24,17 @@ pub(crate) struct Programs {
     pub(crate) components: [PathBuf; 3],
 }
 
+/// The features that the host is built with, beyond its default ones.
+pub(crate) fn host_features(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Dist => &["jemalloc"],
+        Profile::Dev => &[],
+    }
+}
+
+/// The target of the components.
+pub(crate) const WASM: &str = "wasm32-wasip2";
+
 /// Builds the programs and the components.
 ///
 /// # Errors
@@ -46,7 +57,8 @@ async fn servers(release: &Release) -> Result<Programs> {
         Profile::Dist => {
             let guided = pgo::flags(HOST_PACKAGE, &release.rustc);
             let mut host = cargo_dist(["build", "--profile", "dist"]).await;
-            host.args(["--package", HOST_PACKAGE, "--features", "jemalloc"]);
+            let features = host_features(release.profile).join(",");
+            host.args(["--package", HOST_PACKAGE, "--features", &features]);
             finish(host, "build the host for release", release, &guided).await?;
             let mut proxy = cargo_dist(["build", "--profile", "dist"]).await;
             proxy.args(["--package", PROXY_PACKAGE]);
@@ -58,7 +70,7 @@ async fn servers(release: &Release) -> Result<Programs> {
         Profile::Dist => "dist",
     };
     let servers = folder().join(&release.rustc.host).join(profile);
-    let components = folder().join("wasm32-wasip2/release");
+    let components = folder().join(WASM).join("release");
     Ok(Programs {
         host: servers.join(HOST_PACKAGE),
         proxy: servers.join(PROXY_PACKAGE),
@@ -90,7 +102,7 @@ async fn finish(
 }
 
 async fn components() -> Result<()> {
-    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    let mut command = cargo(["build", "--release", "--target", WASM]);
     command
         .args(xtask::build::only_components())
         .env("CARGO_TARGET_DIR", folder())
