@@ -47,6 +47,19 @@ const DOCUMENTS: [&str; 6] = [
 /// # Errors
 /// If a file can't be read or written, or dpkg refuses the package.
 pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Result<PathBuf> {
+    build_changed(contents, release, out, |_| Ok(()))
+}
+
+/// As [`build`], with files that `change` has changed, by their paths in the package.
+///
+/// # Errors
+/// As [`build`], and those of `change`.
+pub(crate) fn build_changed(
+    contents: &Contents,
+    release: &Release,
+    out: &Path,
+    change: impl FnOnce(&mut Files) -> Result<()>,
+) -> Result<PathBuf> {
     let mut files = machine(contents)?;
     let settings = settings(contents)?;
     let paths: Vec<&String> = settings.iter().map(|(path, _)| path).collect();
@@ -63,6 +76,7 @@ pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Resul
         let text = of_repository(&format!("deploy/debian/{script}"))?;
         files.add(format!("DEBIAN/{script}"), PROGRAM, text);
     }
+    change(&mut files)?;
     pack(&files, &contents.version, release.epoch, out)
 }
 

@@ -32,6 +32,17 @@ impl Files {
         self.0.insert(path.into(), File { mode, bytes });
     }
 
+    /// Adds bytes to the end of a file.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub(crate) fn append(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.0.get_mut(path);
+        let file = file.with_context(|| format!("there is no {path} in the package"))?;
+        file.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
     /// The size of all files on disk, in KiB.
     pub(crate) fn kibibytes(&self) -> u64 {
         let sizes = self.0.values().map(|file| file.bytes.len() as u64);
