@@ -1,5 +1,6 @@
 //! The packages that upgrades are tried with: an earlier one, and one whose hosts do not come up.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,8 +42,10 @@ impl Earlier {
     /// The given package, or one that is made of today's files. All that an upgrade treats in a way of its own differs
     /// in that: programs, a component, units, and settings.
     ///
+    /// A given package of today's version gets a lower one.
+    ///
     /// # Errors
-    /// If the package can't be made, or is not earlier than the new one.
+    /// If the package can't be made.
     pub(super) fn new(
         given: Option<&[u8]>,
         contents: &Contents,
@@ -61,14 +64,21 @@ impl Earlier {
                 is_made_up: true,
             });
         };
-        let path = folder().join("earlier.deb");
+        let path = folder().join("given.deb");
         fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
         let version = version_of(&path)?;
-        is_before(&version, &release.version)?;
+        let is_made_up = false;
+        if is_before(&version, &release.version)? {
+            return Ok(Self {
+                path,
+                version,
+                is_made_up,
+            });
+        }
         Ok(Self {
-            path,
-            version,
-            is_made_up: false,
+            path: with_lower_version(&path, &version)?,
+            version: MADE_UP.to_owned(),
+            is_made_up,
         })
     }
 
@@ -116,25 +126,64 @@ fn made_earlier(files: &mut Files) -> Result<()> {
 }
 
 fn version_of(package: &Path) -> Result<String> {
-    let output = Command::new(require_program("dpkg-deb")?)
-        .arg("--field")
-        .arg(package)
-        .arg("Version")
-        .output()
-        .context("running dpkg-deb")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "--earlier: {}", said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let version = dpkg_deb(&[
+        OsStr::new("--field"),
+        package.as_os_str(),
+        OsStr::new("Version"),
+    ])?;
+    Ok(version.trim().to_owned())
 }
 
-fn is_before(earlier: &str, new: &str) -> Result<()> {
+fn is_before(earlier: &str, new: &str) -> Result<bool> {
     let compared = Command::new(require_program("dpkg")?)
         .args(["--compare-versions", earlier, "lt", new])
         .status()
         .context("running dpkg")?;
+    Ok(compared.success())
+}
+
+/// The same package under a lower version: all commits before a release have that release's version.
+fn with_lower_version(package: &Path, version: &str) -> Result<PathBuf> {
+    let files = folder().join("given");
+    if files.exists() {
+        fs::remove_dir_all(&files).with_context(|| format!("removing {}", files.display()))?;
+    }
+    dpkg_deb(&[
+        OsStr::new("--raw-extract"),
+        package.as_os_str(),
+        files.as_os_str(),
+    ])?;
+    let control = files.join("DEBIAN/control");
+    let rename = || {
+        let text = fs::read_to_string(&control)?;
+        let (old, new) = (
+            format!("\nVersion: {version}\n"),
+            format!("\nVersion: {MADE_UP}\n"),
+        );
+        fs::write(&control, text.replace(&old, &new))
+    };
+    rename().with_context(|| format!("changing {}", control.display()))?;
+    let renamed = folder().join("earlier.deb");
+    dpkg_deb(&[
+        OsStr::new("--root-owner-group"),
+        OsStr::new("--build"),
+        files.as_os_str(),
+        renamed.as_os_str(),
+    ])?;
+    Ok(renamed)
+}
+
+/// What dpkg-deb prints.
+fn dpkg_deb(args: &[&OsStr]) -> Result<String> {
+    let output = Command::new(require_program("dpkg-deb")?)
+        .args(args)
+        .output()
+        .context("running dpkg-deb")?;
+    let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        compared.success(),
-        "--earlier: version {earlier} is not before {new}"
+        output.status.success(),
+        "dpkg-deb {args:?}, for --earlier: {}",
+        said.trim()
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
