@@ -96,9 +96,9 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The process's exit code. 2 stands for what is wrong with the app, its components or a setting, such as a password
-    /// that is refused or a port that the host may not have, 3 for a database's schema and 4 for a taken port: starting
-    /// again would not help. 1 stands for anything else.
+    /// The process's exit code. 2 stands for what is wrong with the app, its components or a setting, such as a
+    /// password that is refused or a port that the host may not have, 3 for a database's schema and 4 for a taken port:
+    /// starting again would not help. 1 stands for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::App(_) | Self::Setting(_) | Self::Refused(_) => 2,

@@ -18,8 +18,8 @@ const PREFLIGHT: u64 = 0;
 /// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
 const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
-/// Redis's error codes for a server that loads its data, runs a long script, waits for its primary, or can't write to its
-/// disk.
+/// Redis's error codes for a server that loads its data, runs a long script, waits for its primary, or can't write to
+/// its disk.
 const DELAYS: [&str; 4] = ["LOADING", "BUSY", "MASTERDOWN", "MISCONF"];
 
 /// What Redis says, without a code of its own, when it has as many clients as it may have.
@@ -125,8 +125,8 @@ enum BackendFault {
 }
 
 impl BackendFault {
-    /// Whether the fault may go away by waiting. Otherwise somebody must change a setting or a server, so the host is not
-    /// to be started again and again.
+    /// Whether the fault may go away by waiting. Otherwise somebody must change a setting or a server, so the host is
+    /// not to be started again and again.
     fn may_pass(self) -> bool {
         matches!(
             self,

@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub(crate) struct Declaration {
     /// The default value; absent if the variable is required.
     pub default: Option<Template>,
-    /// Whether the value is a secret. This host prints the value of no variable, so it only refuses an empty file of one.
+    /// Whether the value is a secret. This host prints the value of no variable, so it only refuses an empty file of
+    /// one.
     pub is_secret: bool,
 }
 

@@ -1,5 +1,5 @@
-//! MySQL's errors: which of them mean that a connection is gone or that a setting is wrong, and what the host reads from
-//! `wit/mysql-errors.csv`, which components read too.
+//! MySQL's errors: which of them mean that a connection is gone or that a setting is wrong, and what the host reads
+//! from `wit/mysql-errors.csv`, which components read too.
 
 use std::io::ErrorKind;
 

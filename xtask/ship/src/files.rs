@@ -97,8 +97,8 @@ impl Files {
     }
 }
 
-/// Gives `folder` and all folders in it the mode that they have in a package. dpkg-deb takes modes from the file system,
-/// where a folder has what the umask has left of them.
+/// Gives `folder` and all folders in it the mode that they have in a package. dpkg-deb takes modes from the file
+/// system, where a folder has what the umask has left of them.
 fn open_folders(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(PROGRAM))?;
     for entry in fs::read_dir(folder)? {

@@ -1,5 +1,5 @@
-//! The shipped `spin.toml`: it names the components at their place in the package, has no build commands, and no default
-//! for what must be said where it is installed.
+//! The shipped `spin.toml`: it names the components at their place in the package, has no build commands, and no
+//! default for what must be said where it is installed.
 
 use anyhow::{Context, Result};
 

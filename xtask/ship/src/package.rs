@@ -133,8 +133,8 @@ async fn make(
     Ok(made)
 }
 
-/// Makes the folder `out`, or removes from it what an earlier run has made: the new checksums do not count it, and an old
-/// signature would be of other checksums. Other files in it stay.
+/// Makes the folder `out`, or removes from it what an earlier run has made: the new checksums do not count it, and an
+/// old signature would be of other checksums. Other files in it stay.
 fn clear(out: &Path) -> std::io::Result<()> {
     fs::create_dir_all(out)?;
     for entry in fs::read_dir(out)? {
@@ -173,8 +173,8 @@ async fn packed_again(
     Ok(())
 }
 
-/// Compares what was made with the files of the same names in the folder `other`. The signature is left out: `other` may
-/// have none.
+/// Compares what was made with the files of the same names in the folder `other`. The signature is left out: `other`
+/// may have none.
 ///
 /// # Errors
 /// Names all files that differ, or that `other` does not have.

@@ -61,8 +61,8 @@ pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>>
         .collect()
 }
 
-/// The packages, as `name@version`, that a build of `packages` compiles for `target`. Cargo's metadata have those of the
-/// whole workspace at once, with features that only other packages turn on.
+/// The packages, as `name@version`, that a build of `packages` compiles for `target`. Cargo's metadata have those of
+/// the whole workspace at once, with features that only other packages turn on.
 async fn built(packages: &[&str], features: &[&str], target: &str) -> Result<BTreeSet<String>> {
     let mut command = cargo(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
     command.args(["--format", "{p}", "--target", target]);

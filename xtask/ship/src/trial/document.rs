@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-/// The commands of the first console block below a heading: of the lines that begin with a user's prompt, what follows it.
+/// The commands of the first console block below a heading: of the lines that begin with a user's prompt, what follows
+/// it.
 ///
 /// # Errors
 /// If there is no such heading, or no such block below it.

@@ -3,8 +3,8 @@
 //! `roots` makes the roots, `machine` boots a root and runs commands in it. `install`, `faults`, `tour`, `readers` and
 //! `remove` test the Debian package in this order, then `upgrade` installs it over an `earlier` one and goes back.
 //! `unbooted` installs it where no systemd runs. `tarball` and `image` start the other packages, the tarball by the
-//! commands that a `document` has, the image as a `container` of a `bundle`. `kubernetes` validates the manifests, which
-//! can't be started here.
+//! commands that a `document` has, the image as a `container` of a `bundle`. `kubernetes` validates the manifests,
+//! which can't be started here.
 
 mod bundle;
 mod container;

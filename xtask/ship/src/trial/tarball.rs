@@ -48,8 +48,8 @@ pub(super) fn try_it(tarball: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Goes through the commands of DEPLOY.md on a machine whose database has the store's user, with the tarball in `/var/tmp`.
-/// Leaves the machine as it was.
+/// Goes through the commands of DEPLOY.md on a machine whose database has the store's user, with the tarball in
+/// `/var/tmp`. Leaves the machine as it was.
 ///
 /// # Errors
 /// The first thing that is not as it should be.

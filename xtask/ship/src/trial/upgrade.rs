@@ -119,8 +119,8 @@ fn all_has_changed(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Installs a version whose hosts do not come up: the upgrade fails at the first of them, and everything else serves on.
-/// Then goes back to the version before.
+/// Installs a version whose hosts do not come up: the upgrade fails at the first of them, and everything else serves
+/// on. Then goes back to the version before.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
