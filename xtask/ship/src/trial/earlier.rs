@@ -31,14 +31,14 @@ exit 2
 ";
 
 /// The package from which the trial upgrades.
-pub(super) struct Earlier {
+pub(super) struct EarlierPackage {
     pub(super) path: PathBuf,
     pub(super) version: String,
     /// Whether it is made of today's files, each of them changed a little.
     pub(super) is_made_up: bool,
 }
 
-impl Earlier {
+impl EarlierPackage {
     /// The given package, or one that is made of today's files. All that an upgrade treats in a way of its own differs
     /// in that: programs, a component, units, and settings.
     ///

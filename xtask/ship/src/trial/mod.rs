@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xtask::paths;
 
-use self::earlier::Earlier;
+use self::earlier::EarlierPackage;
 use self::machine::Machine;
 use self::roots::Suite;
 use crate::contents::Contents;
@@ -41,10 +41,10 @@ use crate::release::Release;
 const PASSWORD: &str = "a-secret";
 
 /// The packages that are tried on each Debian.
-struct Tried {
+struct TrialPackages {
     version: String,
     new: PathBuf,
-    earlier: Earlier,
+    earlier: EarlierPackage,
     broken: PathBuf,
     tarball: Option<PathBuf>,
 }
@@ -77,36 +77,36 @@ pub(crate) async fn run(
         image::try_them(&image(host)?, &image(proxy)?).await?;
     }
     if only.contains(&Package::Deb) {
-        let tried = Tried {
+        let packages = TrialPackages {
             version: release.version.clone(),
             new: found(made, ".deb")?,
-            earlier: Earlier::new(earlier, contents, release)?,
+            earlier: EarlierPackage::new(earlier, contents, release)?,
             broken: earlier::broken(contents, release)?,
             tarball,
         };
         for suite in Suite::ALL {
-            unbooted::try_it(suite, &tried.new)
+            unbooted::try_it(suite, &packages.new)
                 .with_context(|| format!("the Debian package on {suite}, not booted"))?;
-            try_on(suite, &tried).with_context(|| format!("the packages on {suite}"))?;
+            try_on(suite, &packages).with_context(|| format!("the packages on {suite}"))?;
         }
     }
     kubernetes::check().await
 }
 
-fn try_on(suite: Suite, tried: &Tried) -> Result<()> {
+fn try_on(suite: Suite, packages: &TrialPackages) -> Result<()> {
     let root = roots::fresh(suite)?;
     let put = |package: &Path, name: &str| {
         let place = root.join("var/tmp").join(name);
         fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))
     };
-    put(&tried.new, "new.deb")?;
-    put(&tried.earlier.path, "earlier.deb")?;
-    put(&tried.broken, "broken.deb")?;
+    put(&packages.new, "new.deb")?;
+    put(&packages.earlier.path, "earlier.deb")?;
+    put(&packages.broken, "broken.deb")?;
     let machine = Machine::boot(&root, suite)?;
     machine.sh(&format!(
         "mariadb -e \"CREATE USER store@127.0.0.1 IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON store.* TO store@127.0.0.1\""
     ))?;
-    if let Some(tarball) = &tried.tarball {
+    if let Some(tarball) = &packages.tarball {
         let name = tarball.file_name().unwrap_or_default().to_string_lossy();
         put(tarball, &name)?;
         tarball::serve(&machine, &name).context("step `tarball`")?;
@@ -117,10 +117,10 @@ fn try_on(suite: Suite, tried: &Tried) -> Result<()> {
     readers::try_them(&machine).context("step `readers`")?;
     faults::try_later_ones(&machine).context("step `faults`, of a store that serves")?;
     remove::try_it(&machine).context("step `remove`")?;
-    upgrade::prepare(&machine, &tried.earlier).context("step `upgrade`, before it")?;
-    upgrade::try_it(&machine, &tried.earlier, &tried.version).context("step `upgrade`")?;
-    upgrade::fail(&machine, &tried.version).context("step `upgrade`, one that fails")?;
-    upgrade::go_back(&machine, &tried.earlier).context("step `upgrade`, the way back")
+    upgrade::prepare(&machine, &packages.earlier).context("step `upgrade`, before it")?;
+    upgrade::try_it(&machine, &packages.earlier, &packages.version).context("step `upgrade`")?;
+    upgrade::fail(&machine, &packages.version).context("step `upgrade`, one that fails")?;
+    upgrade::go_back(&machine, &packages.earlier).context("step `upgrade`, the way back")
 }
 
 /// Whether we are root, which the trials need.

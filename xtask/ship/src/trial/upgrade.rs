@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::earlier::{Earlier, MARK};
+use super::earlier::{EarlierPackage, MARK};
 use super::faults::write_password;
 use super::machine::Machine;
 use super::{PASSWORD, passed, tour};
@@ -32,7 +32,7 @@ done) > /dev/null 2>&1 &
 ///
 /// # Errors
 /// The first thing that is not as it should be.
-pub(super) fn prepare(machine: &Machine, earlier: &Earlier) -> Result<()> {
+pub(super) fn prepare(machine: &Machine, earlier: &EarlierPackage) -> Result<()> {
     machine.sh("mariadb -e 'DROP DATABASE IF EXISTS store' && redis-cli FLUSHALL")?;
     machine.sh(&format!("{APT} /var/tmp/earlier.deb"))?;
     write_password(machine, PASSWORD)?;
@@ -51,7 +51,7 @@ pub(super) fn prepare(machine: &Machine, earlier: &Earlier) -> Result<()> {
 ///
 /// # Errors
 /// The first thing that is not as it should be.
-pub(super) fn try_it(machine: &Machine, earlier: &Earlier, version: &str) -> Result<()> {
+pub(super) fn try_it(machine: &Machine, earlier: &EarlierPackage, version: &str) -> Result<()> {
     // With a short watchdog, the trial notices if the new process does not send watchdog messages as the old one did.
     machine.sh(
         "mkdir -p /run/systemd/system/store-proxy.service.d && printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/store-proxy.service.d/sooner.conf && \
@@ -158,7 +158,7 @@ pub(super) fn fail(machine: &Machine, version: &str) -> Result<()> {
 ///
 /// # Errors
 /// The first thing that is not as it should be.
-pub(super) fn go_back(machine: &Machine, earlier: &Earlier) -> Result<()> {
+pub(super) fn go_back(machine: &Machine, earlier: &EarlierPackage) -> Result<()> {
     machine.sh("mariadb store -e \"INSERT INTO schema_migrations (version, name) VALUES (99, 'of-the-new-version')\"")?;
     let downgrade = format!("{APT} /var/tmp/earlier.deb 2>&1");
     let said = machine.try_sh(&downgrade)?;
