@@ -55,13 +55,6 @@ pub struct LoadError {
     pub(crate) reason: String,
 }
 
-impl AppError {
-    /// Whether a setting is wrong, and not a component's file.
-    pub fn is_setting(&self) -> bool {
-        !matches!(self, Self::Component { .. })
-    }
-}
-
 /// An app whose settings are checked and whose components are not loaded yet.
 pub(crate) struct Plan {
     pub(crate) manifest: Manifest,

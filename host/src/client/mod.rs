@@ -27,6 +27,7 @@ use clap::Subcommand;
 use store_server::terminal::say;
 
 pub use action::{ActionArgs, RollbackArgs};
+pub use app::ReloadArgs;
 pub use error::ClientError;
 pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
@@ -59,7 +60,7 @@ pub enum Command {
     Abort(ActionArgs),
 
     /// Read spin.toml again (variables, routes, hosts, limits) and switch to all of it at once, or to none of it
-    Reload(Targets),
+    Reload(ReloadArgs),
 
     /// Make the reports anew now, instead of when the next refresh is due; one host does it for all
     Refresh(Targets),
@@ -76,7 +77,7 @@ pub async fn run(command: Command) -> Result<(), ClientError> {
         Command::Rollback(args) => action::rollback(args).await,
         Command::Promote(args) => action::run("promote", args).await,
         Command::Abort(args) => action::run("abort", args).await,
-        Command::Reload(targets) => app::reload(targets).await,
+        Command::Reload(args) => app::reload(args).await,
         Command::Refresh(targets) => app::refresh(targets).await,
     }
 }

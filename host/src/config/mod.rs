@@ -131,7 +131,7 @@ pub struct Config {
     )]
     pub purge: Vec<AdminUrl>,
 
-    /// File with the admin token of the proxies that --purge names; read each time, as a proxy may make it later
+    /// File with the admin token of the proxies that --purge names; read at start and each time, as it may change
     #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
     pub proxy_token_file: Option<PathBuf>,
 

@@ -83,6 +83,7 @@ impl Control {
             purger: parts.purger,
             ledgers: Mutex::new(ledgers),
             claims: Arc::default(),
+            signalled_reload: Mutex::default(),
             changed: watch::Sender::new(()),
             tasks: Mutex::new(JoinSet::new()),
         });

@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+pub(crate) use errors::{is_about_tls, is_refusal, lacks_database};
 pub(crate) use group::WriterRecords;
 pub(crate) use host::add_to_linker;
 pub(crate) use pool::Pool;

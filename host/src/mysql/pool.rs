@@ -14,19 +14,13 @@ use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::{Attributes, LogThrottle, tls_error};
+use crate::outbound::{Attributes, LogThrottle};
 
 /// A connection that was idle for longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest wait for the answer to a ping or to a reset.
 const PING_LIMIT: Duration = Duration::from_millis(500);
-
-/// Error codes of a server that refuses the user or the password, or has no such database.
-const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
-
-/// The error code of a server that takes no connection without TLS.
-const TLS_WANTED: u16 = 3159;
 
 /// Why there is no connection. The text has the address without its password.
 #[derive(Debug, thiserror::Error)]
@@ -62,30 +56,11 @@ impl PoolError {
         }
     }
 
-    /// Whether the server has answered and refused the user or the database, so that waiting does not help.
-    pub(crate) fn is_final(&self) -> bool {
-        use mysql_async::{DriverError, Error};
-        let Self::Refused { source, .. } = self else {
-            return false;
-        };
-        match source {
-            Error::Server(error) => REFUSALS.contains(&error.code),
-            // So that nobody learns which users there are, MySQL asks those it does not know for any kind of password.
-            Error::Driver(DriverError::UnknownAuthPlugin { .. }) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the error is about TLS: the server has none, demands it, or shows a certificate that is not trusted.
-    pub(crate) fn is_about_tls(&self) -> bool {
-        use mysql_async::{DriverError, Error};
-        let Self::Refused { source, .. } = self else {
-            return false;
-        };
-        match source {
-            Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
-            Error::Server(error) => error.code == TLS_WANTED,
-            error => tls_error(error).is_some(),
+    /// The error of the attempt to connect, if there was one.
+    pub(crate) fn refusal(&self) -> Option<&mysql_async::Error> {
+        match self {
+            Self::Refused { source, .. } => Some(source),
+            Self::Exhausted { .. } | Self::Silent { .. } | Self::NoWriter => None,
         }
     }
 }

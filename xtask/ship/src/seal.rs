@@ -11,6 +11,32 @@ use sha2::{Digest, Sha256};
 
 use crate::release::Release;
 
+/// The file with the checksums.
+pub(crate) const SUMS: &str = "SHA256SUMS";
+
+/// The file with the signature of [`SUMS`].
+pub(crate) const SIGNATURE: &str = "SHA256SUMS.minisig";
+
+/// A key that signs.
+pub(crate) struct Key {
+    path: PathBuf,
+    secret: SecretKey,
+}
+
+impl Key {
+    /// Reads a minisign key file. If the key is encrypted, its password is asked for in the terminal.
+    ///
+    /// # Errors
+    /// If the file can't be read or holds no key, or the password is wrong.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let read = || Ok::<_, anyhow::Error>(secret(&fs::read_to_string(path)?)?);
+        Ok(Self {
+            path: path.to_owned(),
+            secret: read().with_context(|| format!("--key {}", path.display()))?,
+        })
+    }
+}
+
 /// Writes the checksums of `made` to `SHA256SUMS` in the folder `out`, and signs it if there is a `key`.
 ///
 /// # Errors
@@ -18,10 +44,10 @@ use crate::release::Release;
 pub(crate) fn write(
     made: &[PathBuf],
     release: &Release,
-    key: Option<&Path>,
+    key: Option<&Key>,
     out: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let sums = out.join("SHA256SUMS");
+    let sums = out.join(SUMS);
     let mut lines: Vec<String> = made.iter().map(|path| line(path)).collect::<Result<_>>()?;
     lines.sort_unstable_by(|one, other| one[SUM..].cmp(&other[SUM..]));
     let text = lines.concat();
@@ -29,16 +55,14 @@ pub(crate) fn write(
     let Some(key) = key else {
         return Ok(vec![sums]);
     };
-    let signature = out.join("SHA256SUMS.minisig");
+    let signature = out.join(SIGNATURE);
     // minisign's default comment contains the current time, which would differ in each build.
     let comment = format!(
         "store-manager {}\ttimestamp:{}",
         release.version, release.epoch
     );
-    let signed = fs::read_to_string(key)
-        .map_err(anyhow::Error::from)
-        .and_then(|boxed| sign(&boxed, &text, &comment))
-        .with_context(|| format!("signing with {}", key.display()))?;
+    let signed = sign(&key.secret, &text, &comment)
+        .with_context(|| format!("signing with {}", key.path.display()))?;
     fs::write(&signature, signed).with_context(|| format!("writing {}", signature.display()))?;
     Ok(vec![sums, signature])
 }
@@ -60,28 +84,37 @@ fn line(path: &Path) -> Result<String> {
     Ok(format!("{sum}  {name}\n"))
 }
 
-/// Signs with the secret key of a minisign key file.
-fn sign(key: &str, text: &str, comment: &str) -> Result<String> {
-    let boxed = SecretKeyBox::from_string(key)?;
-    let secret: SecretKey = match boxed.clone().into_unencrypted_secret_key() {
-        Ok(secret) => secret,
+/// The secret key in the text of a minisign key file.
+fn secret(text: &str) -> Result<SecretKey> {
+    let boxed = SecretKeyBox::from_string(text)?;
+    match boxed.clone().into_unencrypted_secret_key() {
+        Ok(secret) => Ok(secret),
         // The key is encrypted; minisign asks for its password in the terminal.
-        Err(_) => boxed.into_secret_key(None)?,
-    };
-    let signed = minisign::sign(None, &secret, Cursor::new(text), Some(comment), None)?;
+        Err(_) => Ok(boxed.into_secret_key(None)?),
+    }
+}
+
+fn sign(key: &SecretKey, text: &str, comment: &str) -> Result<String> {
+    let signed = minisign::sign(None, key, Cursor::new(text), Some(comment), None)?;
     Ok(signed.into_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use minisign::{KeyPair, SignatureBox};
+    use xtask::paths;
+    use xtask::pgo::Rustc;
+    use xtask::programs::find_program;
 
     use super::*;
+    use crate::release::Profile;
 
     #[test]
     fn what_is_signed_is_verified_and_nothing_else_is() -> Result<()> {
         let pair = KeyPair::generate_unencrypted_keypair()?;
-        let key = pair.sk.to_box(None)?.into_string();
+        let key = secret(&pair.sk.to_box(None)?.into_string())?;
         let signed = sign(&key, "the sums", "store-manager 1.0.0")?;
         assert!(signed.contains("store-manager 1.0.0"), "{signed}");
         let signature = SignatureBox::from_string(&signed)?;
@@ -94,8 +127,50 @@ mod tests {
         Ok(())
     }
 
+    /// The program is what DEPLOY.md tells people to use. Where it is not installed, the test above has to do.
+    #[test]
+    fn the_program_minisign_believes_the_signature() -> Result<()> {
+        let Some(minisign) = find_program("minisign") else {
+            return Ok(());
+        };
+        let folder = paths::target().join(format!("tmp/ship-seal-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let pair = KeyPair::generate_unencrypted_keypair()?;
+        let (key, public) = (folder.join("store.key"), folder.join("store-manager.pub"));
+        fs::write(&key, pair.sk.to_box(None)?.into_string())?;
+        fs::write(&public, pair.pk.to_box()?.into_string())?;
+        let package = folder.join("package");
+        fs::write(&package, "its bytes")?;
+        let release = Release {
+            version: "1.0.0".to_owned(),
+            profile: Profile::Dist,
+            epoch: 7,
+            rustc: Rustc {
+                release: String::new(),
+                host: String::new(),
+            },
+        };
+        write(&[package], &release, Some(&Key::read(&key)?), &folder)?;
+        let verify = || {
+            let mut command = Command::new(&minisign);
+            command.arg("-Vm").arg(folder.join(SUMS));
+            command.arg("-p").arg(&public).output()
+        };
+        let believed = verify()?;
+        let said = String::from_utf8_lossy(&believed.stdout);
+        assert!(believed.status.success(), "{believed:?}");
+        assert!(said.contains("store-manager 1.0.0"), "{said}");
+        fs::write(folder.join(SUMS), "other sums")?;
+        assert!(!verify()?.status.success());
+        fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+
     #[test]
     fn what_is_no_key_signs_nothing() {
-        assert!(sign("no key", "the sums", "").is_err());
+        assert!(secret("no key").is_err());
+        let missing = Key::read(Path::new("/no/such.key")).err();
+        let said = missing.map(|error| error.to_string());
+        assert_eq!(said.as_deref(), Some("--key /no/such.key"));
     }
 }
