@@ -100,14 +100,7 @@ impl Link {
         near: Option<Arc<NearCache>>,
     ) -> Self {
         let dialer = Arc::new(Dialer::new(tls));
-        let limit = settings.response_timeout;
-        let scripts = ScriptEnder::new(
-            dialer.clone(),
-            target.address(),
-            &info,
-            limit,
-            settings.scripts_ended.clone(),
-        );
+        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, &settings);
         if near.is_some() {
             // The older protocol RESP2 has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);

@@ -25,6 +25,8 @@ pub(crate) struct LinkSettings {
     pub(super) sentinels: Option<Arc<Sentinels>>,
     /// Nodes of the Redis Cluster that every address stands for; empty if an address is that of a server.
     pub(super) cluster: Arc<[HostPort]>,
+    /// Whether a server is stopped in which a script does not end that has written data.
+    pub(super) shutdown_if_stuck: bool,
     /// Counts the component's scripts that had to be ended. `None` for the links of a check.
     pub(super) scripts_ended: Option<IntCounter>,
 }
@@ -46,6 +48,7 @@ impl LinkSettings {
             tls: Arc::new(Tls::load(&settings.tls.settings())?),
             sentinels: None,
             cluster: settings.cluster.nodes.as_slice().into(),
+            shutdown_if_stuck: settings.shutdown_if_stuck,
             scripts_ended: None,
         };
         if !settings.sentinel.addresses.is_empty() {
@@ -115,4 +118,25 @@ fn credentials(settings: &SentinelSettings) -> Result<RedisConnectionInfo, Strin
         info = info.set_password(&password.0);
     }
     Ok(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterSettings, RedisTls};
+
+    impl LinkSettings {
+        /// Settings for links that a test does not use.
+        pub(in crate::redis) fn plain() -> Self {
+            let settings = RedisSettings {
+                connect_timeout: Duration::from_secs(1),
+                response_timeout: Duration::from_secs(1),
+                shutdown_if_stuck: false,
+                sentinel: SentinelSettings::default(),
+                cluster: ClusterSettings::default(),
+                tls: RedisTls::default(),
+            };
+            Self::new(&settings, 1 << 20).expect("it names no file")
+        }
+    }
 }

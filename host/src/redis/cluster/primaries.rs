@@ -103,21 +103,13 @@ mod tests {
     use redis::Value;
 
     use super::*;
-    use crate::config::{ClusterSettings, RedisSettings, RedisTls, SentinelSettings};
     use crate::redis::link;
 
     fn primaries() -> Primaries {
-        let settings = RedisSettings {
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-            sentinel: SentinelSettings::default(),
-            cluster: ClusterSettings::default(),
-            tls: RedisTls::default(),
-        };
         Primaries {
             tls: None,
             info: RedisConnectionInfo::default(),
-            settings: LinkSettings::new(&settings, 1 << 20).expect("it names no file"),
+            settings: LinkSettings::plain(),
             near: None,
             commands: link::permits(),
             links: Mutex::default(),
