@@ -316,6 +316,16 @@ pub struct RedisSettings {
     )]
     pub response_timeout: Duration,
 
+    /// Stop a Redis in which a component's script has written data and does not end: nothing else ends such a script,
+    /// and Redis answers nobody meanwhile. For a Redis that has nothing but this cache, and that is started again when
+    /// it ends. Its user needs the right +shutdown
+    #[arg(
+        id = "redis_shutdown_if_stuck",
+        long = "redis-shutdown-if-stuck",
+        env = "STORE_HOST_REDIS_SHUTDOWN_IF_STUCK"
+    )]
+    pub shutdown_if_stuck: bool,
+
     /// The Sentinels.
     #[command(flatten)]
     pub sentinel: SentinelSettings,

@@ -6,6 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 
 use super::heads;
+use crate::message::head;
 
 /// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. An
 /// unused connection is closed after this time; between two requests that may take up to twice as long.
@@ -27,6 +28,7 @@ pub(super) fn http() -> auto::Builder<TokioExecutor> {
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEADER_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS);
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(head::READ_BYTES);
     http
 }

@@ -1,7 +1,7 @@
 //! A client's connection, and the way of one request over it and back.
 //!
 //! `serve` accepts connections for the `server`. `downstream` stands between each connection and hyper (with our
-//! `hyper_settings`) and checks its bytes (`heads`, `resets`); `farewell` refuses connections over a client's share,
+//! `hyper_settings`) and checks its bytes (`heads`); `farewell` refuses connections over a client's share,
 //! and an unused connection is closed (`connection_use`). `respond` takes one request from its head to its answer: it
 //! waits until the body is `received`, picks a generation and makes an `attempt`. `observed` counts the request when
 //! the last byte of the answer's `body` has been sent, and `mirror` sends a copy of it to a version on trial.
@@ -20,7 +20,6 @@ mod observed;
 mod ready;
 mod received;
 mod refusals;
-mod resets;
 mod respond;
 mod serve;
 mod server;

@@ -83,13 +83,7 @@ impl<T: LinkTarget> Link<T> {
         near: Option<Arc<NearCache>>,
     ) -> Self {
         let dialer = Arc::new(Dialer::new(tls));
-        let scripts = ScriptEnder::new(
-            dialer.clone(),
-            target.address(),
-            &info,
-            limits.response_timeout,
-            limits.scripts_ended.clone(),
-        );
+        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, &limits);
         if near.is_some() {
             // The older protocol RESP2 has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);

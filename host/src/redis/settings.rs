@@ -37,6 +37,7 @@ impl LinkSettings {
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             largest_reply_bytes: largest_piece(memory_limit_bytes),
+            shutdown_if_stuck: settings.shutdown_if_stuck,
             scripts_ended: None,
         };
         let mut common = Self {

@@ -105,16 +105,10 @@ mod tests {
     use crate::redis::link;
 
     fn primaries() -> Primaries {
-        let limits = LinkLimits {
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-            largest_reply_bytes: 1 << 16,
-            scripts_ended: None,
-        };
         Primaries {
             tls: None,
             info: RedisConnectionInfo::default(),
-            limits,
+            limits: LinkLimits::plain(),
             near: None,
             commands: link::permits(),
             links: Mutex::default(),

@@ -3,12 +3,11 @@
 //! words, and a body that does not come has a deadline.
 //!
 //! `head` checks the head of each stream, `session` is a stream for pingora, `body` reads and sends the parts of
-//! bodies, `refuse` sends the proxy's own answers. `watch` reads, with the help of `frames`, what `h2` sends. Nothing
-//! here picks an upstream, or speaks HTTP/2 to one.
+//! bodies, `refuse` sends the proxy's own answers. `watch` reads what `h2` sends. Nothing here picks an upstream, or
+//! speaks HTTP/2 to one.
 
 mod body;
 mod client;
-mod frames;
 mod head;
 mod refuse;
 mod session;
