@@ -11,6 +11,8 @@ mod attempt;
 pub(crate) mod body;
 mod downstream;
 mod farewell;
+#[cfg(test)]
+mod fuzz;
 mod heads;
 mod mirror;
 mod observed;

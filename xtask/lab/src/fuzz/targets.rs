@@ -28,12 +28,18 @@ const fn target(
 }
 
 /// The targets, in the order in which they run.
-pub(super) const TARGETS: [Target; 11] = [
+pub(super) const TARGETS: [Target; 12] = [
     target(
         "head",
         "store_proxy",
         "message::fuzz::head",
         "the proxy's check of request heads",
+    ),
+    target(
+        "host-head",
+        "store_host",
+        "http::fuzz::heads",
+        "the host's check of request heads, and of where bodies end",
     ),
     target(
         "answer",
