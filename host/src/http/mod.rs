@@ -13,6 +13,8 @@ pub(crate) mod body;
 mod connection_use;
 mod downstream;
 mod farewell;
+#[cfg(test)]
+mod fuzz;
 mod heads;
 mod hyper_settings;
 mod mirror;
