@@ -3,9 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::Cursor;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use minisign::{SecretKey, SecretKeyBox};
 use sha2::{Digest, Sha256};
 
@@ -87,12 +90,29 @@ fn line(path: &Path) -> Result<String> {
 /// The secret key in the text of a minisign key file.
 fn secret(text: &str) -> Result<SecretKey> {
     let boxed = SecretKeyBox::from_string(text)?;
-    match boxed.clone().into_unencrypted_secret_key() {
-        Ok(secret) => Ok(secret),
+    let bytes = text.lines().nth(1).unwrap_or_default().trim();
+    let bytes = BASE64_STANDARD.decode(bytes).unwrap_or_default();
+    let is = |range: Range<usize>, byte| {
+        let part = bytes.get(range);
+        part.is_some_and(|part| part.iter().all(|own| *own == byte))
+    };
+    if !is(KEY_DERIVATION, 0) {
         // The key is encrypted; minisign asks for its password in the terminal.
-        Err(_) => Ok(boxed.into_secret_key(None)?),
+        return Ok(boxed.into_secret_key(None)?);
     }
+    if is(KEY_CHECKSUM, 0) {
+        // minisign 0.11 and earlier write no checksum into a key without a password.
+        return Ok(SecretKey::from_bytes(&bytes)?);
+    }
+    Ok(boxed.into_unencrypted_secret_key()?)
 }
+
+/// Where in a secret key it says how the key is encrypted: two bytes, 0 if it is not
+/// (<https://jedisct1.github.io/minisign/#secret-key-format>).
+const KEY_DERIVATION: Range<usize> = 2..4;
+
+/// Where in a secret key its checksum is.
+const KEY_CHECKSUM: Range<usize> = 126..158;
 
 fn sign(key: &SecretKey, text: &str, comment: &str) -> Result<String> {
     let signed = minisign::sign(None, key, Cursor::new(text), Some(comment), None)?;
@@ -135,10 +155,11 @@ mod tests {
         };
         let folder = paths::target().join(format!("tmp/ship-seal-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let pair = KeyPair::generate_unencrypted_keypair()?;
         let (key, public) = (folder.join("store.key"), folder.join("store-manager.pub"));
-        fs::write(&key, pair.sk.to_box(None)?.into_string())?;
-        fs::write(&public, pair.pk.to_box()?.into_string())?;
+        let mut making = Command::new(&minisign);
+        making.args(["-G", "-W", "-f", "-s"]).arg(&key);
+        let made = making.arg("-p").arg(&public).output()?;
+        assert!(made.status.success(), "{made:?}");
         let package = folder.join("package");
         fs::write(&package, "its bytes")?;
         let release = Release {
@@ -163,6 +184,35 @@ mod tests {
         fs::write(folder.join(SUMS), "other sums")?;
         assert!(!verify()?.status.success());
         fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_without_a_password_needs_no_checksum() -> Result<()> {
+        let pair = KeyPair::generate_unencrypted_keypair()?;
+        let mut bytes = pair.sk.to_bytes();
+        bytes[KEY_CHECKSUM].fill(0);
+        let text = format!(
+            "untrusted comment: key\n{}\n",
+            BASE64_STANDARD.encode(bytes)
+        );
+        let signed = sign(&secret(&text)?, "the sums", "store-manager 1.0.0")?;
+        let signature = SignatureBox::from_string(&signed)?;
+        let sums = Cursor::new("the sums".to_owned());
+        minisign::verify(&pair.pk, &signature, sums, true, false, false)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_key_signs_nothing() -> Result<()> {
+        let pair = KeyPair::generate_unencrypted_keypair()?;
+        let mut bytes = pair.sk.to_bytes();
+        bytes[KEY_CHECKSUM.start] ^= 1;
+        let text = format!(
+            "untrusted comment: key\n{}\n",
+            BASE64_STANDARD.encode(bytes)
+        );
+        assert!(secret(&text).is_err());
         Ok(())
     }
 
