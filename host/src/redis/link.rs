@@ -278,7 +278,7 @@ impl<T: LinkTarget> Link<T> {
 
     /// Drops the connection if the reply shows that the connection is lost, that the server is silent, or that it takes
     /// no writes any more. Other callers on the connection will see errors of their own.
-    fn look_at<T>(&self, open: &OpenConnection, reply: RedisResult<T>) -> RedisResult<T> {
+    fn look_at<R>(&self, open: &OpenConnection, reply: RedisResult<R>) -> RedisResult<R> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
             let mut current = self.open.lock();

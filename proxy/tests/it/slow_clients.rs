@@ -201,7 +201,7 @@ async fn a_body_that_drips_takes_no_place() {
         assert_eq!(rig.get("/").await.status(), 200);
     }
     assert_eq!(upstream.count_of("/in"), 0);
-    rig.slots_are_free().await;
+    rig.permits_are_free().await;
     for (mut client, is_chunked) in dripping {
         let (rest, length) = match is_chunked {
             true => ("0\r\n\r\n".to_owned(), 20),
@@ -323,8 +323,10 @@ async fn bodies_that_drip_keep_nobody_from_two_hosts() {
     for address in &store.addresses {
         assert_eq!(rig.state(*address).await, "up");
         let label = format!("upstream=\"{address}\"");
-        let served = rig.metric("store_proxy_upstream_requests_total", &[&label]);
-        assert!(served.await > 0.0, "{address}");
+        let served = rig
+            .metric("store_proxy_upstream_requests_total", &[&label])
+            .await;
+        assert!(served > 0.0, "{address}");
     }
     assert_eq!(rig.metric("store_proxy_no_upstream_total", &[]).await, 0.0);
     dripping.shutdown().await;
