@@ -32,10 +32,12 @@ impl Key {
     /// # Errors
     /// If the file can't be read or holds no key, or the password is wrong.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let read = || Ok::<_, anyhow::Error>(secret(&fs::read_to_string(path)?)?);
+        let read = fs::read_to_string(path).map_err(anyhow::Error::from);
         Ok(Self {
             path: path.to_owned(),
-            secret: read().with_context(|| format!("--key {}", path.display()))?,
+            secret: read
+                .and_then(|text| secret(&text))
+                .with_context(|| format!("--key {}", path.display()))?,
         })
     }
 }
