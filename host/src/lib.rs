@@ -254,6 +254,7 @@ fn server(
         readiness: Readiness::new(control.live.clone()),
         tracing,
         max_connections: config.max_connections as usize,
+        idle_timeout: config.idle_timeout,
         receive_timeout: config.clients.receive_timeout,
         send_timeout: config.send_timeout,
         drain_timeout: config.drain_timeout,

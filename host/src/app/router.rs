@@ -47,6 +47,13 @@ impl Router {
         Ok(Self { routes: table })
     }
 
+    /// Creates the series of all routes that alerts watch, before the first requests.
+    pub(crate) fn announce(&self) {
+        for (_, target) in &self.routes {
+            target.metrics.announce();
+        }
+    }
+
     /// The most specific route for `path`: a literal segment takes precedence over `:name`, and `:name` over `/...`. An
     /// empty segment matches neither a literal nor `:name`.
     pub(crate) fn find(&self, path: &str) -> Option<Arc<Target>> {

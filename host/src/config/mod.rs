@@ -109,6 +109,10 @@ pub struct Config {
     )]
     pub max_connections: u32,
 
+    /// How long a client's connection may be without a request before it is closed; after a request up to twice as long
+    #[arg(long, env = "STORE_HOST_IDLE_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub idle_timeout: Duration,
+
     /// How long a client may leave an answer unread before its connection is closed
     #[arg(long, env = "STORE_HOST_SEND_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub send_timeout: Duration,

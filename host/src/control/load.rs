@@ -67,6 +67,7 @@ impl Control {
             let generation = Generation::new(Arc::new(version), context);
             slots.insert(id.clone(), Slot::new(generation));
         }
+        plan.router.announce();
         let app = App {
             router: plan.router.clone(),
             slots,

@@ -165,6 +165,7 @@ impl Control {
         let slots = next
             .iter()
             .map(|(id, next)| (id.clone(), Slot::new(next.generation.clone())));
+        plan.router.announce();
         self.replace(App {
             router: plan.router.clone(),
             slots: slots.collect(),

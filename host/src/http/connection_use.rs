@@ -1,4 +1,4 @@
-//! Whether a connection is used, and when an unused one must be closed.
+//! Whether a connection is used, and when an unused one ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,16 +8,14 @@ use http::Version;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::hyper_settings::HEADER_TIMEOUT;
-
-/// During shutdown, an HTTP/2 connection without a request is closed after this time, even if its client has not
+/// An HTTP/2 connection that is to end, and has no request, is closed after this time, even if its client has not
 /// acknowledged the GOAWAY: a request may still be on its way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// During shutdown, an HTTP/2 connection is closed this long after its last answer, which may still be on its way.
+/// An HTTP/2 connection that is to end is closed this long after its last answer, which may still be on its way.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// During shutdown, the pause between two checks whether a connection is used.
+/// The pause between two checks whether a connection that is to end is used.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether and how a connection is used.
@@ -57,23 +55,25 @@ impl ConnectionUse {
         self.is_recent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing has happened since the last call. HTTP/2 connections never count as idle: pings find out whether
-    /// their clients are there.
+    /// Whether nothing has happened since the last call.
     fn is_idle(&self) -> bool {
         let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
-        let is_asked = self.is_http_2.load(Ordering::Relaxed);
-        !is_recent && !is_asked && self.requests.load(Ordering::Relaxed) == 0
+        !is_recent && self.requests.load(Ordering::Relaxed) == 0
     }
 
-    /// Resolves when the connection must be closed though hyper would leave it open: when no request has come in time,
-    /// or during shutdown when nothing is left to be answered.
-    pub(super) async fn ends(&self, stopped: &CancellationToken) {
-        let began = || self.began.load(Ordering::Relaxed);
-        while timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
+    /// Resolves when the connection is to end: when no request has come in time, or when shutdown begins.
+    pub(super) async fn is_to_end(&self, idle_timeout: Duration, stopped: &CancellationToken) {
+        while timeout(idle_timeout, stopped.cancelled()).await.is_err() {
             if self.is_idle() {
                 return;
             }
         }
+    }
+
+    /// Resolves when a connection that is to end must be closed though hyper would leave it open: when nothing is left
+    /// to be answered.
+    pub(super) async fn is_over(&self) {
+        let began = || self.began.load(Ordering::Relaxed);
         let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
         while idle_since.elapsed() < grace {
             let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);

@@ -8,8 +8,8 @@ use hyper_util::server::conn::auto;
 use super::heads;
 use crate::message::head;
 
-/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. An
-/// unused connection is closed after this time; between two requests that may take up to twice as long.
+/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. Also
+/// the pause between two pings, by which the host finds out whether an HTTP/2 client is still there.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most requests that a client may have open on one HTTP/2 connection. Clients hold further requests back.

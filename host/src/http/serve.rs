@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -19,9 +20,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connection_use::ConnectionUse;
-use super::downstream::{Downstream, Times};
+use super::downstream::Downstream;
 use super::farewell::Farewells;
-use super::hyper_settings::{self, HEADER_TIMEOUT};
+use super::hyper_settings;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
 use super::server::Server;
@@ -42,7 +43,7 @@ pub(crate) async fn serve(
     };
     let (server, stopped) = (&connections.server, &connections.stopped);
     let farewells = Farewells::new(server.refusals.clone(), stopped.clone());
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let (stream, address, permit) = tokio::select! {
             biased;
@@ -100,33 +101,54 @@ impl Connections {
             stream,
             address,
             server.refusals.clone(),
-            Times {
-                receive: server.receive_timeout.min(HEADER_TIMEOUT),
-                send: server.send_timeout,
-            },
+            server.times(),
             used.clone(),
         );
         let connection = self
             .http
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = self.watched.watch(connection);
+        let watcher = self.watched.watcher();
         let (server, stopped) = (server.clone(), self.stopped.clone());
         tokio::spawn(async move {
-            // Idleness is watched in another task, because the connection's task is woken often and this check hardly
-            // ever is.
-            let mut unused = JoinSet::new();
-            unused.spawn(async move { used.ends(&stopped).await });
-            let ended = tokio::select! {
-                biased;
-                ended = connection => ended,
-                _ = unused.join_next() => Ok(()),
-            };
+            let ended = until_end(connection, used, server.idle_timeout, stopped).await;
             if let Err(error) = ended {
                 report(&server.refusals, address, &*error);
             }
-            drop(places);
+            drop((places, watcher));
         });
+    }
+}
+
+/// Serves a connection until it ends by itself, or is to end because it is idle or because shutdown begins. Then its
+/// client is told first.
+///
+/// # Errors
+/// Why the connection ended early.
+async fn until_end<C: GracefulConnection>(
+    connection: C,
+    used: Arc<ConnectionUse>,
+    idle_timeout: Duration,
+    stopped: CancellationToken,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    // Idleness is watched in another task, because the connection's task is woken often and this check hardly ever is.
+    let mut watch = JoinSet::new();
+    watch.spawn({
+        let used = used.clone();
+        async move { used.is_to_end(idle_timeout, &stopped).await }
+    });
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        _ = watch.join_next() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    watch.spawn(async move { used.is_over().await });
+    tokio::select! {
+        biased;
+        ended = connection => ended,
+        _ = watch.join_next() => Ok(()),
     }
 }
 

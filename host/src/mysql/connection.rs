@@ -151,7 +151,7 @@ impl PooledConnection {
 
     /// What a statement does to its session, judged by its text and by the database's views and triggers.
     pub(super) fn effect(&self, statement: &str) -> Effect {
-        match sql::effect(statement) {
+        match sql::effect(statement, self.pool.server.database()) {
             Effect::Read | Effect::Write if self.pool.server.hides_changes() => {
                 Effect::ChangesSession
             }

@@ -29,7 +29,8 @@ impl Hint {
         } else {
             return Self::None;
         };
-        match sql::effect(statement) {
+        // Whichever database the connection has: a query with a hint has no need to name one.
+        match sql::effect(statement, None) {
             Effect::Read => hint,
             _ => Self::None,
         }

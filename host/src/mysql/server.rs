@@ -100,6 +100,11 @@ impl Server {
         }
     }
 
+    /// The default database of the connections.
+    pub(super) fn database(&self) -> Option<&str> {
+        self.usual.db_name()
+    }
+
     /// Whether this is such a member.
     pub(super) fn is_standby(&self) -> bool {
         self.is_standby
@@ -216,11 +221,11 @@ impl Server {
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
         let may_change = |body: &Option<Vec<u8>>| {
             let text = body.as_deref().map(String::from_utf8_lossy);
-            text.is_none_or(|text| sql::effect(&text) == Effect::ChangesSession)
+            text.is_none_or(|text| sql::effect(&text, self.database()) == Effect::ChangesSession)
         };
         let hides_changes = match bodies {
             // A connection without a default database may use the views and triggers of all databases.
-            Ok(bodies) => conn.opts().db_name().is_none() || bodies.iter().any(may_change),
+            Ok(bodies) => self.database().is_none() || bodies.iter().any(may_change),
             // The user may not see them, so they may exist.
             Err(mysql_async::Error::Server(_)) => true,
             Err(error) => return Err(error),

@@ -75,7 +75,7 @@ mod tests {
     fn after(statements: &[&str]) -> Session {
         let mut session = Session::default();
         for statement in statements {
-            session.succeeded(sql::effect(statement), None);
+            session.succeeded(sql::effect(statement, None), None);
         }
         session
     }
@@ -87,7 +87,7 @@ mod tests {
             message: "x".into(),
             state: "HY000".into(),
         });
-        let verdict = session.failed(sql::effect(statement), &error);
+        let verdict = session.failed(sql::effect(statement, None), &error);
         (session, verdict)
     }
 

@@ -1,8 +1,11 @@
 //! Judges by its text what a statement can do to its session. Whatever is not known to be harmless counts as a change:
 //! one reset too many costs a round trip, one too few passes one request's session on to another.
 //!
-//! A view or a trigger may hide a call of a stored function. So whenever a connection is opened, the texts of views and
-//! triggers are judged in the same way. Between two generations of a component, a session is always reset.
+//! A view or a trigger may hide a call of a stored function. So whenever a connection is opened, the texts of its
+//! database's views and triggers are judged in the same way, and a statement that names a table of another database
+//! counts as a change. Between two generations of a component, a session is always reset.
+
+mod tables;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -63,8 +66,8 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
     functions: FUNCTIONS.split_ascii_whitespace().collect(),
 });
 
-/// Judges one statement.
-pub(super) fn effect(statement: &str) -> Effect {
+/// Judges one statement on a connection whose default database is `database`.
+pub(super) fn effect(statement: &str, database: Option<&str>) -> Effect {
     let Some(tokens) = tokens(statement) else {
         return Effect::ChangesSession;
     };
@@ -82,7 +85,10 @@ pub(super) fn effect(statement: &str) -> Effect {
     let known = [
         "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SHOW", "EXPLAIN",
     ];
-    if !known.iter().any(|word| is(word)) || !tokens_are_harmless(&tokens) {
+    if !known.iter().any(|word| is(word))
+        || !tokens_are_harmless(&tokens)
+        || tables::name_another_database(&tokens, database)
+    {
         return Effect::ChangesSession;
     }
     let writes = |token: &Token<'_>| token.kind == Kind::Word && token.is("INTO");
@@ -263,7 +269,7 @@ mod tests {
     #[track_caller]
     fn all(expected: Effect, statements: &[&str]) {
         for statement in statements {
-            assert_eq!(effect(statement), expected, "{statement}");
+            assert_eq!(effect(statement, Some("db")), expected, "{statement}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// A connection of one's own.
-async fn connect(shop: &Shop) -> TcpStream {
+pub(crate) async fn connect(shop: &Shop) -> TcpStream {
     let address = shop.host.url("");
     let address = address.trim_start_matches("http://");
     TcpStream::connect(address).await.unwrap()
@@ -263,7 +263,8 @@ async fn a_body_that_does_not_come_is_408() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_does_not_come_is_408_and_silence_is_closed_without_a_word() {
-    let shop = Shop::with(options().arg("--receive-timeout").arg("300ms")).await;
+    let options = options().arg("--receive-timeout").arg("300ms");
+    let shop = Shop::with(options.arg("--idle-timeout").arg("1s")).await;
     for begun in ["GET /health-check HTTP/1.1\r\nhost: sh", "P"] {
         let mut slow = connect(&shop).await;
         slow.write_all(begun.as_bytes()).await.unwrap();

@@ -1,9 +1,12 @@
-//! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order.
+//! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order, or a relay
+//! gives it as the answer to the order's commit.
 
 use mysql_async::prelude::Queryable;
 use reqwest::Method;
 
 use crate::group_orders::one_instance;
+use crate::mysql_relay::Fault;
+use crate::outcomes::{self, broken, count};
 use crate::support::{Shop, UNAVAILABLE, options, order_body};
 
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
@@ -16,6 +19,7 @@ struct Row {
     code: u16,
     is_worth_a_retry: bool,
     is_closed: bool,
+    is_undone: bool,
     status: u16,
 }
 
@@ -29,6 +33,7 @@ fn rows() -> Vec<Row> {
                 code: columns[0].parse().unwrap(),
                 is_worth_a_retry: columns[3] == "yes",
                 is_closed: columns[4] == "closed",
+                is_undone: columns[5] == "undone",
                 status: columns[6].parse().unwrap(),
             }
         })
@@ -75,6 +80,39 @@ async fn each_error_has_its_status_its_retries_and_its_end_of_the_session() {
         let expected = if row.is_closed { expected } else { 0 };
         assert_eq!(opened, expected as f64, "{code}: connections opened");
     }
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_error_at_a_commit_leaves_one_order_or_none() {
+    let (shop, relay) = outcomes::shop().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let order = || {
+        let body = order_body(user, product, 1);
+        shop.request(Method::POST, "/orders").json(&body)
+    };
+    let mut placed = 0;
+    for row in rows() {
+        let code = row.code;
+        let refused = broken(&relay, Fault::Refused(code), order()).await;
+        // Where the error says that nothing was done, its row says whether all is tried again. Otherwise it is looked
+        // up that nothing was done, and then all is tried again.
+        if row.is_undone && !row.is_worth_a_retry {
+            assert_eq!(refused.status.as_u16(), row.status, "{code}: {refused:?}");
+        } else {
+            refused.expect(201);
+            placed += 1;
+        }
+        assert_eq!(count(&shop, "orders").await, placed, "{code}");
+        if !row.is_undone {
+            let done = broken(&relay, Fault::DoneButRefused(code), order()).await;
+            let id = done.expect(201)["order_id"].clone();
+            placed += 1;
+            assert_eq!(count(&shop, "orders").await, placed, "{code}: placed twice");
+            shop.get(&format!("/orders/{id}")).await.expect(200);
+        }
+    }
+    assert_eq!(shop.stock(product).await, 1000 - placed);
     shop.assert_consistent().await;
 }
 

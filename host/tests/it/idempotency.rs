@@ -3,8 +3,9 @@
 use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testbed::DataStore;
 
-use crate::support::{Answer, Shop, order_body, send};
+use crate::support::{Answer, Shop, eventually, host_binary, options, order_body, send, try_send};
 
 /// Why a key may not be used again.
 const USED: &str = "this Idempotency-Key was used for another body or route";
@@ -88,11 +89,11 @@ async fn a_key_in_flight_is_409_and_answers_once_it_is_done() {
         let mut mysql = shop.store.mysql().await.unwrap();
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
                        WHERE db = DATABASE() AND info LIKE '%stocks%' AND id <> CONNECTION_ID()";
-        crate::support::eventually("the first waits for the stock", async || {
+        eventually("the first waits for the stock", async || {
             mysql.query_first(waiting).await.unwrap() == Some(1_u32)
         })
         .await;
-        crate::support::eventually("the second is told to wait", async || {
+        eventually("the second is told to wait", async || {
             let answer = order(&shop, "key-1", &body).await;
             answer.status == 409 && answer.problem(409) == UNDER_WAY
         })
@@ -213,9 +214,9 @@ async fn many_at_once_with_one_key_write_once_on_every_route() {
     assert_eq!(written, Some((1, 2)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
-    // A zone of the test's own, whose clocks went an hour ahead twelve hours ago.
+/// A store whose server is in a zone of the test's own, whose clocks went an hour ahead twelve hours ago; and a
+/// connection in UTC.
+async fn store_where_clocks_were_changed() -> (DataStore, mysql_async::Conn) {
     const ZONE: [&str; 5] = [
         "INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9001, 'N')",
         "INSERT INTO mysql.time_zone_name (Name, Time_zone_id) VALUES ('Test/Summer', 9001)",
@@ -226,17 +227,23 @@ async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
          VALUES (9001, UNIX_TIMESTAMP() - 400 * 86400, 0), (9001, UNIX_TIMESTAMP() - 43200, 1)",
         "SET GLOBAL time_zone = 'Test/Summer'",
     ];
-    let store = testbed::DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
-    store.migrate(crate::support::host_binary()).unwrap();
+    store.migrate(host_binary()).unwrap();
     let mut admin = store.mysql().await.unwrap();
     for statement in ZONE {
         admin.query_drop(statement).await.unwrap();
     }
     admin.query_drop("SET time_zone = '+00:00'").await.unwrap();
+    (store, admin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
+    let (store, mut admin) = store_where_clocks_were_changed().await;
     // The refresh at the host's start deletes old keys, too. There is no other before the end.
-    let options = crate::support::options().variable("report_refresh_seconds", "3600");
+    let options = options().variable("report_refresh_seconds", "3600");
     let shop = Shop::on(store, options).await;
     shop.refreshed().await;
     let body = order_body(shop.user(1).await, shop.product(10.0, 5).await, 1);
@@ -253,6 +260,35 @@ async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_keys_of_24_hours_are_swept_where_clocks_are_changed() {
+    let (store, mut admin) = store_where_clocks_were_changed().await;
+    // It refreshes once a second, and sweeps without Redis too.
+    let mut shop = Shop::on(store, options()).await;
+    shop.refreshed().await;
+    for is_redis_up in [true, false] {
+        if !is_redis_up {
+            shop.store.redis_server.stop().await.unwrap();
+        }
+        // In one statement, so that whoever sees the old one sees the young one too.
+        let insert = "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
+             SELECT SHA2(age, 256), REPEAT('b', 64), 1, FROM_UNIXTIME(UNIX_TIMESTAMP() - age * 3600)
+             FROM (SELECT 23.5 AS age UNION ALL SELECT 24.5) AS ages";
+        let forget = "DELETE FROM idempotency_keys";
+        admin.query_drop(forget).await.unwrap();
+        admin.query_drop(insert).await.unwrap();
+        let mut left = Vec::new();
+        eventually("the old one is swept", async || {
+            let ages = "SELECT (UNIX_TIMESTAMP() - UNIX_TIMESTAMP(created_at)) DIV 3600
+                 FROM idempotency_keys ORDER BY created_at";
+            left = admin.query::<i64, _>(ages).await.unwrap();
+            left.first() != Some(&24)
+        })
+        .await;
+        assert_eq!(left, [23], "Redis is up: {is_redis_up}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
@@ -262,8 +298,8 @@ async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
         .request(Method::POST, "/orders")
         .header("idempotency-key", "key-1")
         .json(&body);
-    let cut_off = tokio::spawn(crate::support::try_send(request));
-    crate::support::eventually("the order waits for the row", async || {
+    let cut_off = tokio::spawn(try_send(request));
+    eventually("the order waits for the row", async || {
         let mut mysql = shop.store.mysql().await.unwrap();
         let waiting: Option<i64> = mysql
             .query_first(
@@ -279,7 +315,7 @@ async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
     assert!(cut_off.await.unwrap().is_err());
     blocker.release().await;
 
-    let shop = Shop::on(shop.store, crate::support::options()).await;
+    let shop = Shop::on(shop.store, options()).await;
     let placed = order(&shop, "key-1", &body).await.expect(201);
     assert_eq!(order(&shop, "key-1", &body).await.expect(201), placed);
     assert_eq!(orders(&shop).await, 1);

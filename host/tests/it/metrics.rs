@@ -141,10 +141,11 @@ async fn what_a_component_writes_is_logged_with_component_and_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_alert_may_watch_is_there_from_the_start() {
     let shop = Shop::open().await;
-    shop.get("/orders/1").await.problem(404);
     let text = shop.scrape().await;
     for series in [
         "http_requests_total{component=\"orders\",method=\"GET\",route=\"/orders/:id\",status=\"503\"}",
+        "http_requests_total{component=\"orders\",method=\"POST\",route=\"/orders\",status=\"504\"}",
+        "http_requests_total{component=\"stocks\",method=\"DELETE\",route=\"/products/:id\",status=\"500\"}",
         "store_component_swaps_total{component=\"orders\",result=\"withdrawn\"}",
         "store_component_swaps_total{component=\"reports\",result=\"probe\"}",
         "store_refreshes_total{outcome=\"failed\"}",

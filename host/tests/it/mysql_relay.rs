@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     AnswerAndServerLost,
     /// The server answers with this error, and has not committed.
     Refused(u16),
+    /// The server answers with this error, and has committed.
+    DoneButRefused(u16),
     /// The commit stays on its way until the relay is mended.
     Held,
     /// The server commits, and its answer stays on its way until the relay is mended.
@@ -178,6 +180,8 @@ struct Statements {
     lose_answer: bool,
     /// The answer to come is held.
     hold_answer: bool,
+    /// The error that takes the place of the answer to come.
+    error_instead: Option<u16>,
 }
 
 async fn to_server(
@@ -207,6 +211,10 @@ async fn to_server(
             }
             Some(Fault::Refused(code)) => {
                 client.lock().await.write_all(&refusal(code)).await?;
+            }
+            Some(Fault::DoneButRefused(code)) => {
+                statements.lock().unwrap().error_instead = Some(code);
+                to.write_all(&packet).await?;
             }
         }
     }
@@ -257,7 +265,7 @@ async fn to_client(
     control: &Mutex<RelayState>,
 ) -> io::Result<()> {
     loop {
-        let packet = read_packet(&mut from).await?;
+        let mut packet = read_packet(&mut from).await?;
         let is_held = {
             let mut statements = statements.lock().unwrap();
             if statements.lose_answer {
@@ -267,6 +275,9 @@ async fn to_client(
                 && let [_, _, _, 1, 0, a, b, c, d, ..] = packet[..]
             {
                 statements.commits.insert([a, b, c, d]);
+            }
+            if let Some(code) = statements.error_instead.take() {
+                packet = refusal(code);
             }
             std::mem::take(&mut statements.hold_answer)
         };

@@ -7,7 +7,7 @@ use crate::mysql_relay::{Fault, MysqlRelay};
 use crate::support::{Answer, Shop, empty_store, options, order_body, send};
 
 /// A shop whose commits can be broken.
-async fn shop() -> (Shop, MysqlRelay) {
+pub(crate) async fn shop() -> (Shop, MysqlRelay) {
     let store = empty_store().await;
     let relay = MysqlRelay::to(&store).await;
     let options = options().variable("mysql_address", relay.address());
@@ -15,14 +15,14 @@ async fn shop() -> (Shop, MysqlRelay) {
 }
 
 /// Sends a request whose commit is broken.
-async fn broken(relay: &MysqlRelay, fault: Fault, request: RequestBuilder) -> Answer {
+pub(crate) async fn broken(relay: &MysqlRelay, fault: Fault, request: RequestBuilder) -> Answer {
     relay.break_next_commit(fault);
     let answer = send(request).await;
     assert!(relay.broke_one(), "no commit came: {answer:?}");
     answer
 }
 
-async fn count(shop: &Shop, table: &str) -> i64 {
+pub(crate) async fn count(shop: &Shop, table: &str) -> i64 {
     use mysql_async::prelude::Queryable;
     let mut mysql = shop.store.mysql().await.unwrap();
     let count = mysql.query_first(format!("SELECT COUNT(*) FROM {table}"));

@@ -1,123 +1,155 @@
 //! A host is stopped (SIGSTOP) in the middle of its work, others go on, and then it goes on too: nothing comes back.
 
-use std::process::Command;
-
 use mysql_async::prelude::Queryable;
+use redis::AsyncCommands;
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use testbed::Host;
 
-use crate::operator::{TOKEN, with_token};
-use crate::relay::Relay;
+use crate::operator::TOKEN;
+use crate::other_host::{OtherHost, Step, without_refresh};
 use crate::support::{Shop, empty_store, eventually, options, order_body, send, try_send};
 
 pub(crate) const SELLERS: &str = "/orders/reports/best-sellers";
 
-pub(crate) fn without_refresh() -> testbed::HostOptions {
-    with_token(options()).variable("report_refresh_seconds", "3600")
-}
+/// Commands of the script of orders and stock, as they are sent to Redis.
+const READ: Step = Step::Redis("\r\n$4\r\nread\r\n");
+const PUT: Step = Step::Redis("\r\n$3\r\nput\r\n");
+const MARK: Step = Step::Redis("\r\n$4\r\nmark\r\n");
+const MOVE: Step = Step::Redis("\r\n$4\r\nmove\r\n");
 
-fn signal(host: &Host, name: &str) {
-    let status = Command::new("kill")
-        .args([name, &host.process().id().to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
+/// In the order in which a reader of an order comes to them: it looks it up in Redis, reads it from MySQL, and writes
+/// it to Redis.
+const OF_AN_ORDER: [Step; 3] = [READ, Step::Mysql("LEFT JOIN order_items"), PUT];
 
-/// A shop, and a second host that reaches Redis through a relay.
-async fn shop_and_other() -> (Shop, Host, Relay) {
-    let shop = Shop::with(without_refresh()).await;
-    shop.refreshed().await;
-    let redis = format!("127.0.0.1:{}", shop.store.redis_server.port());
-    let relay = Relay::to(&redis).await;
-    let other = without_refresh().variable("redis_address", relay.address());
-    let other = shop.store.host(other).await.unwrap();
-    (shop, other, relay)
-}
-
-/// Has `other` stop with what it holds, does `meanwhile`, and lets it go on to the end of `request`.
-pub(crate) async fn paused<T>(
-    other: &Host,
-    relay: &Relay,
-    request: reqwest::RequestBuilder,
-    meanwhile: impl Future<Output = T>,
-) -> T {
-    let request = tokio::spawn(try_send(request));
-    relay.holds().await;
-    signal(other, "-STOP");
-    let done = meanwhile.await;
-    signal(other, "-CONT");
-    relay.release();
-    // It may have run out of time.
-    _ = request.await.unwrap();
-    done
-}
+/// The same for a stock.
+const OF_A_STOCK: [Step; 3] = [READ, Step::Mysql("LEFT JOIN stocks"), PUT];
 
 pub(crate) async fn get(shop: &Shop, host: &Host, path: &str) -> (u16, Value) {
     let answer = send(shop.client.get(host.url(path))).await;
     (answer.status.as_u16(), answer.json())
 }
 
-/// A command of the script of orders and stock, as it is sent to Redis.
-fn sent(what: &str) -> String {
-    format!("\r\n${}\r\n{what}\r\n", what.len())
+/// A shop, and a second host.
+async fn shop_and_other() -> (Shop, OtherHost) {
+    let shop = Shop::with(without_refresh()).await;
+    shop.refreshed().await;
+    let other = OtherHost::of(&shop).await;
+    (shop, other)
+}
+
+/// Returns once the reader trusts Redis, and Redis does not have what it reads.
+async fn finds_nothing(shop: &Shop, key: &str, read: &RequestBuilder) {
+    let mut redis = shop.store.redis().await.unwrap();
+    let mut deleted = 0;
+    eventually("it writes to Redis what it has read", async || {
+        send(read.try_clone().unwrap()).await;
+        let count: i64 = redis.del(key).await.unwrap();
+        deleted += count;
+        // What is deleted first may have been written by others.
+        deleted == 2
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_heal_does_not_bring_back_a_deleted_order() {
-    let (shop, other, relay) = shop_and_other().await;
+async fn a_reader_that_is_stopped_does_not_bring_back_a_deleted_order() {
+    let (shop, other) = shop_and_other().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
-    let path = format!("/orders/{order}");
+    for step in OF_AN_ORDER {
+        let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+        let (path, key) = (format!("/orders/{order}"), format!("order:{order}"));
+        let read = shop.client.get(other.host.url(&path));
+        finds_nothing(&shop, &key, &read).await;
+        other.forgets_statements_before(step);
+        let meanwhile = async {
+            shop.delete(&path).await.expect(200);
+        };
+        other.stops_at(step, read, meanwhile).await;
+        for host in [&shop.host, &other.host, &shop.host] {
+            assert_eq!(get(&shop, host, &path).await.0, 404, "{step:?}");
+        }
+    }
+}
+
+/// A read of one product's quantity.
+type Reading = fn(&Shop, &Host, i64) -> RequestBuilder;
+
+fn read_stock(shop: &Shop, host: &Host, product: i64) -> RequestBuilder {
+    shop.client.get(host.url(&format!("/stocks/{product}")))
+}
+
+fn read_by_graphql(shop: &Shop, host: &Host, product: i64) -> RequestBuilder {
+    let query = format!("{{ quantity: stockLevel(productId: \"{product}\") }}");
+    let request = shop.client.post(host.url("/stocks/graphql-query"));
+    request.json(&json!({"query": query}))
+}
+
+/// The quantity in an answer to either kind of read.
+async fn quantity(read: RequestBuilder) -> Value {
+    let answer = send(read).await.expect(200);
+    let found = answer.get("data").unwrap_or(&answer);
+    found["quantity"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_stopped_does_not_bring_back_old_stock() {
+    let (shop, other) = shop_and_other().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 100).await);
+    let key = format!("stock:{product}");
     let mut redis = shop.store.redis().await.unwrap();
-    let key = format!("order:{order}");
-    let mut forget = redis::cmd("DEL");
-    forget.arg(&key).exec_async(&mut redis).await.unwrap();
-    // So that it trusts Redis.
-    eventually("the other reads from Redis", async || {
-        get(&shop, &other, &format!("/orders/{order}")).await;
-        let mut forget = redis::cmd("DEL");
-        let found: i64 = forget.arg(&key).query_async(&mut redis).await.unwrap();
-        found == 1
-    })
-    .await;
-    relay.hold(&sent("put"));
-    let request = shop.client.get(other.url(&path));
-    paused(&other, &relay, request, async {
-        shop.delete(&path).await.expect(200);
-    })
-    .await;
-    for host in [&shop.host, &other] {
-        assert_eq!(get(&shop, host, &path).await.0, 404);
+    for reading in [read_stock as Reading, read_by_graphql] {
+        for step in OF_A_STOCK {
+            // Once somebody reads the new stock before the reader goes on, and once nobody does.
+            for is_read in [false, true] {
+                let read = reading(&shop, &other.host, product);
+                finds_nothing(&shop, &key, &read).await;
+                other.forgets_statements_before(step);
+                let meanwhile = async {
+                    shop.order(user, product, 1).await.expect(201);
+                    if is_read {
+                        let left = in_mysql(&shop, product).await;
+                        assert_eq!(shop.stock(product).await, left);
+                    }
+                };
+                other.stops_at(step, read, meanwhile).await;
+                let left = in_mysql(&shop, product).await;
+                for host in [&shop.host, &other.host, &shop.host] {
+                    let shown = quantity(reading(&shop, host, product)).await;
+                    assert_eq!(shown, left, "{step:?}, read meanwhile: {is_read}");
+                }
+                let cached: Option<i64> = redis.hget(key.as_str(), "quantity").await.unwrap();
+                assert!(cached.is_none_or(|cached| cached == left), "{cached:?}");
+            }
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_write_after_a_commit_does_not_bring_back_old_stock() {
-    let (shop, other, relay) = shop_and_other().await;
+    let (shop, other) = shop_and_other().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 9).await);
     let stock = format!("/stocks/{product}");
-    for step in ["move", "mark"] {
+    for (step, is_committed) in [(MOVE, true), (MARK, false)] {
         shop.post("/stocks", &json!({"product_id": product, "quantity": 9}))
             .await
             .expect(201);
         // So that both trust Redis.
-        for host in [&shop.host, &other] {
+        for host in [&shop.host, &other.host] {
             get(&shop, host, &stock).await;
         }
-        relay.hold(&sent(step));
         let body = order_body(user, product, 1);
-        let request = shop.client.post(other.url("/orders")).json(&body);
-        let is_committed = step == "move";
-        paused(&other, &relay, request, async {
+        let request = shop.client.post(other.host.url("/orders")).json(&body);
+        let meanwhile = async {
             let left = shop.stock(product).await;
             assert_eq!(left, if is_committed { 8 } else { 9 });
             if is_committed {
                 shop.order(user, product, 2).await.expect(201);
                 assert_eq!(shop.stock(product).await, 6);
             }
-        })
-        .await;
-        for host in [&shop.host, &other] {
+        };
+        other.stops_at(step, request, meanwhile).await;
+        for host in [&shop.host, &other.host] {
             let expected = in_mysql(&shop, product).await;
             assert_eq!(get(&shop, host, &stock).await.1["quantity"], expected);
         }
@@ -134,25 +166,25 @@ pub(crate) async fn in_mysql(shop: &Shop, product: i64) -> i64 {
 /// The refresher has read the totals, and writes the report after another has written a newer one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_refresh_does_not_replace_a_newer_report() {
-    let (shop, other, relay) = shop_and_other().await;
+    let (shop, other) = shop_and_other().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let refresh = |host: &Host| {
         let refresh = shop.client.post(host.admin_url("/refresh"));
         refresh.bearer_auth(TOKEN)
     };
-    relay.hold("{report:best-sellers}:number");
     let expected = json!([{"product_id": product, "quantity_sold": 1}]);
-    paused(&other, &relay, refresh(&other), async {
+    let meanwhile = async {
         shop.order(user, product, 1).await.expect(201);
         eventually("the lease has run out", async || {
             try_send(refresh(&shop.host)).await.unwrap().status == 200
         })
         .await;
         assert_eq!(shop.get(SELLERS).await.expect(200), expected);
-    })
-    .await;
+    };
+    let step = Step::Redis("{report:best-sellers}:number");
+    other.stops_at(step, refresh(&other.host), meanwhile).await;
     for _ in 0..5 {
-        assert_eq!(get(&shop, &other, SELLERS).await.1, expected);
+        assert_eq!(get(&shop, &other.host, SELLERS).await.1, expected);
         assert_eq!(shop.get(SELLERS).await.expect(200), expected);
     }
 }

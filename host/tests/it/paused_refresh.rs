@@ -1,21 +1,14 @@
-//! A host is stopped (SIGSTOP) at each step of a refresh and of a new epoch, others go on, and then it goes on too: no
-//! answer is older than MySQL's.
+//! A host is stopped (SIGSTOP) at each step of a refresh, of a report that a reader makes, and of a new epoch, others
+//! go on, and then it goes on too: no answer is older than MySQL's.
 
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::Host;
 
 use crate::operator::TOKEN;
-use crate::paused::{SELLERS, get, in_mysql, paused, without_refresh};
-use crate::relay::Relay;
+use crate::other_host::{OtherHost, Step, without_refresh};
+use crate::paused::{SELLERS, get, in_mysql};
 use crate::support::{Shop, eventually, numbers_to, try_send};
-
-/// Where the host that is stopped is held: on its way to one of the two servers, with a command that has this in it.
-#[derive(Debug)]
-enum Step {
-    Redis(&'static str),
-    Mysql(&'static str),
-}
 
 /// In the order in which a refresh comes to them.
 const OF_A_REFRESH: [Step; 10] = [
@@ -36,6 +29,19 @@ const OF_A_REFRESH: [Step; 10] = [
     Step::Redis("return redis.call('DEL', KEYS[1])"),
 ];
 
+/// In the order in which a reader who finds no report comes to them.
+const OF_A_READER: [Step; 7] = [
+    // It takes the lease, reads the totals, and writes the report.
+    Step::Redis("{lease:report-refresh}:number"),
+    Step::Mysql("FROM product_totals"),
+    Step::Redis("{report:best-sellers}:number"),
+    // It does the rest of a refresh.
+    Step::Mysql("INTO cache_beat"),
+    Step::Redis("SET\r\n$11\r\ncache:state"),
+    Step::Mysql("FROM idempotency_keys"),
+    Step::Redis("return redis.call('DEL', KEYS[1])"),
+];
+
 /// In the order in which whoever begins an epoch comes to them.
 const OF_AN_EPOCH: [Step; 4] = [
     Step::Redis("\r\ncache:changing\r\n"),
@@ -43,43 +49,6 @@ const OF_AN_EPOCH: [Step; 4] = [
     Step::Mysql("INTO cache_state"),
     Step::Mysql("FROM cache_doubts WHERE"),
 ];
-
-/// The host that is stopped.
-struct Other {
-    host: Host,
-    redis: Relay,
-    mysql: Relay,
-}
-
-impl Other {
-    async fn of(shop: &Shop) -> Self {
-        let redis = Relay::to(&format!("127.0.0.1:{}", shop.store.redis_server.port())).await;
-        let mut variables = shop.store.addresses().variables().into_iter();
-        let mysql = variables.find(|(name, _)| *name == "mysql_address");
-        let mysql = Relay::to(&mysql.unwrap().1).await;
-        let options = without_refresh()
-            .variable("redis_address", redis.address())
-            .variable("mysql_address", mysql.address());
-        let host = shop.store.host(options).await.unwrap();
-        Self { host, redis, mysql }
-    }
-
-    /// Stops at `step` of a refresh, lets the rest of the world do `meanwhile`, and goes on.
-    async fn stops_at(
-        &self,
-        step: &Step,
-        scene: &mut Scene,
-        meanwhile: impl AsyncFnOnce(&mut Scene),
-    ) {
-        let (relay, text) = match step {
-            Step::Redis(text) => (&self.redis, text),
-            Step::Mysql(text) => (&self.mysql, text),
-        };
-        relay.hold(text);
-        let refresh = scene.refresh_of(&self.host);
-        paused(&self.host, relay, refresh, meanwhile(scene)).await;
-    }
-}
 
 /// One product, orders of it, and the host that goes on.
 struct Scene {
@@ -125,7 +94,7 @@ impl Scene {
         assert_eq!(refresh.await.unwrap().status, 200);
     }
 
-    /// What the host that is stopped holds in Redis for ten seconds at most.
+    /// Deletes a key of Redis, as its lifetime would.
     async fn runs_out(&self, key: &str) {
         let mut redis = self.shop.store.redis().await.unwrap();
         let mut end = redis::cmd("DEL");
@@ -167,7 +136,7 @@ impl Scene {
 
     /// Checks the answers of both hosts, several times: what one of them does in the background comes between. A host
     /// hears of a new report a moment after it was made, and then never goes back.
-    async fn assert_right(&self, other: &Other, step: &Step) {
+    async fn assert_right(&self, other: &OtherHost, step: Step) {
         let path = format!("/stocks/{}", self.product);
         let left = STOCK - self.ordered;
         let sellers = json!([{"product_id": self.product, "quantity_sold": self.ordered}]);
@@ -193,15 +162,34 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_that_is_stopped_at_any_step_brings_nothing_back() {
     let mut scene = Scene::set().await;
-    let other = Other::of(&scene.shop).await;
-    for step in &OF_A_REFRESH {
+    let other = OtherHost::of(&scene.shop).await;
+    for step in OF_A_REFRESH {
         scene.gets_old_keys().await;
-        other
-            .stops_at(step, &mut scene, async |scene| {
-                scene.order().await;
-                scene.refresh().await;
-            })
-            .await;
+        let refresh = scene.refresh_of(&other.host);
+        let meanwhile = async {
+            scene.order().await;
+            scene.refresh().await;
+        };
+        other.stops_at(step, refresh, meanwhile).await;
+        scene.assert_right(&other, step).await;
+        eventually("the old keys are gone", async || scene.keys().await == 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_stopped_while_it_makes_a_report_brings_nothing_back() {
+    let mut scene = Scene::set().await;
+    let other = OtherHost::of(&scene.shop).await;
+    for step in OF_A_READER {
+        scene.runs_out("report:best-sellers").await;
+        scene.gets_old_keys().await;
+        other.forgets_statements_before(step);
+        let read = scene.shop.client.get(other.host.url(SELLERS));
+        let meanwhile = async {
+            scene.order().await;
+            scene.refresh().await;
+        };
+        other.stops_at(step, read, meanwhile).await;
         scene.assert_right(&other, step).await;
         eventually("the old keys are gone", async || scene.keys().await == 1).await;
     }
@@ -210,20 +198,20 @@ async fn a_refresh_that_is_stopped_at_any_step_brings_nothing_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_that_is_begun_late_brings_nothing_back() {
     let mut scene = Scene::set().await;
-    let other = Other::of(&scene.shop).await;
-    for step in &OF_AN_EPOCH {
+    let other = OtherHost::of(&scene.shop).await;
+    for step in OF_AN_EPOCH {
         scene.trusts_redis().await;
         let mut redis = scene.shop.store.redis().await.unwrap();
         redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
-        other
-            .stops_at(step, &mut scene, async |scene| {
-                scene.order().await;
-                scene.runs_out("cache:changing").await;
-                scene.trusts_redis().await;
-                scene.order().await;
-                scene.refresh().await;
-            })
-            .await;
+        let refresh = scene.refresh_of(&other.host);
+        let meanwhile = async {
+            scene.order().await;
+            scene.runs_out("cache:changing").await;
+            scene.trusts_redis().await;
+            scene.order().await;
+            scene.refresh().await;
+        };
+        other.stops_at(step, refresh, meanwhile).await;
         for _ in 0..2 {
             scene.assert_right(&other, step).await;
             scene.order().await;

@@ -15,6 +15,8 @@ use crate::support::eventually;
 struct RelayRules {
     /// Where connections lead; nowhere while cut.
     to: Option<String>,
+    /// How often all connections were ended.
+    cuts: u64,
     /// Whatever contains this is held, and all that its client sends after it.
     hold: Option<Vec<u8>>,
 }
@@ -35,6 +37,7 @@ impl Relay {
         let relay_address = listener.local_addr().unwrap().to_string();
         let (course, followed) = watch::channel(RelayRules {
             to: Some(address.to_owned()),
+            cuts: 0,
             hold: None,
         });
         let holds = Arc::new(AtomicBool::new(false));
@@ -71,6 +74,11 @@ impl Relay {
         self.course.send_modify(|course| course.to = to);
     }
 
+    /// Ends all connections. New ones lead where these did.
+    pub(crate) fn cut(&self) {
+        self.course.send_modify(|course| course.cuts += 1);
+    }
+
     /// Holds whatever contains `text` from now on.
     pub(crate) fn hold(&self, text: &str) {
         self.holds.store(false, Ordering::SeqCst);
@@ -104,9 +112,8 @@ async fn relay(
     held: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
 ) {
-    let Some(to) = course.borrow_and_update().to.clone() else {
-        return;
-    };
+    let RelayRules { to, cuts, .. } = course.borrow_and_update().clone();
+    let Some(to) = to else { return };
     let Ok(mut server) = TcpStream::connect(&to).await else {
         return;
     };
@@ -139,7 +146,8 @@ async fn relay(
             }
         }
     };
-    let is_led_elsewhere = changed.wait_for(|course| course.to.as_ref() != Some(&to));
+    let is_ended = |course: &RelayRules| course.to.as_ref() != Some(&to) || course.cuts != cuts;
+    let is_led_elsewhere = changed.wait_for(is_ended);
     tokio::select! {
         () = there => {}
         () = back => {}

@@ -90,14 +90,61 @@ async fn what_a_view_or_a_trigger_leaves_behind_is_gone_too() {
     }
 }
 
+/// The name of the shop's database.
+fn database(shop: &Shop) -> String {
+    let label = shop.store.addresses().mysql_label();
+    label.rsplit_once('/').unwrap().1.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_database_hides_is_gone_too() {
+    let shop = shop().await;
+    let other = format!("{}_beside", database(&shop));
+    let mut mysql = shop.store.mysql().await.unwrap();
+    for statement in [
+        format!("DROP DATABASE IF EXISTS {other}"),
+        format!("CREATE DATABASE {other}"),
+        format!("CREATE TABLE {other}.t (n INT)"),
+        format!("INSERT INTO {other}.t VALUES (1)"),
+        format!(
+            "CREATE TRIGGER {other}.hides BEFORE UPDATE ON {other}.t FOR EACH ROW SET @left = 9"
+        ),
+        format!(
+            "CREATE FUNCTION {other}.marks() RETURNS INT DETERMINISTIC BEGIN SET @left = 7; RETURN 7; END"
+        ),
+        format!("CREATE VIEW {other}.hides AS SELECT {other}.marks() AS marked"),
+    ] {
+        mysql.query_drop(statement).await.unwrap();
+    }
+    let left = "MYSQL\nquery SELECT IFNULL(@left, '-')";
+    for (step, answer) in [
+        (format!("query SELECT marked FROM {other}.hides"), "7"),
+        (
+            format!(
+                "query SELECT t.id FROM t JOIN t AS u ON t.id = u.id, `{other}`.hides \
+                 WHERE marked = 7 ORDER BY t.id"
+            ),
+            "1,2",
+        ),
+        (format!("execute UPDATE {other}.t SET n = 5"), "ok"),
+    ] {
+        assert_eq!(shop.last(&format!("MYSQL\n{step}")).await, answer);
+        assert_eq!(shop.last(left).await, "-", "{step}");
+    }
+    let drop = format!("DROP DATABASE {other}");
+    mysql.query_drop(drop).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
     let shop = shop().await;
+    let by_its_whole_name = format!("MYSQL\nquery SELECT t.id FROM `{}`.t", database(&shop));
     let id = shop
         .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
         .await;
     for steps in [
         "MYSQL\nquery SELECT id FROM t",
+        by_its_whole_name.as_str(),
         "MYSQL\nexecute SET autocommit = 0\nexecute UPDATE t SET n = 3\nexecute SET autocommit = 1",
         "MYSQL\nexecute INSERT INTO t VALUES (1, 1)",
     ] {

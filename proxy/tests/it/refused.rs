@@ -156,7 +156,36 @@ async fn every_counter_with_fixed_labels_is_there_from_the_start() {
     });
     let reloads =
         ["ok", "failed"].map(|result| format!("store_proxy_reloads_total{{result=\"{result}\"}}"));
-    for series in [&refusals[..], &requests, &retries, &cache, &reloads].concat() {
+    let spans = ["sent", "dropped", "failed"]
+        .map(|result| format!("store_proxy_trace_spans_total{{result=\"{result}\"}}"));
+    let of_group = [
+        "store_proxy_no_upstream_total",
+        "store_proxy_retry_budget_exhausted_total",
+        "store_proxy_cache_purges_total",
+    ]
+    .map(|name| format!("{name}{{group=\"shop\"}}"));
+    let of_upstream = [
+        "store_proxy_upstream_ejections_total",
+        "store_proxy_upstream_tls_failures_total",
+    ]
+    .map(|name| format!("{name}{{group=\"shop\",upstream=\"{}\"}}", upstream.address));
+    let alone = [
+        "store_proxy_rate_limited_total",
+        "store_proxy_access_log_dropped_total",
+    ]
+    .map(str::to_owned);
+    let all = [
+        &refusals[..],
+        &requests,
+        &retries,
+        &cache,
+        &reloads,
+        &spans,
+        &of_group,
+        &of_upstream,
+        &alone,
+    ];
+    for series in all.concat() {
         assert!(
             text.lines().any(|line| line == format!("{series} 0")),
             "no {series} in\n{text}"

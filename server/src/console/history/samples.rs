@@ -10,7 +10,7 @@ use super::panel::{Panel, Sum};
 /// Number of samples in the ring: fifteen minutes.
 pub(super) const SAMPLES: usize = 300;
 
-/// Most lines of all charts together. A store with three components has about a hundred.
+/// Most lines of all charts together. A store with three components has about two hundred.
 pub(super) const MOST_LINES: usize = 400;
 
 /// A line whose value was zero or missing in this many samples, which are a minute, may be replaced by a line with a

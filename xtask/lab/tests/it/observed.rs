@@ -26,7 +26,7 @@ const SIZE: Size = Size {
 const TOKEN: &str = "a-token-that-only-this-test-knows";
 
 /// The name by which the proxy finds the first host.
-const NAME: &str = "host.test";
+pub(crate) const NAME: &str = "host.test";
 
 pub(crate) struct ObservedStore {
     pub(crate) prometheus: Prometheus,
@@ -141,7 +141,7 @@ impl ObservedStore {
     }
 }
 
-fn host_options(host: PathBuf, store: &DataStore) -> HostOptions {
+pub(crate) fn host_options(host: PathBuf, store: &DataStore) -> HostOptions {
     let app = repository().join("spin.toml");
     let options = HostOptions::new(host, app)
         .variable("report_refresh_seconds", "1")
@@ -173,12 +173,12 @@ async fn try_a_version(host: &Host) {
     assert_eq!(status, 200, "{text}");
 }
 
-fn address(host: &Host) -> SocketAddr {
+pub(crate) fn address(host: &Host) -> SocketAddr {
     host.url("").trim_start_matches("http://").parse().unwrap()
 }
 
 /// A proxy with a cache, which finds the first host by its name.
-async fn proxy(hosts: &[Host], names: &NameServer) -> Proxy {
+pub(crate) async fn proxy(hosts: &[Host], names: &NameServer) -> Proxy {
     let servers: Vec<String> = (0..)
         .zip(hosts.iter().map(address))
         .map(|(number, address)| match number {
