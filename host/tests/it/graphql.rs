@@ -71,7 +71,12 @@ async fn queries_that_multiply_are_refused_and_harm_nobody() {
     let shop = Arc::new(Shop::open().await);
     shop.product(10.0, 5).await;
     let aliases: String = (0..900).map(|n| format!("a{n}:description ")).collect();
-    let nested = "fields{type{ofType{ofType{".repeat(7) + &aliases + &"}".repeat(28);
+    let nested = [
+        "fields{type{ofType{ofType{".repeat(7),
+        aliases.clone(),
+        "}".repeat(28),
+    ]
+    .concat();
     let doubled: String = (0..40)
         .map(|n| format!("fragment F{n} on Query {{ ...F{m} ...F{m} }} ", m = n + 1))
         .collect();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::operator::{guest, guest_in_mode, guest_shop, refusal};
 use crate::support::{Shop, eventually};
 use crate::trace_context::EVERY_TRACE;
-use crate::traces::{spans, traces};
+use crate::traces::{span, spans, traces};
 
 /// The newest trace of this name.
 async fn named(shop: &Shop, name: &str) -> Value {
