@@ -255,3 +255,33 @@ async fn a_restored_database_is_believed() {
     })
     .await;
 }
+
+/// What it is restored to has the last beat that Redis has seen, so that nobody could find it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_to_after_the_last_beat_is_believed_when_the_operator_says_so() {
+    let shop = Shop::with(without_refresh()).await;
+    shop.refreshed().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 9).await);
+    shop.order(user, product, 1).await.expect(201);
+    copy(&shop, "", "saved_").await;
+    let order = shop.order(user, product, 2).await.expect(201)["order_id"].clone();
+    let path = format!("/orders/{order}");
+    shop.get(&path).await.expect(200);
+    assert_eq!(shop.stock(product).await, 6);
+    copy(&shop, "saved_", "").await;
+    // As docs/RUNBOOK.md says.
+    let mut redis = shop.store.redis().await.unwrap();
+    let _: usize = redis.append("cache:state", "999").await.unwrap();
+    eventually("the restored stock is shown", async || {
+        shop.stock(product).await == 8
+    })
+    .await;
+    eventually("and so are the restored orders", async || {
+        shop.get(&path).await.status == 404
+    })
+    .await;
+    shop.order(user, product, 4).await.expect(201);
+    for _ in 0..20 {
+        assert_eq!(shop.stock(product).await, 4);
+    }
+}
