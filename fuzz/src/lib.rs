@@ -1,7 +1,7 @@
 //! Fuzz targets that are unit tests: each is under the code it tests and reaches its private functions.
 //!
 //! `cargo test` replays the seeds in `fuzz/seeds/NAME`. `cargo xtask fuzz` builds the same tests with libFuzzer and with
-//! coverage of the crate under test (`instrumented-rustc`), and lets it look for inputs that fail.
+//! coverage of the crates under test (`instrumented-rustc`), and lets it look for inputs that fail.
 
 #[cfg(feature = "libfuzzer")]
 mod engine;

@@ -104,6 +104,18 @@ pub(crate) struct Status {
     #[serde(flatten)]
     pub(crate) build: Option<Build>,
     pub(crate) components: Vec<ComponentStatus>,
+    /// The last reload that a signal asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signalled_reload: Option<SignalledReload>,
+}
+
+/// A reload that a signal asked for. A signal has no answer, so whoever sent it looks here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SignalledReload {
+    /// Its number among those that have ended, counted from 1.
+    pub(crate) number: u64,
+    /// Why nothing was changed; `None` if the app was reloaded.
+    pub(crate) refusal: Option<String>,
 }
 
 /// What serves one component, and what else of it is alive or kept.

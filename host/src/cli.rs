@@ -12,8 +12,9 @@ use crate::config::{Config, MysqlTls, Secret, VariableFile};
 ///
 /// SIGTERM ends it once requests in flight are done, SIGHUP reads the app again.
 ///
-/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 3 for a database whose schema is of another version, 4 for a
-/// taken port, 1 for anything else.
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting (a refused password, a component that can't be served and a
+/// port that it may not have are such, too), 3 for a database whose schema is of another version, 4 for a taken port, 1
+/// for anything else, which may pass.
 #[derive(Debug, Parser)]
 #[command(name = "store-host", version = store_server::build::VERSION, args_conflicts_with_subcommands = true)]
 pub struct Cli {

@@ -38,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store_server::console::{Console, Program, check_names};
+use store_server::io_fault;
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -70,9 +71,12 @@ pub enum StartError {
     /// A flag or a variable of the host has a wrong value.
     #[error("{0}")]
     Setting(String),
-    /// A database or a cache can't be reached, or refuses.
+    /// A database or a cache can't be reached or used, which may pass.
     #[error("{0}")]
     Backend(String),
+    /// A database or a cache refuses what the settings say, such as the password.
+    #[error("{0}")]
+    Refused(String),
     /// The tables of a database are those of another version.
     #[error("{0}")]
     Schema(String),
@@ -92,15 +96,16 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The process's exit code. 2 stands for a wrong setting, 3 for a database's schema and 4 for a taken port:
+    /// The process's exit code. 2 stands for what is wrong with the app, its components or a setting, such as a
+    /// password that is refused or a port that the host may not have, 3 for a database's schema and 4 for a taken port:
     /// starting again would not help. 1 stands for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::App(error) if error.is_setting() => 2,
-            Self::Setting(_) => 2,
+            Self::App(_) | Self::Setting(_) | Self::Refused(_) => 2,
             Self::Schema(_) => 3,
             Self::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => 4,
-            _ => 1,
+            Self::Listen { source, .. } if io_fault::stands(source) => 2,
+            Self::Listen { .. } | Self::Backend(_) | Self::Internal(_) => 1,
         }
     }
 }
@@ -131,6 +136,7 @@ impl Host {
         let writers = Arc::<WriterRecords>::default();
         let plan = Plan::new(config, &metrics, &tracing, &writers)?;
         let token = admin_token(config)?;
+        let purger = purger(config, &metrics)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
         check_names(&config.console_peer)
@@ -149,7 +155,7 @@ impl Host {
             engine,
             compiler,
             config: config.clone(),
-            purger: purger(config, &metrics),
+            purger,
             metrics: metrics.clone(),
             tracing: tracing.clone(),
             trust,
@@ -213,6 +219,7 @@ fn unserved(config: &Config, unfit: &PreflightError) -> StartError {
     let said = format!("{}: {unfit}", config.app.display());
     match unfit {
         PreflightError::Backend(_) => StartError::Backend(said),
+        PreflightError::Refused(_) => StartError::Refused(said),
         PreflightError::Schema(_) => StartError::Schema(said),
     }
 }
@@ -228,9 +235,9 @@ fn start_engine(config: &Config) -> Result<(Engine, EpochTicker, Compiler), Star
     Ok((engine, ticker, compiler))
 }
 
-fn purger(config: &Config, metrics: &Arc<Metrics>) -> Arc<Purger> {
+fn purger(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Purger>, StartError> {
     let (proxies, token_file) = (config.purge.clone(), config.proxy_token_file.clone());
-    Purger::new(proxies, token_file, metrics.clone())
+    Purger::new(proxies, token_file, metrics.clone()).map_err(StartError::Setting)
 }
 
 /// The parts that all connections of clients share.
@@ -350,4 +357,29 @@ async fn bind_admin(address: &AdminAddress) -> Result<AdminListener, StartError>
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let listen = |kind: ErrorKind| StartError::Listen {
+            flag: "--listen",
+            address: "127.0.0.1:80".to_owned(),
+            source: kind.into(),
+        };
+        for (error, code) in [
+            (StartError::Setting(String::new()), 2),
+            (StartError::Refused(String::new()), 2),
+            (StartError::Backend(String::new()), 1),
+            (StartError::Schema(String::new()), 3),
+            (listen(ErrorKind::AddrInUse), 4),
+            (listen(ErrorKind::PermissionDenied), 2),
+            (listen(ErrorKind::AddrNotAvailable), 1),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error:?}");
+        }
+    }
 }

@@ -3,12 +3,13 @@
 //! Code lives here if a client or an operator would notice a difference between the two servers:
 //!
 //! - for requests: ids (`request_id`), problems (`problem`), the rules for heads and chunked bodies (`field`,
-//!   `chunks`), and how a client's address is found (`forwarded`, `elements`, `client_network`);
+//!   `chunks`), what precedes a reset of HTTP/2 (`http2`), and how a client's address is found (`forwarded`, `elements`,
+//!   `client_network`);
 //! - for the admin listener: its answers (`admin_answer`), its client (`admin_client`, `admin_url`), the names that it
 //!   may be asked by (`admin_name`), tokens (`token`, `secret`) and the page (`console`);
-//! - for operators: settings (`document`, `duration`), logs (`logging`, `recent`), metrics, traces (`trace`,
-//!   `per_second`), the build (`build`), messages on the terminal (`terminal`) and to the service manager
-//!   (`service_manager`), man pages and completions (`manual`);
+//! - for operators: settings (`document`, `duration`), which errors another start would find again (`io_fault`), logs
+//!   (`logging`, `recent`), metrics, traces (`trace`, `per_second`), the build (`build`), messages on the terminal
+//!   (`terminal`) and to the service manager (`service_manager`), man pages and completions (`manual`);
 //! - for the network: addresses of listeners (`listener`) and of names (`names`).
 //!
 //! Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
@@ -26,6 +27,8 @@ pub mod duration;
 mod elements;
 pub mod field;
 pub mod forwarded;
+pub mod http2;
+pub mod io_fault;
 pub mod listener;
 pub mod logging;
 pub mod manual;

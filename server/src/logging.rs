@@ -10,10 +10,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::recent;
-
-/// The target of the audit log. No filter hides its lines, and none of them is dropped.
-pub const AUDIT: &str = "audit";
+use crate::recent::{self, AUDIT};
 
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,9 +2,9 @@
 //! variables.
 //!
 //! Many requests share one instance, so statics hold nothing of a request: each request opens its own connections and
-//! drops them when it ends. The one exception is the orders that wait for a group, in the component `orders` (ADR 15).
-//! An instance keeps only what is the same for all requests: variables, the connection to Redis that readers share, and
-//! whether Redis can be trusted.
+//! drops them when it ends. The exceptions are the orders that wait for a group, in the component `orders` (ADR 15),
+//! and the queries that wait for memory, in `stocks`. An instance keeps only what is the same for all requests:
+//! variables, the connection to Redis that readers share, and whether Redis can be trusted.
 
 pub mod cache;
 mod caching;

@@ -3,6 +3,7 @@
 mod body;
 mod cost;
 mod lookups;
+mod room;
 mod schema;
 mod skipped;
 mod text;
@@ -48,14 +49,24 @@ impl From<Response> for Answer {
     }
 }
 
+impl Answer {
+    fn text(&self) -> Vec<u8> {
+        // Only a map whose keys are not strings could make this fail, and names are strings.
+        let mut text = serde_json::to_vec(self).expect("an answer is always JSON");
+        // The text may stay in memory for long, until its client has read it.
+        text.shrink_to_fit();
+        text
+    }
+}
+
 /// `POST /stocks/graphql-query`
 pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
     let body: Body = request.json().await?;
-    let answer = answer_from(body, crate::read::find).await?;
-    Ok(Reply::json(StatusCode::OK, &answer))
+    let text = answer_from(body, crate::read::find).await?;
+    Ok(Reply::finished_json(StatusCode::OK, text))
 }
 
-/// Executes the query, and at the same time serves the lookups of its fields by `find`.
+/// The text of the answer, with the query's errors if it has no data.
 ///
 /// # Errors
 /// [`StoreError::Malformed`] if the body is not a GraphQL request, and [`StoreError::Unavailable`] if a lookup failed:
@@ -63,15 +74,40 @@ pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
 async fn answer_from(
     body: Body,
     find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
-) -> Result<Answer, StoreError> {
+) -> Result<Vec<u8>, StoreError> {
+    match execute(body, find).await {
+        Ok(text) => Ok(text),
+        Err(Refusal::Store(error)) => Err(error),
+        Err(Refusal::Query(error)) => Ok(Answer::from(Response::from_errors(vec![error])).text()),
+    }
+}
+
+/// Executes the query once there is room for it, and at the same time serves the lookups of its fields by `find`.
+///
+/// # Errors
+/// Why there is no answer.
+async fn execute(
+    body: Body,
+    find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
+) -> Result<Vec<u8>, Refusal> {
+    let mut checked = body.prepare()?;
+    let _held = match room::try_hold(checked.memory_bytes) {
+        Some(held) => held,
+        None => {
+            let bytes = checked.memory_bytes;
+            // A query that waits has its text alone: parsed, it takes ten times the memory.
+            drop(checked);
+            let held = room::hold(bytes).await;
+            checked = body.prepare()?;
+            held
+        }
+    };
+    drop(body);
     let CheckedQuery {
         request,
         has_kept_objects,
-    } = match body.prepare() {
-        Ok(prepared) => prepared,
-        Err(Refusal::Body(error)) => return Err(error),
-        Err(Refusal::Query(error)) => return Ok(Response::from_errors(vec![error]).into()),
-    };
+        ..
+    } = checked;
     let (lookups, asked) = Lookups::new();
     let query = SCHEMA.execute(request.data(lookups));
     let (mut response, served) = future::join(query, asked.serve(find)).await;
@@ -82,7 +118,13 @@ async fn answer_from(
     if has_kept_objects {
         skipped::forget(&mut response.data);
     }
-    Ok(response.into())
+    let text = Answer::from(response).text();
+    if text.len() > room::MAX_TEXT_BYTES {
+        let most = room::MAX_TEXT_BYTES;
+        let reason = format!("the answer has more than {most} bytes; ask for fewer fields");
+        return Err(refusal(reason).into());
+    }
+    Ok(text)
 }
 
 /// The longest error message, in bytes: some messages repeat the line of the query that is wrong.
@@ -147,7 +189,7 @@ mod tests {
     fn ask_for_text(body: serde_json::Value) -> String {
         let body: Body = serde_json::from_str(&body.to_string()).expect("it is a GraphQL body");
         let answer = block_on(answer_from(body, shelf)).expect("the shelf never fails");
-        serde_json::to_string(&answer).expect("an answer is JSON")
+        String::from_utf8(answer).expect("an answer is text")
     }
 
     #[test]
@@ -327,6 +369,16 @@ mod tests {
         let fields: String = (0..900).map(|n| format!("a{n}: nothing ")).collect();
         let answer = ask(json!({"query": format!("{{ {fields} }}")}));
         assert_eq!(answer["errors"].as_array().map(Vec::len), Some(MAX_ERRORS));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_an_error() {
+        let names: String = (0..950).map(|n| format!("{n:a>60}:name ")).collect();
+        let query = format!("{{__type(name:\"__DirectiveLocation\"){{enumValues{{{names}}}}}}}");
+        let answer = ask(json!({ "query": query }));
+        assert_eq!(answer["data"], json!(null));
+        let message = answer["errors"][0]["message"].as_str().expect("a text");
+        assert!(message.starts_with("the answer has more than"), "{message}");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{Method, request};
 
+use super::choice::Choice;
 use super::mirror::{Mirror, Original};
-use super::slot::Choice;
 use super::tally::Tally;
 use crate::instance::Generation;
 use crate::rollout::{Counts, Course, Key, Phase, Tester, TrafficShare};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::request;
 
+use super::choice::Choice;
 use super::router::{Router, Target};
-use super::slot::{Choice, Slot};
+use super::slot::Slot;
 use crate::instance::Generation;
 use crate::mysql;
 use crate::outbound::Kind;

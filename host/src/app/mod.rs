@@ -5,6 +5,7 @@
 //! two while a `canary` is tried. Nothing here compiles or runs a component, or decides that another app is to serve.
 
 mod canary;
+mod choice;
 mod databases;
 mod key_prefix;
 mod live;
@@ -20,6 +21,7 @@ mod values;
 mod variables;
 
 pub(crate) use canary::{Canary, PassedPhase, Rollout};
+pub(crate) use choice::Choice;
 pub use databases::databases;
 pub(crate) use live::{App, LiveApp};
 pub(crate) use manifest::Manifest;
@@ -32,5 +34,5 @@ pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;
 pub(crate) use router::Target;
-pub(crate) use slot::{Choice, Slot};
+pub(crate) use slot::Slot;
 pub(crate) use tally::{OpenRequest, Tally};

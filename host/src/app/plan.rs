@@ -13,10 +13,10 @@ use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
 use super::values::Values;
 use crate::config::{Config, Limits};
-use crate::instance::{Context, LogThrottle, Probe};
+use crate::instance::{Context, Probe};
 use crate::metrics::Metrics;
 use crate::mysql::WriterRecords;
-use crate::outbound::{AllowedHost, Backend, Kind};
+use crate::outbound::{AllowedHost, Backend, Kind, LogThrottle};
 use crate::{mysql, redis};
 
 /// Why an app can't be served.
@@ -53,13 +53,6 @@ pub struct LoadError {
     pub(crate) id: String,
     pub(crate) path: PathBuf,
     pub(crate) reason: String,
-}
-
-impl AppError {
-    /// Whether a setting is wrong, and not a component's file.
-    pub fn is_setting(&self) -> bool {
-        !matches!(self, Self::Component { .. })
-    }
 }
 
 /// An app whose settings are checked and whose components are not loaded yet.

@@ -9,7 +9,7 @@ use ::redis::{ErrorKind, FromRedisValue, RedisError};
 use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::outbound::{Backend, Kind, tls_error};
+use crate::outbound::{Backend, Kind, is_about_time, tls_error};
 use crate::{migrate, mysql, redis};
 
 /// The generation number for the connections of this check. Generations that serve have other numbers.
@@ -18,8 +18,12 @@ const PREFLIGHT: u64 = 0;
 /// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
 const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
-/// Redis's error codes for a server that loads its data, runs a long script, or waits for its primary.
-const DELAYS: [&str; 3] = ["LOADING", "BUSY", "MASTERDOWN"];
+/// Redis's error codes for a server that loads its data, runs a long script, waits for its primary, or can't write to
+/// its disk.
+const DELAYS: [&str; 4] = ["LOADING", "BUSY", "MASTERDOWN", "MISCONF"];
+
+/// What Redis says, without a code of its own, when it has as many clients as it may have.
+const FULL: &str = "max number of clients";
 
 /// Connects to each database and cache once.
 ///
@@ -38,12 +42,12 @@ pub(crate) async fn check(
         let checked = match kind {
             Kind::Mysql => {
                 let memory = config.limits.memory_limit_bytes();
-                let server = mysql::Server::new(&backend, &plan.servers.mysql, memory);
+                let server = || plan.servers.mysql.server(&backend, memory);
                 let metrics = metrics.mysql_pool(component);
-                let pool = mysql::Pool::new(server, config.mysql.clone(), metrics);
+                let pool = mysql::Pool::new(server(), config.mysql.clone(), metrics);
                 match mysql(pool).await {
                     Ok(()) if plan.needs_migrations(url) && !config.allow_other_schema => {
-                        schema(&mysql::Server::new(&backend, &plan.servers.mysql, memory)).await
+                        schema(&server()).await
                     }
                     connected => connected,
                 }
@@ -65,7 +69,10 @@ pub(crate) async fn check(
                 let said = format!("`component.{component}.variables`: {reason}");
                 return Err(match kind {
                     BackendFault::OtherSchema => PreflightError::Schema(said),
-                    kind => PreflightError::Backend(format!("{said}; {}", kind.advice())),
+                    kind if kind.may_pass() => {
+                        PreflightError::Backend(format!("{said}; {}", kind.advice()))
+                    }
+                    kind => PreflightError::Refused(format!("{said}; {}", kind.advice())),
                 });
             }
         }
@@ -76,9 +83,12 @@ pub(crate) async fn check(
 /// Why the app can't work with its databases and caches: one line that names the database or cache and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PreflightError {
-    /// The server can't be reached or used.
+    /// The server can't be reached or used, which may pass.
     #[error("{0}")]
     Backend(String),
+    /// The server refuses what the settings say, or is not what they say. Waiting does not help.
+    #[error("{0}")]
+    Refused(String),
     /// The tables in the database are those of another version of this program.
     #[error("{0}")]
     Schema(String),
@@ -91,11 +101,15 @@ struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BackendFault {
-    /// The server can't be reached, or is not ready yet. This is the only fault that may go away by waiting.
+    /// The server can't be reached, or is not ready yet.
     Unreachable,
+    /// The server has no such database. Somebody else may be about to make it.
+    NoDatabase,
     Refused,
     /// Client and server don't agree on TLS. The string is the kind of server, as flags are named.
     Tls(&'static str),
+    /// The server's certificate is not valid yet, or no longer.
+    Untimely(&'static str),
     /// No Sentinel watches a primary of this name.
     NotWatched,
     /// The Redis server can't tell the host which values change, so no value can be kept near.
@@ -111,13 +125,23 @@ enum BackendFault {
 }
 
 impl BackendFault {
+    /// Whether the fault may go away by waiting. Otherwise somebody must change a setting or a server, so the host is
+    /// not to be started again and again.
+    fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::NoDatabase | Self::Untimely(_)
+        )
+    }
+
     fn advice(self) -> String {
         let fixed = match self {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
+            Self::NoDatabase => "`store-host migrate` makes it; or check the database's name",
             Self::Refused => "check the user, password and database, and whether it wants TLS",
-            Self::Tls(kind) => {
+            Self::Tls(kind) | Self::Untimely(kind) => {
                 return format!(
                     "TLS is not agreed on: check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the \
                      host in the address unless the mode is verify-ca or require"
@@ -149,13 +173,22 @@ async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
     match pool.checkout(PREFLIGHT, None).await {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
-            kind: match error.is_final() {
-                true => BackendFault::Refused,
-                false if error.is_about_tls() => BackendFault::Tls("mysql"),
-                false => BackendFault::Unreachable,
-            },
+            kind: error
+                .refusal()
+                .map_or(BackendFault::Unreachable, mysql_fault),
             reason: error.to_string(),
         }),
+    }
+}
+
+/// What the error of a connection to MySQL means.
+fn mysql_fault(error: &mysql_async::Error) -> BackendFault {
+    match error {
+        error if mysql::is_refusal(error) => BackendFault::Refused,
+        error if mysql::lacks_database(error) => BackendFault::NoDatabase,
+        error if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely("mysql"),
+        error if mysql::is_about_tls(error) => BackendFault::Tls("mysql"),
+        _ => BackendFault::Unreachable,
     }
 }
 
@@ -217,11 +250,13 @@ fn check_database(backend: &Backend) -> Result<(), Failure> {
 /// What the error of a Redis server means, for a component that wants values kept near or not.
 fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
     let has_code_of = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
-    let may_pass = redis::is_outage(error) || has_code_of(&DELAYS);
+    let is_full = error.detail().is_some_and(|detail| detail.contains(FULL));
+    let may_pass = redis::is_outage(error) || has_code_of(&DELAYS) || is_full;
     match error.kind() {
         ErrorKind::AuthenticationFailed => BackendFault::Refused,
         _ if redis::is_unknown(error) => BackendFault::NotWatched,
         _ if redis::is_no_cluster(error) => BackendFault::NoCluster,
+        _ if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely("redis"),
         _ if tls_error(error).is_some() => BackendFault::Tls("redis"),
         _ if has_code_of(&REFUSALS) => BackendFault::Refused,
         _ if keeps_near && !may_pass => BackendFault::CanNotKeepNear,
@@ -232,6 +267,7 @@ fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
 #[cfg(test)]
 mod tests {
     use ::redis::Value;
+    use rustls::CertificateError;
 
     use super::*;
 
@@ -242,6 +278,11 @@ mod tests {
             ("-LOADING Redis is loading", BackendFault::Unreachable),
             ("-BUSY Redis is busy", BackendFault::Unreachable),
             ("-MASTERDOWN Link is down", BackendFault::Unreachable),
+            ("-MISCONF Redis is configured", BackendFault::Unreachable),
+            (
+                "-ERR max number of clients reached",
+                BackendFault::Unreachable,
+            ),
             ("-NOPERM this user has", BackendFault::Refused),
             ("-ERR unknown command", BackendFault::CanNotKeepNear),
         ] {
@@ -249,6 +290,43 @@ mod tests {
             let reply = reply.and_then(Value::extract_error);
             let error = reply.expect_err("it is an error");
             assert_eq!(redis_fault(&error, true), fault, "{error}");
+        }
+    }
+
+    /// A server that starts, is full or has no database yet is waited for. A refused password or an untrusted
+    /// certificate stays what it is.
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        let server = |code: u16| {
+            mysql_async::Error::Server(mysql_async::ServerError {
+                code,
+                message: String::new(),
+                state: String::new(),
+            })
+        };
+        for (code, may_pass) in [
+            (1040, true),
+            (1044, false),
+            (1045, false),
+            (1049, true),
+            (1053, true),
+            (1698, false),
+            (3159, false),
+        ] {
+            assert_eq!(mysql_fault(&server(code)).may_pass(), may_pass, "{code}");
+        }
+        let silent = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(mysql_fault(&silent.into()).may_pass());
+        for (reason, may_pass) in [
+            (CertificateError::Expired, true),
+            (CertificateError::NotValidYet, true),
+            (CertificateError::UnknownIssuer, false),
+        ] {
+            let tls = rustls::Error::InvalidCertificate(reason);
+            let error = mysql_async::Error::from(std::io::Error::other(tls.clone()));
+            assert_eq!(mysql_fault(&error).may_pass(), may_pass, "{tls}");
+            let error = RedisError::from(std::io::Error::other(tls.clone()));
+            assert_eq!(redis_fault(&error, true).may_pass(), may_pass, "{tls}");
         }
     }
 

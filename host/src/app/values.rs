@@ -107,21 +107,29 @@ impl Values {
     }
 }
 
-/// The text of a file, without its final line break, which editors and `echo` add.
 fn value_in(named: &VariableFile, manifest: &Manifest) -> Result<String, String> {
     let VariableFile { name, file } = named;
     let wrong = |reason: &str| format!("--variable-file {name}={}: {reason}", file.display());
-    if !manifest.variables.contains_key(name) {
+    let Some(declaration) = manifest.variables.get(name) else {
         return Err(wrong(&format!("[variables] declares no `{name}`")));
-    }
+    };
     let text =
         fs::read_to_string(file).map_err(|error| wrong(&format!("can't be read: {error}")))?;
-    let value = text.strip_suffix('\n').unwrap_or(&text);
-    let value = value.strip_suffix('\r').unwrap_or(value);
-    if value.contains(['\n', '\0']) {
-        return Err(wrong("a value is one line"));
+    let value = value_of(&text).map_err(wrong)?;
+    if declaration.is_secret && value.is_empty() {
+        return Err(wrong("is empty: write the secret into it"));
     }
     Ok(value.to_owned())
+}
+
+/// The text of a file, without its final line break, which editors and `echo` add.
+fn value_of(text: &str) -> Result<&str, &'static str> {
+    let value = text.strip_suffix('\n').unwrap_or(text);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    match value.contains(['\n', '\0']) {
+        true => Err("a value is one line"),
+        false => Ok(value),
+    }
 }
 
 fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {

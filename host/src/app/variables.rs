@@ -11,6 +11,9 @@ use serde::Deserialize;
 pub(crate) struct Declaration {
     /// The default value; absent if the variable is required.
     pub default: Option<Template>,
+    /// Whether the value is a secret. This host prints the value of no variable, so it only refuses an empty file of
+    /// one.
+    pub is_secret: bool,
 }
 
 /// The declaration as it is written in the file.
@@ -20,9 +23,8 @@ struct RawDeclaration {
     default: Option<Template>,
     #[serde(default)]
     required: bool,
-    /// Read and ignored: this host prints the value of no variable.
-    #[serde(default, rename = "secret")]
-    _secret: bool,
+    #[serde(default)]
+    secret: bool,
 }
 
 impl TryFrom<RawDeclaration> for Declaration {
@@ -32,7 +34,10 @@ impl TryFrom<RawDeclaration> for Declaration {
         match (raw.default, raw.required) {
             (Some(_), true) => Err("is `required` and has a `default`; keep one of them"),
             (None, false) => Err("needs a `default`, or `required = true`"),
-            (default, _) => Ok(Self { default }),
+            (default, _) => Ok(Self {
+                default,
+                is_secret: raw.secret,
+            }),
         }
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::change::lines;
 use super::http::Call;
-use super::swap::segment;
+use super::swap_args::segment;
 use super::{ClientError, Targets, say};
 use crate::answers::Change;
 

@@ -48,6 +48,14 @@ pub enum ClientError {
         /// The remaining hosts, which were not tried.
         untouched: Vec<AdminUrl>,
     },
+    /// A process that was told by a signal to reload its app has refused.
+    #[error("{admin}: nothing is reloaded: {reason}")]
+    NotReloaded {
+        /// The address of its admin interface.
+        admin: AdminUrl,
+        /// The host's reason as text.
+        reason: String,
+    },
     /// A host withdrew a canary.
     #[error("{admin}: generation {generation} was not promoted: {reason}{}", left_alone(.untouched))]
     Withdrawn {
@@ -80,6 +88,7 @@ impl ClientError {
             Self::File { .. } | Self::Setting(_) => 2,
             Self::NoAnswer { .. }
             | Self::Refused { .. }
+            | Self::NotReloaded { .. }
             | Self::Withdrawn { .. }
             | Self::Rollout { .. }
             | Self::Several(_) => 1,
@@ -92,7 +101,11 @@ impl ClientError {
             Self::NoAnswer { untouched, .. }
             | Self::Refused { untouched, .. }
             | Self::Withdrawn { untouched, .. } => *untouched = rest.to_vec(),
-            Self::File { .. } | Self::Setting(_) | Self::Rollout { .. } | Self::Several(_) => {}
+            Self::File { .. }
+            | Self::Setting(_)
+            | Self::NotReloaded { .. }
+            | Self::Rollout { .. }
+            | Self::Several(_) => {}
         }
         self
     }

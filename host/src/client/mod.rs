@@ -4,10 +4,10 @@
 //! A command calls one host after the other. It stops at the first host that fails or whose canary is withdrawn, so
 //! that a bad version reaches one host at most. Only `fleet` leads several hosts together.
 //!
-//! `swap` with its `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands. `change` prints
-//! the outcome of a change, `targets` has the hosts to call, and all commands call them through `http`. A serving host
-//! uses only `http` of this room: `control` calls proxies with it, to tell them that answers have changed, and other
-//! hosts of a roll-out.
+//! `swap` with its `swap_args`, `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands.
+//! `change` prints the outcome of a change, `targets` has the hosts to call, and all commands call them through `http`.
+//! A serving host uses only `http` of this room: `control` calls proxies with it, to tell them that answers have
+//! changed, and other hosts of a roll-out.
 
 mod action;
 mod app;
@@ -19,6 +19,7 @@ mod http;
 mod rollout;
 mod status;
 mod swap;
+mod swap_args;
 mod targets;
 mod trial;
 
@@ -26,12 +27,13 @@ use clap::Subcommand;
 use store_server::terminal::say;
 
 pub use action::{ActionArgs, RollbackArgs};
+pub use app::ReloadArgs;
 pub use error::ClientError;
 pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
 pub use rollout::RolloutArgs;
 pub use status::StatusArgs;
-pub use swap::SwapArgs;
+pub use swap_args::SwapArgs;
 pub use targets::Targets;
 
 /// What an operator asks running hosts for.
@@ -58,7 +60,7 @@ pub enum Command {
     Abort(ActionArgs),
 
     /// Read spin.toml again (variables, routes, hosts, limits) and switch to all of it at once, or to none of it
-    Reload(Targets),
+    Reload(ReloadArgs),
 
     /// Make the reports anew now, instead of when the next refresh is due; one host does it for all
     Refresh(Targets),
@@ -75,7 +77,7 @@ pub async fn run(command: Command) -> Result<(), ClientError> {
         Command::Rollback(args) => action::rollback(args).await,
         Command::Promote(args) => action::run("promote", args).await,
         Command::Abort(args) => action::run("abort", args).await,
-        Command::Reload(targets) => app::reload(targets).await,
+        Command::Reload(args) => app::reload(args).await,
         Command::Refresh(targets) => app::refresh(targets).await,
     }
 }

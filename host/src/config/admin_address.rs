@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use store_server::AdminUrl;
+use store_server::listener::reachable;
+
 /// The prefix of an address that is a Unix socket.
 const UNIX: &str = "unix:";
 
@@ -18,6 +21,14 @@ pub enum AdminAddress {
 }
 
 impl AdminAddress {
+    /// The URL of the listener for programs on this machine.
+    pub(crate) fn url(&self) -> AdminUrl {
+        match self {
+            Self::Tcp(address) => AdminUrl::Tcp(reachable(*address).to_string()),
+            Self::Unix(path) => AdminUrl::Unix(path.clone()),
+        }
+    }
+
     /// Whether only programs on this machine can reach the address.
     pub(crate) fn is_local(&self) -> bool {
         match self {
@@ -65,6 +76,7 @@ mod tests {
         }
         let public: AdminAddress = "0.0.0.0:5100".parse().expect("an address");
         assert!(!public.is_local());
+        assert_eq!(public.url().to_string(), "http://127.0.0.1:5100");
         for wrong in ["", "5100", "unix:", "localhost"] {
             let reason = wrong.parse::<AdminAddress>().expect_err(wrong);
             assert!(reason.contains("unix:/path/to/a.sock"), "{wrong}: {reason}");

@@ -135,7 +135,7 @@ pub struct Config {
     )]
     pub purge: Vec<AdminUrl>,
 
-    /// File with the admin token of the proxies that --purge names; read each time, as a proxy may make it later
+    /// File with the admin token of the proxies that --purge names; read at start and each time, as it may change
     #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
     pub proxy_token_file: Option<PathBuf>,
 
@@ -319,6 +319,16 @@ pub struct RedisSettings {
         value_parser = duration
     )]
     pub response_timeout: Duration,
+
+    /// Stop a Redis in which a component's script has written data and does not end: nothing else ends such a script,
+    /// and Redis answers nobody meanwhile. For a Redis that has nothing but this cache, and that is started again when
+    /// it ends. Its user needs the right +shutdown
+    #[arg(
+        id = "redis_shutdown_if_stuck",
+        long = "redis-shutdown-if-stuck",
+        env = "STORE_HOST_REDIS_SHUTDOWN_IF_STUCK"
+    )]
+    pub shutdown_if_stuck: bool,
 
     /// The Sentinels.
     #[command(flatten)]

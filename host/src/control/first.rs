@@ -1,13 +1,34 @@
 //! The version that a component starts with: the one that an earlier process accepted last, or the manifest's file.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use store_server::trace::Tracing;
+use wasmtime::Engine;
 
 use super::ledger::KeptVersion;
-use super::load::{Parts, read_source};
+use super::purge::Purger;
 use super::rollout::RestoredRollout;
 use super::state_folder::StateFolder;
+use super::trust::Trust;
 use super::version_record::{EarlierVersion, Record};
-use crate::instance::{Code, Origin, Source, Version};
+use crate::config::Config;
+use crate::instance::{Code, Compiler, Origin, Source, Version};
+use crate::metrics::Metrics;
+use crate::mysql::WriterRecords;
+
+/// The parts of [`Control`](super::Control) that are made before the app is loaded.
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) compiler: Compiler,
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
+    pub(crate) purger: Arc<Purger>,
+    pub(crate) trust: Trust,
+    pub(crate) state: Option<StateFolder>,
+    pub(crate) writers: Arc<WriterRecords>,
+}
 
 /// What a component starts with.
 pub(super) struct FirstVersion {
@@ -20,6 +41,14 @@ pub(super) struct FirstVersion {
     pub(super) numbered: u64,
     /// The last roll-out. It continues if it had not ended.
     pub(super) rollout: Option<RestoredRollout>,
+}
+
+/// Reads a component's file that the manifest names.
+///
+/// # Errors
+/// The file can't be read; the text says what to do.
+pub(super) fn read_source(path: &Path) -> Result<Source, String> {
+    Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
 }
 
 impl Parts {

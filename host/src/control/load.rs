@@ -1,47 +1,17 @@
 //! Loads the app when the host starts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use store_server::trace::Tracing;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use wasmtime::Engine;
 
 use super::Control;
-use super::first::FirstVersion;
+use super::first::{FirstVersion, Parts};
 use super::ledger::Ledger;
-use super::purge::Purger;
-use super::state_folder::StateFolder;
-use super::trust::Trust;
 use crate::app::{App, AppError, LiveApp, Plan, Slot};
-use crate::config::Config;
-use crate::instance::{Compiler, Generation, Source};
-use crate::metrics::Metrics;
-use crate::mysql::WriterRecords;
-
-/// The parts of [`Control`] that are made before the app is loaded.
-pub(crate) struct Parts {
-    pub(crate) engine: Engine,
-    pub(crate) compiler: Compiler,
-    pub(crate) config: Config,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tracing: Tracing,
-    pub(crate) purger: Arc<Purger>,
-    pub(crate) trust: Trust,
-    pub(crate) state: Option<StateFolder>,
-    pub(crate) writers: Arc<WriterRecords>,
-}
-
-/// Reads a component's file that the manifest names.
-///
-/// # Errors
-/// The file can't be read; the text says what to do.
-pub(super) fn read_source(path: &Path) -> Result<Source, String> {
-    Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
-}
+use crate::instance::Generation;
 
 impl Parts {
     /// Loads the version that each component of a plan starts with, each on a thread of its own.
@@ -114,6 +84,7 @@ impl Control {
             purger: parts.purger,
             ledgers: Mutex::new(ledgers),
             claims: Arc::default(),
+            signalled_reload: Mutex::default(),
             changed: watch::Sender::new(()),
             tasks: Mutex::new(JoinSet::new()),
         });

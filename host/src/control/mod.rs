@@ -45,7 +45,7 @@ use tokio::task::JoinSet;
 
 use self::claim::{Claim, Claims};
 use self::ledger::Ledger;
-use crate::answers::{Change, LastChange};
+use crate::answers::{Change, LastChange, SignalledReload};
 use crate::app::{App, LiveApp, Slot};
 use crate::config::Config;
 use crate::instance::{Code, Compiler, Generation, Origin, Version};
@@ -55,7 +55,7 @@ use crate::mysql::WriterRecords;
 pub(crate) use self::audit::{Initiator, audited_app, refused};
 pub(crate) use self::canary::Cause;
 pub(crate) use self::error::{ControlError, Step as SwapStep};
-pub(crate) use self::load::Parts;
+pub(crate) use self::first::Parts;
 pub(crate) use self::purge::Purger;
 pub use self::reload::Reloader;
 pub(crate) use self::rollout::TrialPlan;
@@ -81,6 +81,8 @@ pub(crate) struct Control {
     /// What is known of each component besides what serves. Locked while an app is replaced, but never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     claims: Arc<Mutex<Claims>>,
+    /// Written by [`Reloader`] at the end of each reload.
+    signalled_reload: Mutex<Option<SignalledReload>>,
     /// Tells the refresh task that the app was replaced.
     changed: watch::Sender<()>,
     /// The tasks that drain generations and watch canaries.

@@ -1,10 +1,11 @@
 //! Tells proxies that cache answers (`store-proxy`, docs/PROXY.md) to forget them after a change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
+use store_server::token;
 use tokio::sync::watch;
 
 use crate::client::{Call, Caller};
@@ -55,17 +56,24 @@ impl Drop for Notice {
 }
 
 impl Purger {
+    /// # Errors
+    /// The file with the token can't be read, or its token is too short, in one line. Otherwise only proxies would
+    /// notice, and only at the first purge.
     pub(crate) fn new(
         proxies: Vec<AdminUrl>,
         token_file: Option<PathBuf>,
         metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Result<Arc<Self>, String> {
+        if let Some(file) = &token_file {
+            check_token(file)
+                .map_err(|reason| format!("--proxy-token-file {}: {reason}", file.display()))?;
+        }
+        Ok(Arc::new(Self {
             proxies,
             token_file,
             metrics,
             under_way: watch::Sender::new(0),
-        })
+        }))
     }
 
     /// Begins to tell all proxies. Must be called after the change is in force, because what a proxy fetches afterwards
@@ -85,8 +93,8 @@ impl Purger {
         _ = tokio::time::timeout(PATIENCE, all_know).await;
     }
 
-    /// The token that proxies demand. `None` if there is no file or it can't be read; then the proxy answers that a
-    /// token is missing.
+    /// The token that proxies demand, read each time, as it may change. `None` if there is no file or it can't be read
+    /// any more; then the proxy answers that a token is missing.
     async fn token(&self) -> Option<Secret> {
         let text = tokio::fs::read_to_string(self.token_file.as_ref()?).await;
         text.ok().map(|token| Secret(token.trim().to_owned()))
@@ -113,5 +121,36 @@ impl Purger {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+fn check_token(file: &Path) -> Result<(), String> {
+    let token = token::read(file).map_err(|error| format!("can't be read: {error}"))?;
+    match token.0.len() {
+        0 => Err("is empty: write the proxies' admin token into it".into()),
+        length if length < token::SHORTEST => Err(format!(
+            "the proxies' admin token has {} characters or more",
+            token::SHORTEST
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_no_proxy_takes_is_told_at_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        let refusal = || check_token(&file).expect_err("it is no token");
+        assert!(refusal().starts_with("can't be read"), "{}", refusal());
+        for (text, part) in [("\n", "is empty"), ("short\n", "16 characters or more")] {
+            std::fs::write(&file, text).expect("writes");
+            assert!(refusal().contains(part), "{}", refusal());
+        }
+        std::fs::write(&file, "0123456789abcdef\n").expect("writes");
+        assert_eq!(check_token(&file), Ok(()));
     }
 }

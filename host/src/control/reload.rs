@@ -10,10 +10,10 @@ use store_server::trace::{Kind, Trace};
 use super::audit::audited_app;
 use super::claim::Claim;
 use super::drain::discard;
-use super::load::read_source;
+use super::first::read_source;
 use super::probe;
 use super::{Control, ControlError, Initiator, millis, traced};
-use crate::answers::Reload;
+use crate::answers::{Reload, SignalledReload};
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
 
@@ -22,11 +22,15 @@ use crate::instance::{Generation, Origin};
 pub struct Reloader(pub(crate) Arc<Control>);
 
 impl Reloader {
-    /// Reads the manifest and the files again and serves them, or logs why that is not possible.
+    /// Reads the manifest and the files again and serves them, or logs why that is not possible. The status shows the
+    /// outcome.
     pub async fn reload(&self) {
         let reloaded = self.0.reload(&Initiator("SIGHUP".into())).await;
-        // The outcome, good or bad, has been logged.
-        drop(reloaded);
+        let mut last = self.0.signalled_reload.lock();
+        *last = Some(SignalledReload {
+            number: last.as_ref().map_or(0, |last| last.number) + 1,
+            refusal: reloaded.err().map(|error| error.to_string()),
+        });
     }
 }
 

@@ -35,6 +35,7 @@ impl Control {
         Status {
             build: Some(Build::this()),
             components: components.collect(),
+            signalled_reload: self.signalled_reload.lock().clone(),
         }
     }
 

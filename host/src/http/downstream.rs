@@ -1,5 +1,6 @@
 //! A client's TCP connection, as hyper reads and writes it. It ends the connection if the client stops reading, hides
-//! from hyper the requests that hyper would wrongly accept, and replaces hyper's own refusals by problem+json.
+//! from hyper the requests that hyper would wrongly accept, and replaces hyper's own refusals by problem+json, or puts
+//! it before them: [`store_server::http2`] says where HTTP/2 leaves no room for that.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -10,14 +11,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
+use store_server::http2::{BROKEN, OwnAnswer, Resets};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::connection_use::ConnectionUse;
 use super::heads::Heads;
 use super::refusals::Refusals;
-use super::resets::Resets;
-use super::serve::ConnectionUse;
 use crate::message::{Problem, RequestId, problem};
 
 /// The bytes that hyper reads in place of a request that it must not see. They can't be the beginning of a head. So
@@ -99,18 +100,42 @@ impl Downstream {
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.note_resets(&bytes[..count]);
-        }
         self.unstalled(cx, written)
     }
 
-    fn note_resets(&mut self, sent: &[u8]) {
-        if self.heads.is_http_2() {
-            let (refusals, client) = (&self.refusals, self.client);
-            self.resets
-                .follow(sent, |code| refusals.reset(code, client));
+    /// Writes frames of HTTP/2. Before hyper resets a request that it could not read, writes an answer to the request.
+    fn write_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let sendable = self.sendable(bytes);
+        ready!(self.write_unsent(cx))?;
+        let sent = ready!(self.write(cx, &bytes[..sendable]))?;
+        self.follow(&bytes[..sent]);
+        Poll::Ready(Ok(sent))
+    }
+
+    /// How many of the bytes may be written now.
+    fn sendable(&mut self, bytes: &[u8]) -> usize {
+        let (refusals, client) = (&self.refusals, self.client);
+        self.resets.sendable(bytes, || broken(refusals, client))
+    }
+
+    fn write_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let unsent = self.resets.unsent();
+            if unsent.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let sent = ready!(self.write(cx, &unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.resets.advance(sent);
         }
+    }
+
+    fn follow(&mut self, sent: &[u8]) {
+        let (refusals, client) = (&self.refusals, self.client);
+        self.resets
+            .follow(sent, |code| refusals.reset(code, client));
     }
 
     /// Checks the bytes that were read into `buf` from `start` on.
@@ -184,6 +209,18 @@ impl Downstream {
             }
         }
         Poll::Ready(Ok(length))
+    }
+}
+
+/// The answer to a request of HTTP/2 that hyper could not read. Counts and logs it.
+fn broken(refusals: &Refusals, client: IpAddr) -> OwnAnswer {
+    let id = RequestId::of(&HeaderMap::new());
+    let status = Problem::Malformed(BROKEN).status();
+    refusals.broken(status, id.as_str(), client);
+    OwnAnswer {
+        status,
+        request_id: id.as_str().to_owned(),
+        body: problem::body(status, BROKEN, id.as_str()).into(),
     }
 }
 
@@ -267,6 +304,7 @@ impl AsyncWrite for Downstream {
             Some((0, status)) => self.refuse(cx, status, bytes.len()),
             // The bytes before the refusal are the end of an answer of ours.
             Some((start, _)) => self.write(cx, &bytes[..start]),
+            None if self.heads.is_http_2() => self.write_frames(cx, bytes),
             None => self.write(cx, bytes),
         }
     }
@@ -276,24 +314,34 @@ impl AsyncWrite for Downstream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let is_http_2 = self.heads.is_http_2();
+        if is_http_2 {
+            // A reset is small and stands in the first part, together with other frames without a payload of their own.
+            let first = parts.iter().find(|part| !part.is_empty());
+            let first = first.map_or(&[][..], |part| &part[..]);
+            if self.sendable(first) < first.len() || self.resets.is_answering() {
+                return self.write_frames(cx, first);
+            }
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        if let Poll::Ready(Ok(count)) = written {
-            let mut left = count;
+        if let (true, Poll::Ready(Ok(count))) = (is_http_2, &written) {
+            let mut left = *count;
             for part in parts {
                 let sent = &part[..part.len().min(left)];
-                self.note_resets(sent);
+                self.follow(sent);
                 left -= sent.len();
             }
         }
         self.unstalled(cx, written)
     }
 
-    /// Hyper sends HTTP/1.1 in one piece (see [`crate::http::serve`]) and HTTP/2 in several.
+    /// Hyper sends HTTP/1.1 in one piece (see `hyper_settings`) and HTTP/2 in several.
     fn is_write_vectored(&self) -> bool {
         true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_unsent(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -20,9 +20,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::WasiBody;
 
 use super::downstream::{Downstream, Times};
-use super::received;
 use super::refusals::Refusals;
-use super::serve;
+use super::{hyper_settings, received};
 use crate::message::{Problem, RequestId};
 
 /// The number of connections that are refused with an answer at once; each may take some seconds. More are closed
@@ -84,7 +83,7 @@ async fn turn_away(
         send: LIMIT,
     };
     let stream = Downstream::new(stream, client, refusals.clone(), times, Arc::default());
-    let connection = serve::http()
+    let connection = hyper_settings::http()
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();
     let mut connection = pin!(connection);

@@ -12,8 +12,8 @@ use http_body_util::BodyExt;
 use store_server::trace::{Ids, Span, Trace};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::connection_use::ActiveRequest;
 use super::mirror::Tap;
-use super::serve::ActiveRequest;
 use crate::app::Tally;
 use crate::clients::Share;
 use crate::instance::{InFlight, InstanceFate, RequestPlace};

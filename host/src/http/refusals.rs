@@ -18,7 +18,8 @@ const LINES_PER_SECOND: u32 = 100;
 pub(crate) mod connection {
     /// The client's bytes are not HTTP, or break its rules.
     pub(crate) const PROTOCOL: &str = "protocol";
-    /// Hyper reset a request of HTTP/2, because it breaks the rules or because there are too many.
+    /// Hyper reset a request of HTTP/2, because it breaks the rules or because there are too many. Where there could be
+    /// one, the client had an answer before.
     pub(crate) const RESET: &str = "http2_reset";
     /// The admin listener has the most connections that it may have.
     pub(crate) const ADMIN: &str = "admin_connections";
@@ -70,7 +71,15 @@ impl Refusals {
 
     /// Counts and logs an unreadable head, which is answered with `status`.
     pub(crate) fn head(&self, status: StatusCode, request_id: &str, client: IpAddr) {
-        let reason = connection::PROTOCOL;
+        self.unread(connection::PROTOCOL, status, request_id, client);
+    }
+
+    /// Counts and logs a request of HTTP/2 that is answered with `status` before hyper resets it.
+    pub(crate) fn broken(&self, status: StatusCode, request_id: &str, client: IpAddr) {
+        self.unread(connection::RESET, status, request_id, client);
+    }
+
+    fn unread(&self, reason: &'static str, status: StatusCode, request_id: &str, client: IpAddr) {
         self.metrics.refused(reason);
         if self.lines.may_pass() {
             let status = status.as_u16();
@@ -78,7 +87,7 @@ impl Refusals {
         }
     }
 
-    /// Counts and logs a request that hyper reset with `code` (RFC 9113, section 7).
+    /// Counts and logs a request that hyper reset with `code` (RFC 9113, section 7), and that has no answer.
     pub(crate) fn reset(&self, code: u32, client: IpAddr) {
         let reason = connection::RESET;
         self.metrics.refused(reason);

@@ -11,12 +11,13 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
 use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
+use super::connection_use::ActiveRequest;
 use super::mirror::Draft;
 use super::observed::{GuestBody, Holdings, Observation, log_broken};
 use super::ready;
 use super::received;
 use super::received::{Limits, ReceivedBody};
-use super::serve::{ActiveRequest, Server};
+use super::server::Server;
 use crate::app::{Choice, Target};
 use crate::clients::{Client, Share};
 use crate::instance::{Context, RequestOwner, RequestPlace};

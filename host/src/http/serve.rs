@@ -5,65 +5,28 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::{Request, Version};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use store_server::trace::Tracing;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::downstream::{Downstream, Times};
+use super::connection_use::ConnectionUse;
+use super::downstream::Downstream;
 use super::farewell::Farewells;
-use super::heads;
+use super::hyper_settings;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
-use crate::app::{LiveApp, Readiness};
-use crate::clients::{Clients, Share};
-
-/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. Also
-/// the pause between two pings, by which the host finds out whether an HTTP/2 client is still there.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The most requests that a client may have open on one HTTP/2 connection. Clients hold further requests back.
-const MAX_STREAMS: u32 = 200;
-
-/// An HTTP/2 connection that is to end, and has no request, is closed after this time, even if its client has not
-/// acknowledged the GOAWAY: a request may still be on its way.
-const GOAWAY_GRACE: Duration = Duration::from_secs(1);
-
-/// An HTTP/2 connection that is to end is closed this long after its last answer, which may still be on its way.
-const ANSWER_GRACE: Duration = Duration::from_secs(5);
-
-/// The pause between two checks whether a connection that is to end is used.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// What all connections share.
-pub(crate) struct Server {
-    pub(crate) live: Arc<LiveApp>,
-    pub(crate) clients: Arc<Clients>,
-    pub(crate) refusals: Arc<Refusals>,
-    pub(crate) readiness: Readiness,
-    pub(crate) tracing: Tracing,
-    /// The most connections that may be open at once.
-    pub(crate) max_connections: usize,
-    /// How long a connection may be without a request.
-    pub(crate) idle_timeout: Duration,
-    /// How long a client may take to send a body.
-    pub(crate) receive_timeout: Duration,
-    /// How long a client may leave an answer unread.
-    pub(crate) send_timeout: Duration,
-    /// How long requests in flight may take after shutdown has begun.
-    pub(crate) drain_timeout: Duration,
-}
+use super::server::Server;
+use crate::clients::Share;
 
 /// Serves until `stop` resolves, then lets requests in flight finish.
 pub(crate) async fn serve(
@@ -74,7 +37,7 @@ pub(crate) async fn serve(
     let open = Arc::new(Semaphore::new(server.max_connections));
     let connections = Connections {
         server,
-        http: http(),
+        http: hyper_settings::http(),
         watched: GracefulShutdown::new(),
         stopped: CancellationToken::new(),
     };
@@ -157,18 +120,6 @@ impl Connections {
     }
 }
 
-impl Server {
-    /// How long the client of a connection may take. A head that has begun is no request yet, so it has no more time
-    /// than a connection without a request.
-    fn times(&self) -> Times {
-        let receive = self.receive_timeout.min(self.idle_timeout);
-        Times {
-            receive: receive.min(HEADER_TIMEOUT),
-            send: self.send_timeout,
-        }
-    }
-}
-
 /// Serves a connection until it ends by itself, or is to end because it is idle or because shutdown begins. Then its
 /// client is told first.
 ///
@@ -198,97 +149,6 @@ async fn until_end<C: GracefulConnection>(
         biased;
         ended = connection => ended,
         _ = watch.join_next() => Ok(()),
-    }
-}
-
-pub(super) fn http() -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        // [`Downstream`] has this time limit, because it can answer a late head.
-        .header_read_timeout(None)
-        .max_buf_size(heads::MOST_BYTES)
-        // Most answers are small: copying head and body together costs less than a vectored write.
-        .writev(false);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEADER_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS);
-    http
-}
-
-/// Whether and how a connection is used.
-#[derive(Default)]
-pub(crate) struct ConnectionUse {
-    /// Whether a request has come.
-    began: AtomicBool,
-    is_http_2: AtomicBool,
-    /// Whether a head or a request has come, or an answer has ended, since the last check.
-    is_recent: AtomicBool,
-    /// The number of unanswered requests. [`ActiveRequest`] changes it.
-    requests: AtomicUsize,
-}
-
-/// One request on a connection, until its answer has ended.
-pub(crate) struct ActiveRequest {
-    connection: Arc<ConnectionUse>,
-    /// When the request's head was there.
-    pub(crate) began: Instant,
-}
-
-impl ConnectionUse {
-    fn enter(self: &Arc<Self>, version: Version) -> ActiveRequest {
-        let is_http_2 = version == Version::HTTP_2;
-        self.is_http_2.store(is_http_2, Ordering::Relaxed);
-        self.began.store(true, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.touch();
-        ActiveRequest {
-            connection: self.clone(),
-            began: Instant::now(),
-        }
-    }
-
-    /// Records that the connection is in use.
-    pub(crate) fn touch(&self) {
-        self.is_recent.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether nothing has happened since the last call.
-    fn is_idle(&self) -> bool {
-        let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
-        !is_recent && self.requests.load(Ordering::Relaxed) == 0
-    }
-
-    /// Resolves when the connection is to end: when no request has come in time, or when shutdown begins.
-    async fn is_to_end(&self, idle_timeout: Duration, stopped: &CancellationToken) {
-        while timeout(idle_timeout, stopped.cancelled()).await.is_err() {
-            if self.is_idle() {
-                return;
-            }
-        }
-    }
-
-    /// Resolves when a connection that is to end must be closed though hyper would leave it open: when nothing is left
-    /// to be answered.
-    async fn is_over(&self) {
-        let began = || self.began.load(Ordering::Relaxed);
-        let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
-        while idle_since.elapsed() < grace {
-            let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);
-            // Hyper itself closes an HTTP/1.1 connection as soon as nothing is left to be answered.
-            if self.requests.load(Ordering::Relaxed) > 0 || !is_over {
-                (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-}
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.connection.touch();
-        self.connection.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,13 +1,11 @@
-//! Finds the request for which a guest calls the host: one instance works for many requests at a time.
+//! The requests that one instance works for, many at a time.
 
 use std::collections::HashMap;
 
 use http::Method;
 use store_server::trace::{Ids, Trace, WeakTrace};
-use wasmtime::StoreContextMut;
 use wasmtime::component::GuestTaskId;
 
-use super::state::State;
 use crate::clients::Asker;
 use crate::message::RequestId;
 
@@ -21,6 +19,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Where the guest's work belongs in the request's trace.
+    pub(super) fn trace(&self) -> Trace {
+        self.progress.trace.upgrade()
+    }
+
     /// The trace and span ids of the request, if it is traced.
     pub(super) fn ids(&self) -> Option<Ids> {
         self.progress.trace.ids()
@@ -72,6 +75,11 @@ impl CallerProgress {
 pub(crate) struct Callers(HashMap<GuestTaskId, Caller>);
 
 impl Callers {
+    /// The request that a task works for; `None` if the task works for none.
+    pub(super) fn get(&self, task: GuestTaskId) -> Option<&Caller> {
+        self.0.get(&task)
+    }
+
     /// Records the request that a task works for.
     pub(crate) fn begin(&mut self, task: GuestTaskId, caller: Caller) {
         self.0.insert(task, caller);
@@ -100,7 +108,7 @@ impl Callers {
     }
 
     /// Records that the task has a connection to MySQL of its own.
-    fn connected(&mut self, task: GuestTaskId) {
+    pub(super) fn connected(&mut self, task: GuestTaskId) {
         if let Some(Caller { progress, .. }) = self.0.get_mut(&task)
             && progress.stage == Stage::Waiting
         {
@@ -110,7 +118,7 @@ impl Callers {
 
     /// Records that the task begins a transaction. This transaction probably does the work of the same kind of requests
     /// that wait in this instance without a connection, so their traces are linked to this one, and this one to theirs.
-    fn lead(&mut self, task: GuestTaskId) {
+    pub(super) fn lead(&mut self, task: GuestTaskId) {
         let Some(Caller { progress, .. }) = self.0.get_mut(&task) else {
             return;
         };
@@ -128,89 +136,4 @@ impl Callers {
             member.link(&trace);
         }
     }
-}
-
-/// The request for which a guest asks a database or a cache.
-pub(crate) struct Requester {
-    /// The client whose turn it is.
-    pub(crate) client: Asker,
-    /// The trace that the spans of this work belong to.
-    pub(crate) trace: Trace,
-    /// Whether it has got data from MySQL that may be stale, so that it must not write to Redis.
-    pub(crate) reads_stale: bool,
-}
-
-/// The request for which the guest makes the current call to the host. `None` if the guest works for no request, as in
-/// a refresh.
-///
-/// # Errors
-/// Wasmtime has lost track of its tasks, which would be a bug of wasmtime.
-pub(crate) fn caller<'a>(
-    store: &'a mut StoreContextMut<'_, State>,
-) -> wasmtime::Result<Option<&'a Caller>> {
-    let task = request_task(store)?;
-    Ok(task.and_then(|task| store.data().callers.0.get(&task)))
-}
-
-/// The requester for whom the guest opens a connection to MySQL. Records the connection.
-///
-/// # Errors
-/// As [`caller`].
-pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Requester> {
-    if let Some(task) = request_task(store)? {
-        store.data_mut().callers.connected(task);
-    }
-    opener(store)
-}
-
-/// Records that the guest sends the first statement of a transaction. By now the instance has all requests whose work
-/// the transaction may do.
-///
-/// # Errors
-/// As [`caller`].
-pub(crate) fn lead(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
-    if let Some(task) = request_task(store)? {
-        store.data_mut().callers.lead(task);
-    }
-    Ok(())
-}
-
-/// The requester for whom the guest opens a connection: a request, or the instance itself if it works for none.
-///
-/// # Errors
-/// As [`caller`].
-pub(crate) fn opener(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Requester> {
-    let requester = requester(store)?;
-    Ok(requester.unwrap_or_else(|| Requester {
-        client: None,
-        trace: store.data().trace.clone(),
-        reads_stale: false,
-    }))
-}
-
-/// The request for which the guest makes the current call to the host. `None` as for [`caller`].
-///
-/// # Errors
-/// As [`caller`].
-pub(crate) fn requester(
-    store: &mut StoreContextMut<'_, State>,
-) -> wasmtime::Result<Option<Requester>> {
-    let caller = caller(store)?;
-    Ok(caller.map(|caller| Requester {
-        client: caller.client,
-        trace: caller.progress.trace.upgrade(),
-        reads_stale: caller.reads_stale,
-    }))
-}
-
-/// The guest task of the request for which the guest makes the current call. `None` as for [`caller`].
-///
-/// # Errors
-/// As [`caller`].
-pub(crate) fn request_task(
-    store: &mut StoreContextMut<'_, State>,
-) -> wasmtime::Result<Option<GuestTaskId>> {
-    let mut tasks = store.async_call_stack()?.collect::<Vec<_>>().into_iter();
-    let callers = &store.data().callers.0;
-    Ok(tasks.find(|task| callers.contains_key(task)))
 }

@@ -3,20 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use store_server::trace::{Ids, Tracing};
 use tokio::sync::Semaphore;
 
 use super::probe::Probe;
 use crate::config::Limits;
 use crate::metrics::{Metrics, Refusal};
-use crate::outbound::{AllowedHost, Backend, Kind};
+use crate::outbound::{AllowedHost, Backend, Kind, LogThrottle};
 use crate::{mysql, redis};
-
-/// The shortest time between two log lines about the same trouble of the same component.
-const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What all instances of a component share, in all its generations. Two live generations share one limit and one MySQL
 /// pool, from which each gets connections of its own or connections that were reset. A reload makes a new context;
@@ -61,8 +57,8 @@ impl Context {
         backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason, ids))
     }
 
-    /// Counts a call of the component that the host refuses, and logs it at most once in [`LOG_PAUSE`]. `ids` are those
-    /// of the request for which the component calls.
+    /// Counts a call of the component that the host refuses, and logs it as often as a [`LogThrottle`] allows. `ids`
+    /// are those of the request for which the component calls.
     pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str, ids: Option<Ids>) {
         self.metrics.refuse_outbound(&self.id, refusal);
         if self.refusals.is_to_be_logged() {
@@ -88,7 +84,7 @@ impl Context {
         ))
     }
 
-    /// Logs that MySQL or Redis failed the request with these `ids`, at most once in [`LOG_PAUSE`].
+    /// Logs that MySQL or Redis failed the request with these `ids`, as often as a [`LogThrottle`] allows.
     pub(crate) fn warn_of_outage(&self, error: &dyn Display, ids: Option<Ids>) {
         if self.outages.is_to_be_logged() {
             tracing::warn!(
@@ -101,8 +97,8 @@ impl Context {
         }
     }
 
-    /// Logs that Redis does not report changes of values, at most once in [`LOG_PAUSE`]. `ids` are those of the request
-    /// that asked for a value.
+    /// Logs that Redis does not report changes of values, as often as a [`LogThrottle`] allows. `ids` are those of the
+    /// request that asked for a value.
     pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display, ids: Option<Ids>) {
         if self.near_refusals.is_to_be_logged() {
             tracing::warn!(
@@ -113,23 +109,5 @@ impl Context {
                 self.id
             );
         }
-    }
-}
-
-/// Limits the log lines about trouble that every request may meet.
-#[derive(Default)]
-pub(crate) struct LogThrottle {
-    logged_at: Mutex<Option<Instant>>,
-}
-
-impl LogThrottle {
-    /// Whether to log now. After a `true`, the result is `false` for [`LOG_PAUSE`].
-    pub(crate) fn is_to_be_logged(&self) -> bool {
-        let mut logged_at = self.logged_at.lock();
-        let is_due = logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
-        if is_due {
-            *logged_at = Some(Instant::now());
-        }
-        is_due
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::generation::GenerationLife;
+use super::life::GenerationLife;
 use crate::config::Limits;
 
 /// How long an instance may work after its last answer, as a multiple of the request time limit. It may still stream a

@@ -1,27 +1,28 @@
-//! The instances of one generation, and how a request reaches one of them.
+//! The instances of one generation, and how a request reaches one of them. When one is needed, `start` makes it.
 
-use std::panic::AssertUnwindSafe;
+mod start;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::FutureExt;
 use http::{Request, Response};
 use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
-use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{Engine, PoolConcurrencyLimitError};
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
 
+pub(crate) use self::start::new_store;
 use super::context::Context;
 use super::engine::is_short_of_instances;
-use super::generation::{GenerationLife, Version};
+use super::life::GenerationLife;
 use super::queue::{PATIENCE, Queue, WatchdogState};
 use super::readers::Reader;
-use super::roster::{Need, Seat};
+use super::roster::Need;
 use super::state::State;
-use super::worker;
+use super::version::Version;
 use crate::clients::{Asker, COPIES, Share};
 use crate::message::RequestId;
 
@@ -208,47 +209,6 @@ impl Instances {
         }
     }
 
-    async fn start(self, seat: Seat) {
-        let mut seated = SeatGuard {
-            instances: &self,
-            seat,
-            was_made: false,
-        };
-        let component = self.component();
-        let _alive = component.metrics.instance(&component.id);
-        // A panic must not escape: the request would stay in the queue, and each new instance would be made for it and
-        // panic again.
-        let made = AssertUnwindSafe(self.make()).catch_unwind().await;
-        match made.unwrap_or_else(|_| Err(wasmtime::format_err!("a panic; see the log"))) {
-            Ok((store, service)) => {
-                seated.was_made = true;
-                worker::run(&self, &mut seated.seat, store, service).await;
-            }
-            Err(error) => {
-                if error.is::<Trap>() {
-                    component.metrics.trap(&component.id);
-                }
-                if let Some(job) = self.queue().refuse(&mut seated.seat) {
-                    // The receiver is gone if the client has left.
-                    _ = job.answer.send(Err(NoAnswer::NoInstance(error)));
-                }
-            }
-        }
-    }
-
-    /// Makes an instance in a wasmtime store of its own.
-    async fn make(&self) -> wasmtime::Result<(Store<State>, Service)> {
-        let mut store = new_store(&self.0.engine, self.component(), self.life());
-        let limit = self.component().limits.request_timeout;
-        // The time limit is needed because a start function may loop.
-        let service = tokio::select! {
-            made = self.0.service.instantiate_async(&mut store) => made?,
-            () = tokio::time::sleep(limit) => wasmtime::bail!("not instantiated within {limit:?}"),
-            () = self.life().cut.cancelled() => wasmtime::bail!("its generation has ended"),
-        };
-        Ok((store, service))
-    }
-
     /// Whether the host has few instances left for all its components.
     pub(crate) fn are_short(&self) -> bool {
         is_short_of_instances(&self.0.engine)
@@ -267,38 +227,11 @@ impl Instances {
     }
 }
 
-/// The seat of an instance. When it is dropped, for whatever reason, another instance is called if requests wait.
-struct SeatGuard<'a> {
-    instances: &'a Instances,
-    seat: Seat,
-    was_made: bool,
-}
-
-impl Drop for SeatGuard<'_> {
-    fn drop(&mut self) {
-        let queue = self.instances.queue();
-        self.instances
-            .meet(queue.leave(&mut self.seat, self.was_made));
-    }
-}
-
-/// Makes a wasmtime store for one instance of a component, with its limits set.
-pub(crate) fn new_store(
-    engine: &Engine,
-    component: &Arc<Context>,
-    life: &Arc<GenerationLife>,
-) -> Store<State> {
-    let mut store = Store::new(engine, State::new(component.clone(), life.clone()));
-    store.limiter(|state| &mut state.memory);
-    // At each epoch tick a busy instance yields its thread. Time limits are checked then.
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
-    store
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use wasmtime::{Config, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
+    use wasmtime::{
+        Config, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store,
+    };
 
     use super::*;
 

@@ -5,7 +5,8 @@
 //! what all generations of the component share. Nothing here knows routes, or which generation serves.
 //!
 //! `mysql` and `redis` import this room, and this room imports them: wasmtime calls their functions with our `State`,
-//! and the `bindings` name their types.
+//! and the `bindings` name their types. Their files form no circle: `State` and the bindings lie above what a
+//! connection is, and below what a guest can do with it.
 
 mod bell;
 pub(crate) mod bindings;
@@ -18,6 +19,7 @@ mod expiry;
 mod generation;
 mod guest_log;
 mod instances;
+mod life;
 mod limits;
 mod occupancy;
 mod phase;
@@ -26,24 +28,28 @@ mod processor_turn;
 mod queue;
 mod readers;
 pub(crate) mod refresh;
+mod requester;
 mod roster;
-pub(crate) mod share;
+mod share;
 pub(crate) mod source;
 mod state;
 mod variables;
+mod version;
 mod wasi;
 mod worker;
 
-pub(crate) use caller::{Requester, connected, lead, opener, request_task, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
-pub(crate) use context::{Context, LogThrottle};
+pub(crate) use context::Context;
 pub(crate) use engine::EpochTicker;
-pub(crate) use generation::{Generation, GenerationLife, InFlight, Origin, Version};
+pub(crate) use generation::Generation;
 #[cfg(test)]
 pub(crate) use instances::tests::shortage;
 pub(crate) use instances::{Admission, Answer, InstanceFate, NoAnswer, RequestOwner, RequestPlace};
+pub(crate) use life::{GenerationLife, InFlight};
 pub(crate) use probe::Probe;
+pub(crate) use requester::{Requester, connected, lead, opener, request_task, requester};
 pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;
 pub(crate) use state::State;
+pub(crate) use version::{Origin, Version};

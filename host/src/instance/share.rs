@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::metrics::Refusal;
+use crate::outbound::largest_piece;
 
 /// The unit, in bytes, in which held bytes are counted. Smaller pieces are not counted: a request can't hold many of
 /// them.
@@ -21,10 +22,6 @@ const SHARE: usize = 4;
 /// The divisor of that share that gives what one stream of rows may read ahead. It is the default number of requests in
 /// an instance, so that all of them can stream to slow readers at once.
 const STREAM: u32 = 64;
-
-/// The divisor of the memory limit that gives the largest row, reply or command. These bytes are counted only once they
-/// have arrived.
-const PIECE: usize = 16;
 
 /// Why the host does not hold something for a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -159,11 +156,6 @@ impl StreamShare {
     pub(crate) fn bytes(&self) -> usize {
         self.units as usize * UNIT_BYTES
     }
-}
-
-/// The size in bytes of the largest row, reply or command of a component with this memory limit.
-pub(crate) fn largest_piece(memory_limit_bytes: usize) -> usize {
-    memory_limit_bytes / PIECE
 }
 
 async fn acquire(

@@ -7,17 +7,19 @@ use wasmtime::component::ResourceTable;
 
 use super::caller::Callers;
 use super::context::Context;
-use super::generation::GenerationLife;
 use super::limits::MemoryLimiter;
 use super::share::MemoryShare;
 use super::wasi::Wasi;
+use crate::redis;
 
 /// What belongs to one instance, and references to what it shares.
 pub(crate) struct State {
     /// Shared by all instances of the component.
     pub(crate) component: Arc<Context>,
+    /// The id of the generation, which no other generation in this process ever has.
+    pub(crate) generation: u64,
     /// Shared by all instances of the generation.
-    pub(crate) life: Arc<GenerationLife>,
+    pub(crate) redis: Arc<redis::Connections>,
     /// The bytes that the host may hold for this instance.
     pub(crate) share: MemoryShare,
     /// The resources that the instance holds: connections, streams, requests.
@@ -30,7 +32,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(component: Arc<Context>, life: Arc<GenerationLife>) -> Self {
+    pub(crate) fn new(
+        component: Arc<Context>,
+        generation: u64,
+        redis: Arc<redis::Connections>,
+    ) -> Self {
         let limit = component.limits.memory_limit_bytes();
         let share = MemoryShare::of(limit);
         Self {
@@ -40,7 +46,8 @@ impl State {
             wasi: Wasi::new(&component),
             memory: MemoryLimiter::new(limit, share.clone()),
             component,
-            life,
+            generation,
+            redis,
             share,
         }
     }

@@ -7,6 +7,16 @@ use http::{HeaderValue, Method, Request, Uri, Version};
 
 use super::problem::Problem;
 
+/// The most bytes of a head of HTTP/2, counted as [`size`] does. Longer heads of up to [`READ_BYTES`] are read, and
+/// answered; hyper answers those that are even longer, with a bare 431.
+const MOST_BYTES: usize = 16 * 1024;
+
+/// The longest head of HTTP/2 that is read.
+pub(crate) const READ_BYTES: u32 = 4 * MOST_BYTES as u32;
+
+/// What a field counts for in addition to its name and value (RFC 9113, section 6.5.2).
+const FIELD_BYTES: usize = 32;
+
 /// Checks the head of a request, and adds scheme and authority to its target. HTTP/1.1 does not send the scheme, and
 /// sends the authority only in `Host`.
 ///
@@ -14,6 +24,9 @@ use super::problem::Problem;
 /// The head is malformed or asks for something that is not supported; the problem says what.
 pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     let is_http_2 = request.version() == Version::HTTP_2;
+    if is_http_2 && size(request) > MOST_BYTES {
+        return Err(Problem::HeadTooLarge);
+    }
     if is_http_2 && request.headers().values().any(has_space_around) {
         return Err(Problem::Malformed(
             "a header's value begins or ends with white space",
@@ -42,6 +55,18 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|_| Problem::Malformed("the target is malformed"))?;
     Ok(())
+}
+
+/// The size of a head in bytes, by the rule of RFC 9113, section 6.5.2. Method and scheme are short, and left out.
+fn size<B>(request: &Request<B>) -> usize {
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    let target = request.uri();
+    let authority = target.authority().map_or(0, |text| text.as_str().len());
+    let path = target
+        .path_and_query()
+        .map_or(0, |text| text.as_str().len());
+    fields.sum::<usize>() + authority + path
 }
 
 /// Checks that a target is one of an origin server, and that no character in it needs percent-encoding (RFC 9112,
@@ -210,6 +235,22 @@ mod tests {
             let refused = complete(&mut request(version, "http://a/", &headers));
             assert_eq!(refused, Err(Problem::UnknownExpectation));
         }
+    }
+
+    #[test]
+    fn a_head_of_http_2_has_a_size() {
+        let field = "b".repeat(MOST_BYTES / 2);
+        let large = |path: &str, count: usize| {
+            let headers = vec![("x-a", &*field); count];
+            complete(&mut request(
+                Version::HTTP_2,
+                &format!("http://a/{path}"),
+                &headers,
+            ))
+        };
+        assert_eq!(large("", 1), Ok(()));
+        assert_eq!(large("", 2), Err(Problem::HeadTooLarge));
+        assert_eq!(large(&field, 1), Err(Problem::HeadTooLarge));
     }
 
     #[test]

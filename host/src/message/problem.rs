@@ -14,6 +14,8 @@ pub(crate) enum Problem {
     /// The head or the body is malformed. The text says how.
     Malformed(&'static str),
     HeadTooSlow,
+    /// The fields of a head of HTTP/2 are too large. Heads of HTTP/1.1 are measured before they are read.
+    HeadTooLarge,
     NoRoute,
     MethodNotServed,
     UnknownExpectation,
@@ -37,7 +39,7 @@ pub(crate) enum Problem {
 }
 
 /// The reasons under which problems are counted.
-pub(crate) const REASONS: [&str; 15] = [
+pub(crate) const REASONS: [&str; 16] = [
     "malformed",
     "no_route",
     "method_not_served",
@@ -53,6 +55,7 @@ pub(crate) const REASONS: [&str; 15] = [
     "head_too_slow",
     "not_ready",
     "client_connections",
+    "head_too_large",
 ];
 
 impl Problem {
@@ -74,12 +77,14 @@ impl Problem {
             Self::HeadTooSlow => 12,
             Self::NotReady => 13,
             Self::ClientConnections => 14,
+            Self::HeadTooLarge => 15,
         }]
     }
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
@@ -105,6 +110,7 @@ impl Problem {
                 format!("the request body is larger than {limit_bytes} bytes")
             }
             Self::HeadTooSlow => "the request's head did not arrive in time".into(),
+            Self::HeadTooLarge => "the headers are too large".into(),
             Self::BodyTooSlow => "the request body did not arrive in time".into(),
             Self::ClientConnections => {
                 "too many connections of yours; close some, or try again shortly".into()

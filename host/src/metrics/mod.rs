@@ -29,15 +29,10 @@ use self::outbound::OutboundVecs;
 pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
 use self::pool::PoolVecs;
+use self::requests::REQUEST_SECONDS;
 pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
 pub(crate) use self::swaps::{GenerationRow, SwapMetrics};
 pub(crate) use self::trials::{MirrorMetrics, TrialMetrics, TrialVecs};
-
-/// The bucket bounds of request histograms, in seconds. A cached report takes less than a millisecond, and the usual
-/// limit is 30 s.
-const REQUEST_SECONDS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
-];
 
 /// All metrics of one host.
 pub(crate) struct Metrics {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-use super::{Declare, REQUEST_SECONDS};
+use super::Declare;
+use super::requests::REQUEST_SECONDS;
 
 /// The classes of the statuses in a trial. No component answers with 1xx.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];

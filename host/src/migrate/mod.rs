@@ -7,43 +7,13 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::config::MysqlTls;
-use crate::mysql::Server;
+use crate::mysql::{self, Server};
 use crate::outbound::{Backend, Kind, Tls};
 
 pub use schema::NotOurSchema;
 pub(crate) use schema::{check, last_applied};
 
-use schema::newest;
-
-/// The migrations in their order. A released file is never changed; a change is a new file.
-const MIGRATIONS: [(u32, &str, &str); 6] = [
-    (1, "store", include_str!("../../migrations/0001-store.sql")),
-    (
-        2,
-        "report-totals",
-        include_str!("../../migrations/0002-report-totals.sql"),
-    ),
-    (
-        3,
-        "idempotency-and-cache-changes",
-        include_str!("../../migrations/0003-idempotency-and-cache-changes.sql"),
-    ),
-    (
-        4,
-        "outcomes-and-emails",
-        include_str!("../../migrations/0004-outcomes-and-emails.sql"),
-    ),
-    (
-        5,
-        "cache-state",
-        include_str!("../../migrations/0005-cache-state.sql"),
-    ),
-    (
-        6,
-        "writer",
-        include_str!("../../migrations/0006-writer.sql"),
-    ),
-];
+use schema::{MIGRATIONS, newest};
 
 /// How long to wait, in seconds, for the lock that lets only one process migrate a database at a time.
 const LOCK_WAIT_SECONDS: u32 = 60;
@@ -96,11 +66,13 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// The process's exit code: 2 for a setting, 3 for a schema that is not this program's, 1 for the rest.
+    /// The process's exit code: 2 for a setting, such as a password that is refused, 3 for a schema that is not this
+    /// program's, 1 for the rest, which may pass.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Url(_) | Self::Tls(_) => 2,
             Self::Newer(_) => 3,
+            Self::Server { source, .. } if mysql::is_refusal(source) => 2,
             Self::Server { .. } | Self::Locked(_) | Self::Migration { .. } => 1,
         }
     }
@@ -234,6 +206,20 @@ mod tests {
             let error = outcome.expect_err(wrong).to_string();
             assert!(error.starts_with("--mysql-url: "), "{error}");
             assert!(!error.contains("secret"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_password_is_a_setting_and_a_server_that_is_away_is_not() {
+        let refused = mysql_async::Error::Server(mysql_async::ServerError {
+            code: 1045,
+            message: "Access denied".into(),
+            state: "28000".into(),
+        });
+        let away = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (source, code) in [(refused, 2), (away.into(), 1)] {
+            let address = "db:3306".to_owned();
+            assert_eq!(MigrateError::Server { address, source }.exit_code(), code);
         }
     }
 

@@ -2,8 +2,37 @@
 
 use mysql_async::prelude::Queryable;
 
-use super::MIGRATIONS;
 use crate::mysql::Server;
+
+/// The migrations in their order. A released file is never changed; a change is a new file.
+pub(super) const MIGRATIONS: [(u32, &str, &str); 6] = [
+    (1, "store", include_str!("../../migrations/0001-store.sql")),
+    (
+        2,
+        "report-totals",
+        include_str!("../../migrations/0002-report-totals.sql"),
+    ),
+    (
+        3,
+        "idempotency-and-cache-changes",
+        include_str!("../../migrations/0003-idempotency-and-cache-changes.sql"),
+    ),
+    (
+        4,
+        "outcomes-and-emails",
+        include_str!("../../migrations/0004-outcomes-and-emails.sql"),
+    ),
+    (
+        5,
+        "cache-state",
+        include_str!("../../migrations/0005-cache-state.sql"),
+    ),
+    (
+        6,
+        "writer",
+        include_str!("../../migrations/0006-writer.sql"),
+    ),
+];
 
 /// `ER_NO_SUCH_TABLE`.
 const NO_SUCH_TABLE: u16 = 1146;

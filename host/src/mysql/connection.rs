@@ -1,23 +1,25 @@
 //! A connection on loan from a pool, and how it gets back there: as it is if it is clean, otherwise after a clean-up in
-//! the background, or not at all.
+//! the background, or not at all. `checkout` takes it from the pool.
+
+mod checkout;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use store_server::trace::{Kind, Span, Trace};
+use store_server::trace::{Span, Trace};
 use tokio::time::timeout;
 
+use super::answer_limit::AnswerLimit;
 use super::errors::says_closed;
 use super::hint::Hint;
-use super::pool::{Pool, PoolError};
+use super::pool::{CleanConn, Pool};
 use super::process::ListedConn;
 use super::server::reset;
 use super::session::Session;
 use super::sql::{self, Effect};
-use super::statement::AnswerLimit;
 use super::statement_span;
 use crate::clients::{Asker, Permit};
 use crate::metrics::GaugeGuard;
@@ -53,26 +55,10 @@ pub(crate) struct PooledConnection {
     pool: Arc<Pool>,
 }
 
-/// A clean connection that works, as far as the host knows.
-pub(super) enum CleanConn {
-    /// It was idle in the pool.
-    Rested(ListedConn),
-    /// It was just opened.
-    Opened(ListedConn),
-}
-
-impl CleanConn {
-    fn into_inner(self) -> ListedConn {
-        match self {
-            Self::Rested(conn) | Self::Opened(conn) => conn,
-        }
-    }
-}
-
 /// What a lent connection takes from its pool until it is returned or closed.
-pub(super) struct Loan {
-    pub(super) _permit: Permit,
-    pub(super) _in_use: GaugeGuard,
+struct Loan {
+    _permit: Permit,
+    _in_use: GaugeGuard,
 }
 
 impl PooledConnection {
@@ -97,13 +83,7 @@ impl PooledConnection {
     }
 
     /// Lends a clean connection to an instance of `generation` that works for `asker`.
-    pub(super) fn lend(
-        conn: CleanConn,
-        generation: u64,
-        asker: Asker,
-        loan: Loan,
-        pool: Arc<Pool>,
-    ) -> Self {
+    fn lend(conn: CleanConn, generation: u64, asker: Asker, loan: Loan, pool: Arc<Pool>) -> Self {
         let mut lent = Self::of(pool, generation, asker, Trace::off());
         lent.has_rested = matches!(conn, CleanConn::Rested(_));
         (lent.conn, lent.loan) = (Some(conn.into_inner()), Some(loan));
@@ -113,31 +93,6 @@ impl PooledConnection {
     /// Whether the server to connect to depends on the first statement.
     pub(super) fn connects_late(&self) -> bool {
         self.pool.server.group_to_write_to().is_some()
-    }
-
-    /// Takes a connection from the pool, unless this has one: one for a statement with the present hint.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout_for`].
-    pub(super) async fn connect(&mut self) -> Result<(), PoolError> {
-        if self.conn.is_some() {
-            return Ok(());
-        }
-        let mut wait = self.trace.span("wait for MySQL", Kind::Internal);
-        wait.share(&self.pool.attributes);
-        let (pool, began) = (self.pool.clone(), Instant::now());
-        let lent = pool.checkout_for(began, self.hint, self.generation, self.asker);
-        let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
-        pool.metrics.waited(began, &wait);
-        self.take_over(lent);
-        Ok(())
-    }
-
-    /// Becomes the lent connection, which is for the present statement. This must have none of its own.
-    fn take_over(&mut self, mut lent: Self) {
-        lent.trace = std::mem::replace(&mut self.trace, Trace::off());
-        lent.hint = self.hint;
-        *self = lent;
     }
 
     /// Whether the connection leads to a member that is not the writer, so that what is read may be stale.
@@ -215,35 +170,6 @@ impl PooledConnection {
             time: self.statement_limit(),
             tenure: self.pool.server.tenure_of(self),
         }
-    }
-
-    /// Replaces this connection, which the server closed while it was idle, by a new one, with the same permit. If
-    /// there is no writer, and the present statement does not wait for one, replaces it by one to another member.
-    ///
-    /// # Errors
-    /// No connection can be opened within the wait limit.
-    pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
-        self.pool.discard_idle(None);
-        self.pool.server.doubt();
-        let pool = self.pool.clone();
-        let began = Instant::now();
-        let opening = timeout(pool.settings.wait, pool.open());
-        if let Some(opened) = pool.unless_without_writer(self.hint, opening).await {
-            let silent = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
-            self.conn = Some(opened.map_err(silent)??);
-        } else {
-            // The permit goes back first: the next connection may need one of the same pool.
-            (self.conn, self.loan) = (None, None);
-            let (hint, generation, asker) = (self.hint, self.generation, self.asker);
-            let lent = pool.checkout_without_writer(began, hint, generation, asker);
-            let lent = lent.await.map_err(std::io::Error::other)?;
-            pool.metrics.waited(began, &Span::default());
-            self.take_over(lent);
-        }
-        self.pool.metrics.repeated.inc();
-        self.is_untouched = false;
-        (self.broken, self.is_closed) = (true, false);
-        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
-//! MySQL's errors: which of them mean that a connection is gone, and what the host reads from `wit/mysql-errors.csv`,
-//! which components read too.
+//! MySQL's errors: which of them mean that a connection is gone or that a setting is wrong, and what the host reads
+//! from `wit/mysql-errors.csv`, which components read too.
 
 use std::io::ErrorKind;
 
 use mysql_async::{DriverError, IoError};
+
+use crate::outbound::tls_error;
 
 /// The table of errors. `docs/MYSQL_ERRORS.md` explains its columns.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
@@ -11,6 +13,15 @@ const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 /// Error codes of a server that shuts down or goes offline, or that ended, killed or closed the connection, for example
 /// because it was idle for too long.
 const CLOSED: [u16; 9] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031, 6400];
+
+/// Error codes of a server that refuses the user or the password, or the user's right to the database.
+const REFUSALS: [u16; 3] = [1044, 1045, 1698];
+
+/// The error code of a server that has no such database.
+const NO_DATABASE: u16 = 1049;
+
+/// The error code of a server that takes no connection without TLS.
+const TLS_WANTED: u16 = 3159;
 
 /// What the pool does with a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +79,30 @@ pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
                 | ErrorKind::NotConnected
         ),
         _ => false,
+    }
+}
+
+/// Whether the server has answered and refused the user, so that waiting does not help.
+pub(crate) fn is_refusal(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(error) => REFUSALS.contains(&error.code),
+        // So that nobody learns which users there are, MySQL asks those it does not know for any kind of password.
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { .. }) => true,
+        _ => false,
+    }
+}
+
+/// Whether the server has no such database. Migrations make it.
+pub(crate) fn lacks_database(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(error) if error.code == NO_DATABASE)
+}
+
+/// Whether the error is about TLS: the server has none, demands it, or shows a certificate that is not trusted.
+pub(crate) fn is_about_tls(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
+        mysql_async::Error::Server(error) => error.code == TLS_WANTED,
+        error => tls_error(error).is_some(),
     }
 }
 

@@ -5,35 +5,33 @@ use std::sync::Arc;
 use store_server::trace::{Ids, Trace};
 use tokio::sync::Mutex;
 use wasmtime::AsContextMut;
-use wasmtime::component::{Accessor, FutureReader, GuestTaskId, HasSelf, Resource, StreamReader};
+use wasmtime::component::{
+    Accessor, FutureReader, GuestTaskId, HasSelf, Linker, Resource, StreamReader,
+};
 
 use super::connection::PooledConnection;
 use super::hint::Hint;
 use super::pool::Pool;
 use super::rows::QueryError;
 use super::statement::Statement;
-use super::{rows, values};
+use super::{Connection, rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
-    Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
+    self as wit, Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
 use crate::instance::{Context, HeldBytes, MemoryShare, State, connected, lead, request_task};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
-
-/// A component's handle on one connection of the pool. The connection returns to the pool once the component has
-/// dropped this handle and read every result.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection {
-    pooled: Arc<Mutex<PooledConnection>>,
-    /// Whether the address stands for a group of servers: only then does a query's hint mean anything.
-    is_to_group: bool,
-}
 
 type Results = (
     Vec<Column>,
     StreamReader<Row>,
     FutureReader<Result<(), Error>>,
 );
+
+/// Adds `spin:mysql` to the linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
 
 impl Host for State {}
 
@@ -52,7 +50,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         let (component, generation, opener) = accessor.with(|mut access| {
             let opener = connected(&mut access.as_context_mut())?;
             let state = access.get();
-            wasmtime::error::Ok((state.component.clone(), state.life.id, opener))
+            wasmtime::error::Ok((state.component.clone(), state.generation, opener))
         })?;
         let pool = match pool(&component, &address, &opener.trace) {
             Ok(pool) => pool,

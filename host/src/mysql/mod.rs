@@ -1,14 +1,16 @@
-//! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), and what lives per instance
+//! `spin:mysql`: what is linked once (`host`), what lives per component ([`Pools`]), and what lives per instance
 //! ([`Connection`]).
 //!
 //! `host` has the functions that components call. A `pool` lends a `connection` to its `server`, which lists each
-//! connection as a `process`. A query's `hint` says what to do with it while there is no server to write to. Whether a
-//! connection must be cleaned after a `statement` follows from the statement's text (`sql`) and its `errors`, and is
-//! kept in the `session`. `rows` reads a result into a `row_stream`, and `values` converts its values. `statement_span`
-//! is what traces show of a statement. `servers` has the settings of all servers: their TLS, and which of them are
-//! members of one `group`. `writer` checks with a `probe` whether writes are taken, and `fitness` judges what a server
-//! says of itself. Nothing here knows a table of the store except the group's own: what SQL means is for components.
+//! connection as a `process`. A query's `hint` says what to do with it while there is no server to write to, and an
+//! `answer_limit` how long it may take. Whether a connection must be cleaned after a `statement` follows from the
+//! statement's text (`sql`) and its `errors`, and is kept in the `session`. `rows` reads a result into a `row_stream`,
+//! and `values` converts its values. `statement_span` is what traces show of a statement. `servers` has the settings of
+//! all servers: their TLS, and which of them are members of one `group`. `writer` checks with a `probe` whether writes
+//! are taken, and `fitness` judges what a server says of itself. Nothing here knows a table of the store except the
+//! group's own: what SQL means is for components.
 
+mod answer_limit;
 mod connection;
 mod errors;
 mod fitness;
@@ -33,11 +35,11 @@ mod writer;
 
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker};
+use tokio::sync::Mutex;
 
+pub(crate) use errors::{is_about_tls, is_refusal, lacks_database};
 pub(crate) use group::WriterRecords;
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub use host::Connection;
+pub(crate) use host::add_to_linker;
 pub(crate) use pool::Pool;
 #[cfg(feature = "micro")]
 pub(crate) use rows::first_rows;
@@ -45,16 +47,11 @@ pub(crate) use server::Server;
 pub(crate) use servers::Servers;
 pub(crate) use writer::Writer;
 
+use connection::PooledConnection;
+
 use crate::config::MysqlSettings;
-use crate::instance::State;
-use crate::instance::bindings::spin::mysql::mysql;
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, ByAddress};
-
-/// Adds `spin:mysql` to the linker.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    mysql::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
-}
 
 /// The pools of one component, by address.
 pub(crate) struct Pools {
@@ -64,6 +61,15 @@ pub(crate) struct Pools {
     memory_limit_bytes: usize,
     metrics: Arc<Metrics>,
     by_address: ByAddress<Pool>,
+}
+
+/// A component's handle on one connection of the pool. The connection returns to the pool once the component has
+/// dropped this handle and read every result.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Connection {
+    pooled: Arc<Mutex<PooledConnection>>,
+    /// Whether the address stands for a group of servers: only then does a query's hint mean anything.
+    is_to_group: bool,
 }
 
 impl Pools {
@@ -98,7 +104,7 @@ impl Pools {
     pub(crate) fn get_or_make(&self, url: &str, backend: &Backend) -> Option<Arc<Pool>> {
         let make = || {
             let metrics = self.metrics.mysql_pool(&self.component);
-            let server = Server::new(backend, &self.servers, self.memory_limit_bytes);
+            let server = self.servers.server(backend, self.memory_limit_bytes);
             Pool::new(server, self.settings.clone(), metrics)
         };
         self.by_address.get_or_open(url, make, Pool::is_unused)

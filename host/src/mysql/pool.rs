@@ -1,36 +1,26 @@
-//! One pool of connections to one address. A connection and its permit are stored together, so that neither can leak
-//! alone.
+//! One pool of connections to one address: those that are idle, and the right to open more.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
-use store_server::trace::Span;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::{CleanConn, Loan, PooledConnection};
 use super::hint::Hint;
 use super::process::ListedConn;
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
-use crate::instance::LogThrottle;
 use crate::metrics::PoolMetrics;
-use crate::outbound::{Attributes, tls_error};
+use crate::outbound::{Attributes, LogThrottle};
 
 /// A connection that was idle for longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest wait for the answer to a ping or to a reset.
 const PING_LIMIT: Duration = Duration::from_millis(500);
-
-/// Error codes of a server that refuses the user or the password, or has no such database.
-const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
-
-/// The error code of a server that takes no connection without TLS.
-const TLS_WANTED: u16 = 3159;
 
 /// Why there is no connection. The text has the address without its password.
 #[derive(Debug, thiserror::Error)]
@@ -66,30 +56,27 @@ impl PoolError {
         }
     }
 
-    /// Whether the server has answered and refused the user or the database, so that waiting does not help.
-    pub(crate) fn is_final(&self) -> bool {
-        use mysql_async::{DriverError, Error};
-        let Self::Refused { source, .. } = self else {
-            return false;
-        };
-        match source {
-            Error::Server(error) => REFUSALS.contains(&error.code),
-            // So that nobody learns which users there are, MySQL asks those it does not know for any kind of password.
-            Error::Driver(DriverError::UnknownAuthPlugin { .. }) => true,
-            _ => false,
+    /// The error of the attempt to connect, if there was one.
+    pub(crate) fn refusal(&self) -> Option<&mysql_async::Error> {
+        match self {
+            Self::Refused { source, .. } => Some(source),
+            Self::Exhausted { .. } | Self::Silent { .. } | Self::NoWriter => None,
         }
     }
+}
 
-    /// Whether the error is about TLS: the server has none, demands it, or shows a certificate that is not trusted.
-    pub(crate) fn is_about_tls(&self) -> bool {
-        use mysql_async::{DriverError, Error};
-        let Self::Refused { source, .. } = self else {
-            return false;
-        };
-        match source {
-            Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
-            Error::Server(error) => error.code == TLS_WANTED,
-            error => tls_error(error).is_some(),
+/// A clean connection that works, as far as the host knows.
+pub(super) enum CleanConn {
+    /// It was idle in the pool.
+    Rested(ListedConn),
+    /// It was just opened.
+    Opened(ListedConn),
+}
+
+impl CleanConn {
+    pub(super) fn into_inner(self) -> ListedConn {
+        match self {
+            Self::Rested(conn) | Self::Opened(conn) => conn,
         }
     }
 }
@@ -99,12 +86,12 @@ pub(crate) struct Pool {
     pub(super) server: Server,
     pub(super) settings: MysqlSettings,
     permits: Arc<Permits>,
-    /// Idle clean connections, the most recently used at the end. Changed by `checkout`, `keep` and the reaper.
+    /// Idle clean connections, the most recently used at the end. Changed by `take_idle`, `keep` and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
     /// The pool of connections to another member, while there is no writer and reads need one.
-    standby: Mutex<Option<Arc<Self>>>,
+    pub(super) standby: Mutex<Option<Arc<Self>>>,
     /// Limits the log lines about members that can't answer reads.
-    standby_trouble: LogThrottle,
+    pub(super) standby_trouble: LogThrottle,
     pub(super) metrics: PoolMetrics,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
@@ -144,76 +131,6 @@ impl Pool {
         self.permits.are_all_free()
     }
 
-    /// Lends a clean connection to an instance of `generation` that works for `asker`: an idle one, or else a new one.
-    ///
-    /// # Errors
-    /// No connection becomes free, or none can be opened, within the wait limit.
-    pub(crate) async fn checkout(
-        self: &Arc<Self>,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        let began = Instant::now();
-        let lent = self.checkout_since(began, generation, asker).await?;
-        self.metrics.waited(began, &Span::default());
-        Ok(lent)
-    }
-
-    /// As [`Pool::checkout`], for a caller whose wait began at `began` and who counts it.
-    async fn checkout_since(
-        self: &Arc<Self>,
-        began: Instant,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        let permit = self.permit(began, asker).await?;
-        let conn = match timeout(self.left_since(began), self.clean_connection(generation)).await {
-            Ok(conn) => conn.map_err(|source| PoolError::Refused {
-                address: self.server.to_string(),
-                source,
-            })?,
-            Err(_) => {
-                return Err(PoolError::Silent {
-                    address: self.server.to_string(),
-                    waited: self.settings.wait,
-                });
-            }
-        };
-        let loan = Loan {
-            _permit: permit,
-            _in_use: self.metrics.enter(),
-        };
-        if self.server.group_to_write_to().is_some() {
-            // There is a writer, so no other member is needed.
-            drop(self.standby.lock().take());
-        }
-        let pool = self.clone();
-        Ok(PooledConnection::lend(conn, generation, asker, loan, pool))
-    }
-
-    /// As [`Pool::checkout`], for a query with this hint. If the hint says that another member may answer, the
-    /// connection may lead there while the group has no writer. The caller's wait began at `began`; the caller counts
-    /// it.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout`]; [`PoolError::NoWriter`] if the query does not wait for a writer.
-    pub(super) async fn checkout_for(
-        self: &Arc<Self>,
-        began: Instant,
-        hint: Hint,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        let usual = self.checkout_since(began, generation, asker);
-        match self.unless_without_writer(hint, usual).await {
-            Some(lent) => lent,
-            None => {
-                self.checkout_without_writer(began, hint, generation, asker)
-                    .await
-            }
-        }
-    }
-
     /// Waits for what needs a writer, on behalf of a query with this hint. `None` as soon as the group has no writer,
     /// if the query does not wait for one.
     pub(super) async fn unless_without_writer<T>(
@@ -232,37 +149,10 @@ impl Pool {
         }
     }
 
-    /// As [`Pool::checkout_for`], for a query that does not wait for a writer, when there is none.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout_for`].
-    pub(super) async fn checkout_without_writer(
-        self: &Arc<Self>,
-        began: Instant,
-        hint: Hint,
-        generation: u64,
-        asker: Asker,
-    ) -> Result<PooledConnection, PoolError> {
-        if hint == Hint::NoWait {
-            return Err(PoolError::NoWriter);
-        }
-        if let Some(standby) = self.standby() {
-            match standby.checkout_since(began, generation, asker).await {
-                // That may have become known only when the connection was opened.
-                Ok(lent) if !standby.server.hides_changes() => return Ok(lent),
-                Err(error) if self.standby_trouble.is_to_be_logged() => {
-                    tracing::warn!("No other MySQL member answers reads at the moment: {error}");
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        self.checkout_since(began, generation, asker).await
-    }
-
     /// The pool of connections to another member. It has permits of its own: those of this pool may be held by requests
     /// that wait for a writer. `None` if no other member may answer, or if views may do more than read: a query does
     /// not show that.
-    fn standby(&self) -> Option<Arc<Self>> {
+    pub(super) fn standby(&self) -> Option<Arc<Self>> {
         let group = self.server.group_to_write_to()?;
         if group.standbys().is_empty() || self.server.hides_changes() {
             return None;
@@ -278,11 +168,15 @@ impl Pool {
     }
 
     /// The rest of the longest wait, if it began at `began`.
-    fn left_since(&self, began: Instant) -> Duration {
+    pub(super) fn left_since(&self, began: Instant) -> Duration {
         self.settings.wait.saturating_sub(began.elapsed())
     }
 
-    async fn permit(&self, began: Instant, asker: Asker) -> Result<Permit, PoolError> {
+    /// The right to one connection, for a caller whose wait began at `began`.
+    ///
+    /// # Errors
+    /// No connection becomes free in time.
+    pub(super) async fn permit(&self, began: Instant, asker: Asker) -> Result<Permit, PoolError> {
         if let Some(permit) = self.permits.take(asker) {
             return Ok(permit);
         }
@@ -298,7 +192,14 @@ impl Pool {
         })
     }
 
-    async fn clean_connection(&self, generation: u64) -> Result<CleanConn, mysql_async::Error> {
+    /// An idle connection that works, or else a new one. The caller must limit the time.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub(super) async fn clean_connection(
+        &self,
+        generation: u64,
+    ) -> Result<CleanConn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
             if !self.server.leads_to(&idle.conn) {
                 continue;

@@ -7,9 +7,11 @@ use tokio::sync::mpsc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
-use super::rows::ROWS_AT_ONCE;
 use crate::instance::bindings::spin::mysql::mysql::Row;
 use crate::instance::{HeldBytes, State};
+
+/// How many rows are read before the guest gets any. A result that is not larger needs no task of its own.
+pub(super) const ROWS_AT_ONCE: usize = 256;
 
 /// A row, with the room that it takes in the instance's share of memory.
 pub(super) type HeldRow = (Row, HeldBytes);

@@ -6,15 +6,13 @@ use mysql_async::Params;
 use mysql_async::prelude::Queryable;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
+use super::answer_limit::{AnswerLimit, within};
 use super::connection::PooledConnection;
-use super::row_stream::{HeldRow, RowStream};
-use super::statement::{AnswerLimit, Statement, within};
+use super::row_stream::{HeldRow, ROWS_AT_ONCE, RowStream};
+use super::statement::Statement;
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
-
-/// How many rows are read before the guest gets any. A result that is not larger needs no task of its own.
-pub(super) const ROWS_AT_ONCE: usize = 256;
 
 /// The most rows that are read ahead of a slow guest. Large rows are also limited by the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;

@@ -14,11 +14,9 @@ use tokio::time::timeout;
 use super::fitness;
 use super::group::{Group, WriterTenure};
 use super::process::ListedConn;
-use super::servers::Servers;
 use super::sql::{self, Effect};
 use crate::config::{HostPort, TlsMode};
-use crate::instance::share::largest_piece;
-use crate::outbound::{Attributes, Backend, Tls, tls_error};
+use crate::outbound::{Attributes, Backend, Tls, largest_piece, tls_error};
 
 /// How many prepared statements are kept on each connection. Lists of ids have many lengths, and each length is a
 /// statement of its own. The server allows 16,382 prepared statements for all its clients (`max_prepared_stmt_count`).
@@ -63,15 +61,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server at `backend`, with connection options for a component with this memory limit.
-    pub(crate) fn new(backend: &Backend, servers: &Servers, memory_limit_bytes: usize) -> Self {
-        Self {
-            group: servers.group_of(backend),
-            ..Self::alone(&servers.resolved(backend), &servers.tls, memory_limit_bytes)
-        }
-    }
-
-    /// Like [`Server::new`], but never a group: the address is that of a single server.
+    /// The single server at `backend`, with connection options for a component with this memory limit.
     pub(crate) fn alone(backend: &Backend, tls: &Tls, memory_limit_bytes: usize) -> Self {
         let opts = backend
             .mysql_opts(tls)
@@ -90,6 +80,11 @@ impl Server {
             takes_any_name: backend.tls_mode(tls) == TlsMode::VerifyCa,
             hides_changes: AtomicBool::new(false),
         }
+    }
+
+    /// The same, if the address stands for `group`: the group chooses the server.
+    pub(super) fn chosen_by(self, group: Option<Arc<Group>>) -> Self {
+        Self { group, ..self }
     }
 
     /// A member of the same group that answers reads while there is no writer.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use store_server::names::Resolver;
 
-use super::group::{Group, GroupMembers, MemberAccess, Notebook, WriterRecords};
+use super::group::{self, Group, GroupMembers, MemberAccess, Notebook, WriterRecords};
+use super::server::Server;
 use crate::config::{HostPort, MysqlMember, MysqlSettings};
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Tls};
@@ -16,7 +17,7 @@ const MOST_GROUPS: usize = 8;
 
 /// The settings of all servers. A reload makes a new one, which reads the files again.
 pub(crate) struct Servers {
-    pub(super) tls: Arc<Tls>,
+    tls: Arc<Tls>,
     members: Members,
     metrics: Arc<Metrics>,
     /// The records of the writers. They outlive the groups and this.
@@ -76,8 +77,15 @@ impl Servers {
         ))
     }
 
+    /// The server at `backend`, with connection options for a component with this memory limit. If the address stands
+    /// for a group, the group chooses the server.
+    pub(crate) fn server(&self, backend: &Backend, memory_limit_bytes: usize) -> Server {
+        let group = self.group_of(backend);
+        Server::alone(&self.resolved(backend), &self.tls, memory_limit_bytes).chosen_by(group)
+    }
+
     /// The address that is connected to. If the address is the host name of all members, it stands for each of them.
-    pub(super) fn resolved(&self, backend: &Backend) -> Backend {
+    fn resolved(&self, backend: &Backend) -> Backend {
         match &self.members {
             Members::AllOf(name, _) if *name == backend.address() => backend.known_by_its_name(),
             _ => backend.clone(),
@@ -115,7 +123,7 @@ impl Servers {
         let database = backend.database().unwrap_or_default();
         let notebook = Notebook::new(self.writers.clone(), database, self.members.names());
         let metrics = self.metrics.mysql_group(database, roster.names());
-        Group::start(roster, metrics, notebook)
+        group::start(roster, metrics, notebook)
     }
 }
 

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Statement as Prepared};
 use store_server::trace::Span;
-use tokio::time::timeout;
 
+use super::answer_limit::{AnswerLimit, within};
 use super::connection::PooledConnection;
 use super::errors::says_closed;
-use super::group::WriterTenure;
 use super::session::Verdict;
 use super::sql::Effect;
 
@@ -32,15 +31,6 @@ pub(super) struct Statement<'a> {
 /// An error within this time after a statement was sent shows that the server had closed the connection before. A later
 /// error may have been caused by the statement.
 const STALE_SHOWS: Duration = Duration::from_secs(1);
-
-/// The longest wait for an answer.
-#[derive(Clone)]
-pub(super) struct AnswerLimit {
-    pub(super) time: Duration,
-    /// Present if the server is a member of a group: the wait also ends shortly after the member has ceased to be the
-    /// writer.
-    pub(super) tenure: Option<WriterTenure>,
-}
 
 impl<'a> Statement<'a> {
     /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called,
@@ -182,22 +172,4 @@ fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
         | mysql_async::Error::Url(_)
         | mysql_async::Error::Other(_) => "driver".into(),
     }
-}
-
-/// Waits for the server's answer, up to `limit`. After that it returns an I/O error, as for a broken connection.
-pub(super) async fn within<T>(
-    limit: &AnswerLimit,
-    answer: impl Future<Output = mysql_async::Result<T>>,
-) -> mysql_async::Result<T> {
-    let silent = |reason| std::io::Error::new(std::io::ErrorKind::TimedOut, reason);
-    let answer = timeout(limit.time, answer);
-    let answer = match &limit.tenure {
-        None => answer.await,
-        Some(tenure) => tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = tenure.over() => return Err(silent("no answer, and this MySQL member is not the writer").into()),
-        },
-    };
-    answer.map_err(|_| silent("no answer in time"))?
 }

@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use super::group::Group;
 use super::probe::{Defect, Probe};
-use super::server::Server;
 use super::servers::Servers;
 use crate::outbound::Backend;
 
@@ -29,7 +28,7 @@ impl Writer {
             Some(group) => Self::Group(group),
             None => {
                 // The answers to this check are small, so the connection needs no room for large ones.
-                let server = Server::new(backend, servers, 0);
+                let server = servers.server(backend, 0);
                 Self::Server(Box::new(Probe::new(server, TIME_LIMIT)))
             }
         }

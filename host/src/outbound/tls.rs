@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::verifier::Verifier;
 use crate::config::{TlsMode, TlsSettings};
@@ -176,6 +176,20 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rust
         cause = error.source();
     }
     None
+}
+
+/// Whether a certificate is not valid yet, or no longer. That may pass: this machine's clock may not be set yet, and an
+/// old certificate is renewed.
+pub(crate) fn is_about_time(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        )
+    )
 }
 
 /// The I/O error itself. The Redis driver wraps its errors in an `Arc`.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
 use store_server::trace::{Ids, Kind as SpanKind, Span, Trace};
 use wasmtime::AsContextMut;
-use wasmtime::component::{Accessor, HasSelf, Resource};
+use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
 
 use super::cluster::is_elsewhere;
 use super::errors::{is_outage, is_too_large};
 use super::{Connection, Connections, Links, commands, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
-    Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
+    self as wit, Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter,
+    RedisResult,
 };
 use crate::instance::{Context, HeldBytes, MemoryShare, Requester, State, opener, requester};
 use crate::metrics::Refusal;
@@ -23,6 +24,11 @@ const STALE: &str =
     "this request has read data from MySQL that may be stale, so it may not use Redis any more";
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
+
+/// Adds `spin:redis` to the linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
 
 impl Host for State {}
 
@@ -42,7 +48,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             let opener = opener(&mut access.as_context_mut())?;
             let state = access.get();
             let trace = &opener.trace;
-            match link(&state.component, &state.life.redis, &address, trace) {
+            match link(&state.component, &state.redis, &address, trace) {
                 Ok(link) => {
                     let connection = Connection {
                         link,

@@ -18,23 +18,24 @@ use tokio::time::timeout;
 use super::capped::CappedStream;
 use super::dial::Dialer;
 use super::errors::{is_outage, is_read_only, not_sent, timed_out, too_large};
+use super::limits::LinkLimits;
+use super::link_target::{FailoverWatch, LinkTarget};
 use super::near::NearCache;
 use super::scripts::ScriptEnder;
-use super::settings::LinkSettings;
-use super::target::{FailoverWatch, Target};
 use crate::clients::{Asker, Permit, Permits};
-use crate::outbound::{Attributes, Backend};
+use crate::config::HostPort;
+use crate::outbound::Attributes;
 
 /// The most commands of one connection, or of all to one Redis Cluster, that wait for a reply at a time. The limit is
 /// needed because each reply may have the largest size, and counts against the memory limit only once it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
 
 /// A connection that is opened on demand, and again after it broke.
-pub(crate) struct Link {
-    target: Target,
+pub(crate) struct Link<T = HostPort> {
+    target: T,
     dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
-    settings: LinkSettings,
+    limits: LinkLimits,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
     near: Option<Arc<NearCache>>,
@@ -71,43 +72,18 @@ impl Drop for Driver {
     }
 }
 
-impl Link {
-    /// A link that connects when the first command is sent, so an unreachable server causes an error only then. Redis's
-    /// pushes go to `near`.
-    ///
-    /// # Errors
-    /// TLS can't be set up with the certificates of the settings; the error is one line.
-    pub(crate) fn new(
-        backend: &Backend,
-        settings: LinkSettings,
-        near: Option<Arc<NearCache>>,
-    ) -> Result<Self, String> {
-        let tls = backend.redis_tls(&settings.tls)?;
-        let target = Target::of(backend, settings.sentinels.clone());
-        let link = Self::over(tls, target, backend.redis_info(), settings, near);
-        Ok(Self {
-            attributes: backend.attributes(),
-            ..link
-        })
-    }
-
-    /// A link to `target`, with these TLS settings, user and limits.
+impl<T: LinkTarget> Link<T> {
+    /// A link to `target`, with these TLS settings, user and limits. It connects when the first command is sent, so an
+    /// unreachable server causes an error only then. Redis's pushes go to `near`.
     pub(super) fn over(
         tls: Option<Arc<ClientConfig>>,
-        target: Target,
+        target: T,
         mut info: RedisConnectionInfo,
-        settings: LinkSettings,
+        limits: LinkLimits,
         near: Option<Arc<NearCache>>,
     ) -> Self {
         let dialer = Arc::new(Dialer::new(tls));
-        let limit = settings.response_timeout;
-        let scripts = ScriptEnder::new(
-            dialer.clone(),
-            target.address(),
-            &info,
-            limit,
-            settings.scripts_ended.clone(),
-        );
+        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, &limits);
         if near.is_some() {
             // The older protocol RESP2 has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
@@ -117,7 +93,7 @@ impl Link {
             dialer,
             attributes: Attributes::default(),
             info,
-            settings,
+            limits,
             near,
             commands: permits(),
             scripts,
@@ -216,11 +192,11 @@ impl Link {
     }
 
     pub(super) fn response_timeout(&self) -> Duration {
-        self.settings.response_timeout
+        self.limits.response_timeout
     }
 
     async fn permit(&self, asker: Asker) -> RedisResult<Permit> {
-        let permit = self.commands.wait(asker, self.settings.response_timeout);
+        let permit = self.commands.wait(asker, self.limits.response_timeout);
         let permit = permit.await;
         permit.ok_or_else(|| timed_out("others wait for Redis already"))
     }
@@ -269,16 +245,16 @@ impl Link {
     }
 
     async fn connect(&self) -> RedisResult<OpenConnection> {
-        let limit = self.settings.connect_timeout;
+        let limit = self.limits.connect_timeout;
         let silent = |_| timed_out(self.dialer.silence());
         let server = self.target.find().await?;
         let stream = timeout(limit, self.dialer.open(&server))
             .await
             .map_err(silent)??;
         self.scripts.lead_to(&server);
-        let (stream, is_over) = CappedStream::new(stream, self.settings.largest_reply_bytes);
+        let (stream, is_over) = CappedStream::new(stream, self.limits.largest_reply_bytes);
         let mut config =
-            AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
+            AsyncConnectionConfig::new().set_response_timeout(Some(self.limits.response_timeout));
         if let Some(near) = self.near.clone() {
             near.forget_all();
             config = config.set_push_sender(move |push: PushInfo| {
@@ -302,7 +278,7 @@ impl Link {
 
     /// Drops the connection if the reply shows that the connection is lost, that the server is silent, or that it takes
     /// no writes any more. Other callers on the connection will see errors of their own.
-    fn look_at<T>(&self, open: &OpenConnection, reply: RedisResult<T>) -> RedisResult<T> {
+    fn look_at<R>(&self, open: &OpenConnection, reply: RedisResult<R>) -> RedisResult<R> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
             let mut current = self.open.lock();
@@ -319,7 +295,7 @@ impl Link {
             }
         }
         if open.driver.is_over.load(Ordering::Acquire) {
-            return Err(too_large(self.settings.largest_reply_bytes));
+            return Err(too_large(self.limits.largest_reply_bytes));
         }
         Err(error)
     }

@@ -9,12 +9,13 @@ use super::cluster::Cluster;
 use super::link::Link;
 use super::near::NearCache;
 use super::settings::LinkSettings;
+use super::target::Target;
 use crate::clients::Asker;
 use crate::outbound::{Attributes, Backend};
 
 /// One link to a server, or the links to the primaries of a Redis Cluster.
 pub(crate) enum Links {
-    One(Box<Link>),
+    One(Box<Link<Target>>),
     Cluster(Box<Cluster>),
 }
 
@@ -23,14 +24,14 @@ impl Links {
     /// server causes an error only then. Redis's pushes go to `near`.
     ///
     /// # Errors
-    /// As [`Link::new`].
+    /// TLS can't be set up with the certificates of the settings; the error is one line.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
         near: Option<Arc<NearCache>>,
     ) -> Result<Self, String> {
         match settings.names_cluster() {
-            false => Link::new(backend, settings, near).map(|link| Self::One(Box::new(link))),
+            false => link(backend, settings, near).map(|link| Self::One(Box::new(link))),
             true => Cluster::new(backend, settings, near)
                 .map(|cluster| Self::Cluster(Box::new(cluster))),
         }
@@ -96,4 +97,17 @@ impl Links {
             Self::Cluster(cluster) => &cluster.attributes,
         }
     }
+}
+
+/// The link to one server, or to the primary that Sentinels find.
+fn link(
+    backend: &Backend,
+    settings: LinkSettings,
+    near: Option<Arc<NearCache>>,
+) -> Result<Link<Target>, String> {
+    let tls = backend.redis_tls(&settings.tls)?;
+    let target = Target::of(backend, settings.sentinels);
+    let mut link = Link::over(tls, target, backend.redis_info(), settings.limits, near);
+    link.attributes = backend.attributes();
+    Ok(link)
 }

@@ -1,13 +1,13 @@
-//! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
-//! per instance ([`Connection`]).
+//! `spin:redis`: what is linked once (`host`), what lives per component ([`Terms`]), per generation ([`Connections`])
+//! and per instance ([`Connection`]).
 //!
 //! `host` has the functions that components call, and `commands` says which commands they may send. A `link` carries
-//! the commands over one connection, within the limits of its `settings`, and `errors` tells its failures apart. The
-//! size of its replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `target`, which may
-//! be the server that `sentinel` finds, and `dial` opens its stream. `links` are one such link, or one to each primary
-//! of a `cluster`. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off is
-//! outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the store:
-//! what keys mean is for components.
+//! the commands over one connection, within its `limits`, and `errors` tells its failures apart. The size of its
+//! replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `link_target`: a certain
+//! server, or the `target` of a component, which may be the server that `sentinel` finds; `dial` opens its stream.
+//! `links` are one such link, or one to each primary of a `cluster`, as the `settings` say. `votes` decides between the
+//! answers of several Sentinels or nodes, so that one that is cut off is outvoted. `values` converts replies, and
+//! `near` keeps some values in memory. Nothing here knows a key of the store: what keys mean is for components.
 
 mod capped;
 mod cluster;
@@ -17,7 +17,9 @@ mod errors;
 #[cfg(test)]
 mod fuzz;
 mod host;
+mod limits;
 mod link;
+mod link_target;
 mod links;
 mod near;
 mod scripts;
@@ -30,23 +32,16 @@ mod votes;
 use std::sync::Arc;
 
 use store_server::trace::WeakTrace;
-use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
 pub(crate) use self::errors::is_outage;
+pub(crate) use self::host::add_to_linker;
 pub(crate) use self::links::Links;
 pub(crate) use self::sentinel::is_unknown;
 pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
-use crate::instance::State;
-use crate::instance::bindings::spin::redis::redis as wit;
 use crate::metrics::NearMetrics;
 use crate::outbound::{Backend, ByAddress};
-
-/// Adds `spin:redis` to the linker.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
-}
 
 /// The terms on which a component uses Redis.
 pub(crate) struct Terms {

@@ -1,22 +1,24 @@
 //! Ends scripts that run too long, because Redis serves no other command while a script runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind,
+    Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind,
 };
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::dial::Dialer;
-use super::errors::timed_out;
+use super::errors::{is_outage, timed_out};
+use super::limits::LinkLimits;
 use crate::config::HostPort;
-use crate::instance::LogThrottle;
+use crate::outbound::LogThrottle;
 
 /// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
@@ -41,12 +43,22 @@ pub(super) struct ScriptEnder {
     info: RedisConnectionInfo,
     /// The longest time for a command.
     limit: Duration,
+    /// Whether a server is stopped in which a script does not end that has written data.
+    shutdown_if_stuck: bool,
     /// The number of scripts that were given up and may still run. Changed by [`RunningScript`] and by the task that
     /// ends the scripts.
     given_up: AtomicUsize,
     /// Counts the scripts that were ended.
     ended: Option<IntCounter>,
     trouble: LogThrottle,
+}
+
+/// What was ended.
+enum End {
+    /// So many scripts.
+    Scripts(usize),
+    /// The whole server.
+    Server,
 }
 
 /// A script that was sent. If this is dropped before the script has an answer, the script is ended when its time is
@@ -58,13 +70,12 @@ pub(super) struct RunningScript {
 }
 
 impl ScriptEnder {
-    /// An ender for scripts that may run for `limit`, on the server that the link leads to. It counts in `ended`.
+    /// An ender for the scripts of a link with these limits, which leads to `server`.
     pub(super) fn new(
         dialer: Arc<Dialer>,
         server: HostPort,
         info: &RedisConnectionInfo,
-        limit: Duration,
-        ended: Option<IntCounter>,
+        limits: &LinkLimits,
     ) -> Arc<Self> {
         // The connection chooses no database and no protocol, because Redis refuses these commands while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -78,9 +89,10 @@ impl ScriptEnder {
             dialer,
             server: Mutex::new(server),
             info: plain,
-            limit,
+            limit: limits.response_timeout,
+            shutdown_if_stuck: limits.shutdown_if_stuck,
             given_up: AtomicUsize::new(0),
-            ended,
+            ended: limits.scripts_ended.clone(),
             trouble: LogThrottle::default(),
         })
     }
@@ -112,9 +124,15 @@ impl ScriptEnder {
         loop {
             let given_up = self.given_up.load(Ordering::Acquire);
             match timeout(HEARD_WITHIN, self.end_those_that_run()).await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(ended)) => tracing::warn!(
+                Ok(Ok(End::Scripts(0))) => {}
+                Ok(Ok(End::Scripts(ended))) => tracing::warn!(
                     "Ended {ended} scripts that Redis at {} ran for longer than {:?}",
+                    self.server.lock(),
+                    self.limit
+                ),
+                Ok(Ok(End::Server)) => tracing::error!(
+                    "Stopped Redis at {} with SHUTDOWN NOSAVE: a script that has written data ran there for longer \
+                     than {:?}, and nothing else ends one",
                     self.server.lock(),
                     self.limit
                 ),
@@ -127,13 +145,15 @@ impl ScriptEnder {
         }
     }
 
-    /// Ends the running script and those that begin after it, until none runs. Returns how many were ended.
-    async fn end_those_that_run(&self) -> RedisResult<usize> {
+    /// Ends the running script and those that begin after it, until none runs. If one can't be ended, stops the server
+    /// where that is allowed.
+    async fn end_those_that_run(&self) -> RedisResult<End> {
         let server = self.server.lock().clone();
         let stream = self.dialer.open(&server).await?;
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(HEARD_WITHIN));
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (mut connection, driver) = handshake.await?;
+        let is_stopping = AtomicBool::new(false);
         let end = async {
             let (mut ended, mut calm) = (0, 0);
             while calm < CALM_LOOKS {
@@ -149,14 +169,28 @@ impl ScriptEnder {
                         calm += 1;
                         tokio::time::sleep(CALM_LOOK).await;
                     }
+                    Err(error) if has_written(&error) && self.shutdown_if_stuck => {
+                        // Over the connection that has just heard of the script, so that no server is stopped that was
+                        // started since.
+                        is_stopping.store(true, Ordering::Relaxed);
+                        let mut stop = redis::cmd("SHUTDOWN");
+                        stop.arg("NOSAVE").exec_async(&mut connection).await?;
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            Ok(ended)
+            Ok(End::Scripts(ended))
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = end => ended,
             () = driver => Err(timed_out("the connection was closed")),
+        };
+        match ended {
+            // A server that stops does not answer; it closes the connection.
+            Err(error) if is_stopping.load(Ordering::Relaxed) && is_outage(&error) => {
+                Ok(End::Server)
+            }
+            ended => ended,
         }
     }
 
@@ -167,8 +201,9 @@ impl ScriptEnder {
         let (server, limit) = (self.server.lock().clone(), self.limit);
         if reason.contains(HAS_WRITTEN) {
             tracing::error!(
-                "A script that has written data runs in Redis at {server} for longer than {limit:?}, so it can't be ended: Redis \
-                 answers nobody until the script ends or Redis is stopped with SHUTDOWN NOSAVE"
+                "A script that has written data runs in Redis at {server} for longer than {limit:?}, so it can't be \
+                 ended: Redis answers nobody until the script ends or Redis is stopped with SHUTDOWN NOSAVE, which \
+                 this host does with --redis-shutdown-if-stuck"
             );
         } else {
             tracing::warn!(
@@ -176,6 +211,11 @@ impl ScriptEnder {
             );
         }
     }
+}
+
+/// Whether Redis refuses to end a script because it has written data.
+fn has_written(error: &RedisError) -> bool {
+    error.code() == Some(HAS_WRITTEN)
 }
 
 /// Redis's error when no script runs.
@@ -210,7 +250,7 @@ mod tests {
         let dialer = Arc::new(Dialer::new(None));
         let info = RedisConnectionInfo::default();
         let server = HostPort::new("127.0.0.1", 6379);
-        let ender = ScriptEnder::new(dialer, server, &info, Duration::from_secs(2), None);
+        let ender = ScriptEnder::new(dialer, server, &info, &LinkLimits::plain());
         for (command, is_watched) in [("evalsha", true), ("EVAL_RO", true), ("GET", false)] {
             let watched = ender.watch(redis::cmd(command).arg("EVAL"));
             assert_eq!(watched.is_some(), is_watched, "{command}");

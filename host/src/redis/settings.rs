@@ -1,32 +1,26 @@
 //! The settings that all links of a component share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::IntCounter;
 use redis::RedisConnectionInfo;
 use store_server::token;
 
+use super::limits::LinkLimits;
 use super::link::Link;
 use super::sentinel::Sentinels;
-use super::target::Target;
 use crate::config::{HostPort, RedisSettings, SentinelSettings, TlsMode};
-use crate::instance::share::largest_piece;
-use crate::outbound::Tls;
+use crate::outbound::{Tls, largest_piece};
 
-/// The time and size limits of one link, and how it finds and reaches its server.
+/// The limits of one link, and how it finds and reaches its server.
 #[derive(Clone)]
 pub(crate) struct LinkSettings {
-    pub(super) connect_timeout: Duration,
-    pub(super) response_timeout: Duration,
-    pub(super) largest_reply_bytes: usize,
+    pub(super) limits: LinkLimits,
     pub(super) tls: Arc<Tls>,
     /// The Sentinels that know the primary; `None` if an address is that of the server itself.
     pub(super) sentinels: Option<Arc<Sentinels>>,
     /// Nodes of the Redis Cluster that every address stands for; empty if an address is that of a server.
     pub(super) cluster: Arc<[HostPort]>,
-    /// Counts the component's scripts that had to be ended. `None` for the links of a check.
-    pub(super) scripts_ended: Option<IntCounter>,
 }
 
 /// The largest answer of a Sentinel, in bytes. It is a list of fields.
@@ -39,14 +33,18 @@ impl LinkSettings {
     /// # Errors
     /// Names a flag and its file, and says what is wrong, in one line.
     pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Result<Self, String> {
-        let mut common = Self {
+        let limits = LinkLimits {
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             largest_reply_bytes: largest_piece(memory_limit_bytes),
+            shutdown_if_stuck: settings.shutdown_if_stuck,
+            scripts_ended: None,
+        };
+        let mut common = Self {
+            limits,
             tls: Arc::new(Tls::load(&settings.tls.settings())?),
             sentinels: None,
             cluster: settings.cluster.nodes.as_slice().into(),
-            scripts_ended: None,
         };
         if !settings.sentinel.addresses.is_empty() {
             let info = credentials(&settings.sentinel)?;
@@ -65,9 +63,13 @@ impl LinkSettings {
         memory_limit_bytes: usize,
         scripts_ended: IntCounter,
     ) -> Self {
-        Self {
+        let limits = LinkLimits {
             largest_reply_bytes: largest_piece(memory_limit_bytes),
             scripts_ended: Some(scripts_ended),
+            ..self.limits.clone()
+        };
+        Self {
+            limits,
             ..self.clone()
         }
     }
@@ -77,27 +79,14 @@ impl LinkSettings {
         !self.cluster.is_empty()
     }
 
-    /// The same settings for servers that are only asked which server to use, with this limit for their answers. They
-    /// have as much time to answer as a server has to accept a connection, because the caller that connects waits for
-    /// them.
-    pub(super) fn for_questions(&self, largest_reply_bytes: usize) -> Self {
-        Self {
-            response_timeout: self.connect_timeout,
-            largest_reply_bytes,
-            scripts_ended: None,
-            ..self.clone()
-        }
-    }
-
     /// A link to one Sentinel.
     fn sentinel(&self, at: &HostPort, info: RedisConnectionInfo) -> Result<Arc<Link>, String> {
         let tls = match self.tls.least() {
             TlsMode::Off => None,
             mode => Some(self.tls.client_config(mode)?),
         };
-        let target = Target::Server(at.clone());
-        let settings = self.for_questions(SENTINEL_REPLY_BYTES);
-        Ok(Arc::new(Link::over(tls, target, info, settings, None)))
+        let limits = self.limits.for_questions(SENTINEL_REPLY_BYTES);
+        Ok(Arc::new(Link::over(tls, at.clone(), info, limits, None)))
     }
 }
 

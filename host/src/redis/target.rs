@@ -1,4 +1,4 @@
-//! What a link leads to: a certain server, or the primary of a name.
+//! What a component's link leads to: a certain server, or the primary of a name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::RedisResult;
 use tokio::task::AbortHandle;
 
+use super::link_target::{FailoverWatch, LinkTarget};
 use super::near::NearCache;
 use super::sentinel::Sentinels;
 use crate::config::HostPort;
@@ -15,21 +16,12 @@ use crate::outbound::Backend;
 /// server that was cut off and replaced would go on answering hosts that still reach it.
 pub(super) const LOOKS: Duration = Duration::from_secs(1);
 
-/// What a link leads to.
-pub(super) enum Target {
+/// What a component's link leads to.
+pub(crate) enum Target {
     /// This address. Its host name is resolved for each connection.
     Server(HostPort),
     /// The primary that Sentinels watch under the host name of this address.
     Primary(HostPort, Arc<Sentinels>),
-}
-
-/// The task that ends a connection when its server is no longer the primary. The task ends when this is dropped.
-pub(super) struct FailoverWatch(AbortHandle);
-
-impl Drop for FailoverWatch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Target {
@@ -41,28 +33,24 @@ impl Target {
             None => Self::Server(address),
         }
     }
+}
 
-    /// The address as it was given.
-    pub(super) fn address(&self) -> HostPort {
+impl LinkTarget for Target {
+    fn address(&self) -> HostPort {
         match self {
             Self::Server(address) | Self::Primary(address, _) => address.clone(),
         }
     }
 
-    /// The server to connect to now.
-    ///
-    /// # Errors
-    /// No Sentinel knows the primary.
-    pub(super) async fn find(&self) -> RedisResult<HostPort> {
+    async fn find(&self) -> RedisResult<HostPort> {
         match self {
             Self::Server(address) => Ok(address.clone()),
             Self::Primary(address, sentinels) => sentinels.primary(&address.host).await,
         }
     }
 
-    /// Watches whether `server` stays the primary. If another server takes its place, the task `driver` of the
-    /// connection is ended and `near` forgets everything, so the next command goes to the new primary.
-    pub(super) fn watch(
+    /// Has the Sentinels asked again and again.
+    fn watch(
         &self,
         server: HostPort,
         driver: AbortHandle,

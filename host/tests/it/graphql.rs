@@ -1,14 +1,16 @@
 //! GraphQL queries that are right, wrong, and made to hurt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
+use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-use crate::support::Shop;
+use crate::support::{Shop, eventually, options};
 
-/// Requests that one instance takes at once.
-const AT_ONCE: usize = 16;
+/// Requests that one instance takes at once, unless a flag says otherwise.
+const AT_ONCE: usize = 64;
 
 /// What GraphiQL and Apollo ask to learn a schema.
 const FULL_INTROSPECTION: &str = "query IntrospectionQuery { __schema { description \
@@ -69,7 +71,12 @@ async fn queries_that_multiply_are_refused_and_harm_nobody() {
     let shop = Arc::new(Shop::open().await);
     shop.product(10.0, 5).await;
     let aliases: String = (0..900).map(|n| format!("a{n}:description ")).collect();
-    let nested = "fields{type{ofType{ofType{".repeat(7) + &aliases + &"}".repeat(28);
+    let nested = [
+        "fields{type{ofType{ofType{".repeat(7),
+        aliases.clone(),
+        "}".repeat(28),
+    ]
+    .concat();
     let doubled: String = (0..40)
         .map(|n| format!("fragment F{n} on Query {{ ...F{m} ...F{m} }} ", m = n + 1))
         .collect();
@@ -103,18 +110,63 @@ async fn queries_that_multiply_are_refused_and_harm_nobody() {
 async fn the_largest_answers_fit_into_an_instance() {
     let shop = Arc::new(Shop::open().await);
     shop.product(10.0, 5).await;
+    // As many bytes as a name can have.
+    let long = json!({"name": "😀".repeat(255), "sku": "L-1", "price": 1});
+    let long = shop.post("/products", &long).await.expect(201)["product_id"].clone();
     let alias = |n| format!("{}{n}", "a".repeat(124 - format!("{n}").len()));
-    // Nearly as long as a query may be.
-    let names: String = (0..500).map(|n| format!("{}:kind ", alias(n))).collect();
+    let kinds: String = (0..400).map(|n| format!("{}:kind ", alias(n))).collect();
     let products: String = (0..360)
-        .map(|n| format!("a{n}:product(id:\"1\"){{name}} "))
+        .map(|n| format!("a{n}:product(id:\"{long}\"){{name}} "))
         .collect();
+    let names: String = (0..900).map(|n| format!("a{n}:name ")).collect();
     for query in [
-        format!("{{__schema{{types{{{names}}}}}}}"),
+        format!("{{__schema{{types{{{kinds}}}}}}}"),
         format!("{{{products}}}"),
+        format!("{{product(id:\"{long}\"){{{names}}}}}"),
     ] {
         let answer = ask_at_once(&shop, json!({"query": query})).await;
         assert_eq!(answer["errors"], json!(null), "{query:.40}");
+    }
+    assert_unharmed(&shop).await;
+}
+
+/// While one part of a query waits for MySQL, the other part of its answer lies in memory. The requests come one after
+/// the other, so that one instance has them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_answers_that_wait_for_mysql_fit_into_an_instance() {
+    // One client's share of the connections is smaller than what an instance takes.
+    let patient = options().arg("--mysql-pool-wait").arg("30s");
+    let shop = Arc::new(Shop::with(patient).await);
+    let names: String = (0..950).map(|n| format!("a{n}:name ")).collect();
+    let body = Arc::new(json!({
+        "query": format!(
+            "{{ missing: product(id: \"999999\") {{ id }} \
+             __type(name: \"__DirectiveLocation\") {{ enumValues {{ {names} }} }} }}"
+        ),
+        "variables": {"a": "x".repeat(60_000)},
+    }));
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let lock = "LOCK TABLES products WRITE, stocks WRITE";
+    mysql.query_drop(lock).await.unwrap();
+    let mut asking = Vec::new();
+    for number in 1..=AT_ONCE {
+        let (asked, body) = (shop.clone(), body.clone());
+        asking.push(tokio::spawn(async move { ask(&asked, &body).await }));
+        eventually("it has come", async || {
+            let series = "store_requests_in_flight{component=\"stocks\"}";
+            shop.metric(series).await == number as f64
+        })
+        .await;
+        // Until it waits in its instance, the next request would have another one made.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    mysql.query_drop("UNLOCK TABLES").await.unwrap();
+    for answer in join_all(asking).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer["errors"], json!(null));
+        assert_eq!(answer["data"]["missing"], json!(null));
+        let values = answer["data"]["__type"]["enumValues"].as_array().unwrap();
+        assert!(values.len() > 15 && values[0]["a949"].is_string());
     }
     assert_unharmed(&shop).await;
 }

@@ -9,6 +9,7 @@
 mod backends;
 mod canary;
 mod catalogue;
+mod circles;
 mod clients;
 mod console;
 mod console_passing;

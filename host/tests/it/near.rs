@@ -163,6 +163,6 @@ async fn a_redis_that_can_not_tell_stops_the_start() {
     let address = format!("127.0.0.1:{}", redis.port());
     let said = [&address, "needs Redis 6 or newer"];
     let options = options().variable("redis_address", &address);
-    refuses(&store, options.clone(), 1, &said).await;
-    refuses(&store, options.arg("--allow-unreachable"), 1, &said).await;
+    refuses(&store, options.clone(), 2, &said).await;
+    refuses(&store, options.arg("--allow-unreachable"), 2, &said).await;
 }

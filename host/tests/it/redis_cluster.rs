@@ -310,8 +310,8 @@ async fn wrong_settings_are_told_at_start() {
 
     let own = store.redis_server.address();
     let said = ["belongs to no Redis Cluster", &own, "cluster-enabled yes"];
-    refuses(&store, named(&own), 1, &said).await;
-    refuses(&store, named(&own).arg("--allow-unreachable"), 1, &said).await;
+    refuses(&store, named(&own), 2, &said).await;
+    refuses(&store, named(&own).arg("--allow-unreachable"), 2, &said).await;
 
     let without_tag = named(&own).variable("redis_key_prefix", "store:");
     let said = ["redis_key_prefix", "--redis-cluster", "`{store}:`"];

@@ -147,14 +147,14 @@ async fn a_password_comes_by_variable() {
     refuses(
         &store,
         wrong,
-        1,
+        2,
         &["Redis at 127.0.0.1", "check the user, password"],
     )
     .await;
     refuses(
         &store,
         options(),
-        1,
+        2,
         &["Redis at 127.0.0.1", "check the user"],
     )
     .await;
@@ -176,8 +176,8 @@ async fn a_node_of_a_cluster_is_refused_at_start() {
     let address = format!("127.0.0.1:{}", redis.port());
     let said = [&address, "Redis Cluster", "--redis-cluster"];
     let options = options().variable("redis_address", &address);
-    refuses(&store, options.clone(), 1, &said).await;
-    refuses(&store, options.arg("--allow-unreachable"), 1, &said).await;
+    refuses(&store, options.clone(), 2, &said).await;
+    refuses(&store, options.arg("--allow-unreachable"), 2, &said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

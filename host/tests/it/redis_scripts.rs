@@ -86,3 +86,25 @@ async fn a_script_that_has_written_is_told_to_the_operator() {
     })
     .await;
 }
+
+/// Where nothing else uses Redis, and it is started again when it ends, a host may stop it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_stuck_is_stopped_where_the_operator_says_so() {
+    let mut shop = backend_shop_on(bare_store().await, "", |options| {
+        options.arg("--redis-shutdown-if-stuck")
+    })
+    .await;
+    look_soon(&shop).await;
+    let script = ENDLESS.replace("while", "redis.call('SET','k','v')\twhile");
+    let answer = shop.last(&script).await;
+    assert!(answer.starts_with("error"), "{answer}");
+    eventually("it is logged", async || {
+        let log = shop.host.log();
+        log.contains("Stopped Redis at") && !log.contains("so it can't be ended")
+    })
+    .await;
+    assert!(shop.store.redis().await.is_err(), "it still runs");
+    shop.store.redis_server.kill();
+    shop.store.redis_server.start_again().await.unwrap();
+    redis_answers(&shop).await;
+}

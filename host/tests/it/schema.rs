@@ -52,6 +52,17 @@ async fn the_settings_of_the_app_lead_to_the_database_and_to_its_secret() {
     let said = String::from_utf8_lossy(&without.stderr).into_owned();
     assert!(said.contains("a-password: can't be read"), "{said}");
 
+    // An empty file is what is left of a secret that was never written.
+    std::fs::write(&file, "\n").unwrap();
+    let empty = migrate();
+    assert_eq!(empty.status.code(), Some(2), "{empty:?}");
+    let said = String::from_utf8_lossy(&empty.stderr).into_owned();
+    assert!(said.contains("a-password: is empty"), "{said}");
+
+    std::fs::write(&file, "wrong\n").unwrap();
+    let refused = migrate();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+
     std::fs::write(&file, format!("{}\n", password.1)).unwrap();
     let done = migrate();
     assert!(done.status.success(), "{done:?}");

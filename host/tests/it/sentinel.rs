@@ -159,8 +159,8 @@ async fn a_name_that_no_sentinel_watches_is_told() {
     let (store, watched) = WatchedPrimary::start().await;
     let stranger = watched.options().variable("redis_address", "stranger");
     let said = ["`stranger`", &watched.address(), "SENTINEL MASTERS"];
-    refuses(&store, stranger.clone(), 1, &said).await;
-    refuses(&store, stranger.arg("--allow-unreachable"), 1, &said).await;
+    refuses(&store, stranger.clone(), 2, &said).await;
+    refuses(&store, stranger.arg("--allow-unreachable"), 2, &said).await;
 
     let nobody = options().variable("redis_address", NAME);
     let nobody = nobody.arg("--redis-sentinel").arg("127.0.0.1:1");

@@ -1,9 +1,12 @@
 //! What a service manager and a container engine are told.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use testbed::{HostOptions, ServiceManager, Signal};
 
+use crate::limits::changed_app;
+use crate::operator::command_line;
 use crate::support::{PATIENCE, empty_store, eventually, host_binary, options};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,6 +28,46 @@ async fn a_service_manager_hears_how_the_host_is() {
     .await;
     host.sigterm().unwrap();
     manager.hears(&["STOPPING=1"]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_by_signal_is_waited_for_and_needs_no_token() {
+    let store = empty_store().await;
+    let app = changed_app(&store, "[variables]", "[variables]");
+    let of_app = HostOptions {
+        app: app.clone(),
+        ..options()
+    };
+    let host = store.host(of_app).await.unwrap();
+    let admin = host.admin_url("");
+    let listen = admin.trim_start_matches("http://");
+    let reload = async |pid: u32| {
+        let pid = pid.to_string();
+        command_line(&["reload", "--pid", &pid, "--admin-listen", listen]).await
+    };
+    let own = host.process().id();
+    let done = reload(own).await;
+    assert!(done.status.success(), "{done:?}");
+
+    let whole = fs::read_to_string(&app).unwrap();
+    let (half, _) = whole.split_once("[component.stocks]").unwrap();
+    fs::write(&app, format!("{half}[component.st")).unwrap();
+    let refused = reload(own).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    for part in ["nothing is reloaded", "spin.toml", "not valid TOML"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let health = reqwest::get(host.url("/health-check")).await.unwrap();
+    assert_eq!(health.status(), 200);
+
+    fs::write(&app, whole).unwrap();
+    let done = reload(own).await;
+    assert!(done.status.success(), "{done:?}");
+    // No process has a number as high.
+    let nobody = reload(i32::MAX.unsigned_abs()).await;
+    assert_eq!(nobody.status.code(), Some(2), "{nobody:?}");
 }
 
 fn healthcheck(listen: &str) -> Output {

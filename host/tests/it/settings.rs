@@ -86,7 +86,7 @@ async fn a_variable_with_another_value_than_it_may_have_is_exit_code_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_component_is_exit_code_1() {
+async fn a_file_that_is_no_component_is_exit_code_2() {
     let store = empty_store().await;
     let wasm = store.folder().join("x.wasm");
     let cases: [(&[u8], &str); 4] = [
@@ -105,7 +105,7 @@ async fn a_file_that_is_no_component_is_exit_code_1() {
         refuses(
             &store,
             with_app(app),
-            1,
+            2,
             &["`component.orders.source`", "x.wasm", part],
         )
         .await;
@@ -116,7 +116,7 @@ async fn a_file_that_is_no_component_is_exit_code_1() {
         "\"target/wasm32-wasip2/release/orders.wasm\"",
         "\"x.wasm\"",
     );
-    refuses(&store, with_app(app), 1, &["x.wasm", "can't be read"]).await;
+    refuses(&store, with_app(app), 2, &["x.wasm", "can't be read"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,14 +134,14 @@ async fn a_component_that_imports_something_unknown_is_named() {
     refuses(
         &store,
         with_app(app),
-        1,
+        2,
         &["`component.orders.source`", "alien:tools/probe@1.0.0"],
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_or_an_unreachable_server_stops_the_start() {
+async fn a_wrong_password_is_exit_code_2_and_an_unreachable_server_is_1() {
     let store = empty_store().await;
     // MySQL asks a user that it does not know for any kind of password, which the driver may not have.
     for (user, refusal) in [("store", "Access denied"), ("nobody", "MySQL")] {
@@ -149,8 +149,17 @@ async fn a_wrong_password_or_an_unreachable_server_stops_the_start() {
             .variable("mysql_user", user)
             .variable("mysql_password", "hunter2-secret");
         let expected = ["MySQL at 127.0.0.1", refusal, "check the user, password"];
-        refuses(&store, wrong, 1, &expected).await;
+        refuses(&store, wrong, 2, &expected).await;
     }
+    // Migrations may be about to make it.
+    let missing = options().variable("mysql_database", "no_such_database");
+    refuses(
+        &store,
+        missing,
+        1,
+        &["no_such_database", "`store-host migrate`"],
+    )
+    .await;
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -201,6 +210,7 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
         ["--no-such-flag", "1"],
         ["--mysql-pool-size", "many"],
         ["--admin-listen", "0.0.0.0:1"],
+        ["--proxy-token-file", "/no/such/token"],
     ] {
         let bad = store.placed(options().arg(args[0]).arg(args[1]));
         let run = Host::run_to_end(&bad, store.addresses(), Duration::from_secs(60));

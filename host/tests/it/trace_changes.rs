@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::operator::{guest, guest_in_mode, guest_shop, refusal};
 use crate::support::{Shop, eventually};
 use crate::trace_context::EVERY_TRACE;
-use crate::traces::{spans, traces};
+use crate::traces::{span, spans, traces};
 
 /// The newest trace of this name.
 async fn named(shop: &Shop, name: &str) -> Value {
@@ -69,18 +69,16 @@ async fn a_swap_that_fails_is_shown_with_the_step_at_which_it_did() {
 
 /// A reload probes each component with its new settings.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_probe_that_belongs_to_no_swap_has_a_trace_of_its_own() {
+async fn a_reload_has_the_probe_of_each_component_in_its_trace() {
     let (shop, _app) = guest_shop(&EVERY_TRACE).await;
     shop.operate("/reload").await.expect(200);
+    let tree = named(&shop, "reload").await;
+    let root = &spans(&tree)[0];
+    assert_eq!(root["parent_id"], Value::Null);
     for id in ["guest", "other"] {
-        let tree = named(&shop, &format!("probe {id}")).await;
-        let root = &spans(&tree)[0];
-        assert_eq!(tree["method"], Value::Null);
-        assert_eq!(
-            (&root["kind"], &root["parent_id"]),
-            (&"internal".into(), &Value::Null)
-        );
+        let probe = span(&tree, &format!("probe {id}"));
+        assert_eq!(probe["parent_id"], root["span_id"]);
         let run = format!("run {id}");
-        assert_eq!(names(&below(&tree, root)), ["wait for an instance", &run]);
+        assert_eq!(names(&below(&tree, probe)), ["wait for an instance", &run]);
     }
 }

@@ -271,7 +271,7 @@ async fn an_app_with_an_unsigned_file_does_not_start_when_signatures_are_require
             .arg(keys.pk.to_base64()),
     );
     let (code, said) = end_of(&store, options).await;
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(2), "{said}");
     assert!(
         said.contains("other.wasm") && said.contains("signature"),
         "{said}"

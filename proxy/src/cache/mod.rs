@@ -45,6 +45,7 @@ use crate::metrics::{CacheMetrics, Metrics};
 pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
+pub(crate) use self::requests::CacheUse;
 pub(crate) use self::writes::AnsweredRequest;
 
 /// Longest time that requests wait for one fill. After it another fill begins, possibly at another upstream.
@@ -65,18 +66,6 @@ pub(crate) struct Cache {
     /// Remembers keys whose last answer was not cacheable: requests for these need not wait for one another.
     predictor: Predictor<SHARDS>,
     metrics: CacheMetrics,
-}
-
-/// How one request uses the cache of its group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum CacheUse {
-    /// The group has no cache, or the request's method can't be answered from one.
-    #[default]
-    None,
-    /// The request asks for something that the cache could not give.
-    Bypass,
-    /// The answer may come from the cache, and may be kept there.
-    Full,
 }
 
 /// When an upstream was asked, and the number of writes until then.

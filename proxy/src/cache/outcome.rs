@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderName, HeaderValue};
 use pingora_cache::{CachePhase, HttpCache, NoCacheReason};
 
-use super::CacheUse;
+use super::requests::CacheUse;
 use crate::metrics::RESULTS;
 
 /// The header that tells clients.

@@ -8,9 +8,20 @@ use http::{HeaderMap, HeaderName, Method};
 use pingora_cache::cache_control::CacheControl;
 use pingora_http::RequestHeader;
 
-use super::CacheUse;
 use crate::config;
 use crate::message::{hop, plain};
+
+/// How one request uses the cache of its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CacheUse {
+    /// The group has no cache, or the request's method can't be answered from one.
+    #[default]
+    None,
+    /// The request asks for something that the cache could not give.
+    Bypass,
+    /// The answer may come from the cache, and may be kept there.
+    Full,
+}
 
 /// Whether the request may be answered from the cache.
 pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> CacheUse {

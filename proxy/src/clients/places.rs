@@ -25,9 +25,11 @@ pub(crate) enum Kind {
     Request,
     /// A request whose body is still arriving: it uses no upstream yet.
     Arriving,
+    /// A request with a place at an upstream, whose body is still arriving.
+    Upload,
 }
 
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 
 /// One of a client's places. Dropping it gives the place back.
 pub(crate) struct ClientPlace {

@@ -1,20 +1,16 @@
 //! Checks what serde can't check: values out of range, and settings that contradict one another.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
+use store_server::console::Member;
 use store_server::document::suggestion;
 use store_server::listener::LONGEST_SOCKET_PATH;
 
 use super::check_group::check_groups;
-use super::console;
-use super::read::Complaint;
-use super::{Config, Limits, Route};
+use super::complaint::{CheckResult, Complaint, within};
+use super::{Config, Console, Limits, Route};
 use crate::message::target;
-
-pub(super) type CheckResult = Result<(), Complaint>;
 
 /// Most listeners for clients: one message of an upgrade carries 32 sockets, and one of them is the admin listener's.
 const MAX_LISTENERS: usize = 31;
@@ -45,7 +41,7 @@ pub(super) fn check(config: &Config) -> CheckResult {
         config.access_log.sample,
         0.0..=1.0,
     )?;
-    console::check(&config.console)?;
+    check_console(&config.console)?;
     check_groups(config)?;
     check_routes(config)
 }
@@ -139,6 +135,15 @@ fn check_limits(limits: &Limits) -> CheckResult {
     Ok(())
 }
 
+fn check_console(console: &Console) -> CheckResult {
+    for (name, url) in &console.peers {
+        let checked = Member::new(name, url.clone());
+        checked.map_err(|why| Complaint::new(&["console", "peers", name], why))?;
+    }
+    let port = console.upstream_admin_port.unwrap_or(1);
+    within(&["console", "upstream_admin_port"], port, 1..=u16::MAX)
+}
+
 fn check_routes(config: &Config) -> CheckResult {
     if config.routes.is_empty() {
         let reason = "with several groups, say which requests go where: [[route]]";
@@ -196,21 +201,4 @@ fn matched(route: &Route) -> (Option<String>, Vec<u8>) {
     let host = route.host.as_deref().map(target::host_name);
     let prefix = target::normal(route.path_prefix.trim_end_matches('/').as_bytes());
     (host.map(str::to_ascii_lowercase), prefix.into_owned())
-}
-
-pub(super) fn within<T: PartialOrd + Display>(
-    path: &[&str],
-    value: T,
-    range: RangeInclusive<T>,
-) -> CheckResult {
-    // NaN is in no range.
-    if range.contains(&value) {
-        return Ok(());
-    }
-    let reason = format!(
-        "must be from {} to {}, not {value}",
-        range.start(),
-        range.end()
-    );
-    Err(Complaint::new(path, reason))
 }

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::check::{CheckResult, within};
-use super::read::Complaint;
+use super::complaint::{CheckResult, Complaint, within};
 use super::{Cache, Config, Ejection, Group, HashOn, Health, Policy, ServerEntry};
 
 pub(super) fn check_groups(config: &Config) -> CheckResult {

@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use store_server::console::{Member, MemberUrl};
 
-use super::check::{CheckResult, within};
-use super::read::Complaint;
-
 /// Settings of the console.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,13 +24,4 @@ impl Console {
             .filter_map(|(name, url)| Member::new(name, url.clone()).ok())
             .collect()
     }
-}
-
-pub(super) fn check(console: &Console) -> CheckResult {
-    for (name, url) in &console.peers {
-        let checked = Member::new(name, url.clone());
-        checked.map_err(|why| Complaint::new(&["console", "peers", name], why))?;
-    }
-    let port = console.upstream_admin_port.unwrap_or(1);
-    within(&["console", "upstream_admin_port"], port, 1..=u16::MAX)
 }

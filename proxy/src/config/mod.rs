@@ -1,11 +1,12 @@
 //! The configuration file: its keys, their defaults, and the checks before any of it is used.
 //!
 //! `group` has the settings of a group of upstreams; the others are here. `read` turns the file's text into a
-//! [`Config`], `check` and `check_group` check it, `print` writes it for `--check`. Nothing here knows what a setting
-//! does.
+//! [`Config`], `check` and `check_group` check it, a `complaint` says what is wrong, and `print` writes the settings
+//! for `--check`. Nothing here knows what a setting does.
 
 mod check;
 mod check_group;
+mod complaint;
 mod console;
 mod error;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -31,6 +32,7 @@ pub use console::Console;
 pub use error::ConfigError;
 pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse};
 pub use pem::TlsError;
+pub use read::{load, token_file};
 pub use server_entry::ServerEntry;
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
@@ -287,17 +289,4 @@ impl Default for AccessLog {
             sample: 1.0,
         }
     }
-}
-
-/// Reads and checks the file, and the certificates for upstreams that it names. Names of servers are not looked up.
-///
-/// # Errors
-/// A file can't be read, or something in it is wrong.
-pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    read::load(path)
-}
-
-/// The file with the admin token that the configuration in `file` names; `None` if `file` can't be read.
-pub fn token_file(file: &Path) -> Option<PathBuf> {
-    read::token_file(file)
 }

@@ -2,35 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use store_server::document::{self, Document, explain, name};
+use store_server::document::{Document, explain, name};
 use store_server::terminal::one_line;
 
+use super::complaint::Complaint;
 use super::{Config, ConfigError, Listen, Route, check};
 
-/// An error in a file, with the path of its key.
-pub(super) struct Complaint {
-    pub(super) path: document::Path,
-    pub(super) reason: String,
-}
-
-impl Complaint {
-    pub(super) fn new(path: &[&str], reason: impl Into<String>) -> Self {
-        Self {
-            path: path.iter().map(|&step| step.to_owned()).collect(),
-            reason: reason.into(),
-        }
-    }
-
-    fn at_its_line(self, document: &Document<'_>) -> (usize, String) {
-        let line = document.line_of(&self.path);
-        match self.path.as_slice() {
-            [] => (line, self.reason),
-            path => (line, format!("`{}`: {}", name(path), self.reason)),
-        }
-    }
-}
-
-pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
+/// Reads and checks the file, and the certificates for upstreams that it names. Names of servers are not looked up.
+///
+/// # Errors
+/// A file can't be read, or something in it is wrong.
+pub fn load(file: &Path) -> Result<Config, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable {
         file: file.to_owned(),
         error,
@@ -67,8 +49,9 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     Ok(config)
 }
 
-/// The file with the admin token that this configuration names, even if other settings in it are wrong.
-pub(super) fn token_file(file: &Path) -> Option<PathBuf> {
+/// The file with the admin token that the configuration in `file` names, even if other settings in it are wrong. `None`
+/// if `file` can't be read.
+pub fn token_file(file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).ok()?;
     let document: toml::Table = toml::from_str(&text).ok()?;
     let server = document.get("server").and_then(toml::Value::as_table);

@@ -22,9 +22,10 @@ use store_server::chunks::Chunks;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::message::head::Body;
+use crate::message::plain::PIECE;
 
 /// Bytes of room for one read; most heads fit.
-const READ: usize = 16 * 1024;
+const READ: usize = PIECE;
 
 thread_local! {
     /// The buffer that connections of this thread read into. A connection that waits for its client holds no buffer
@@ -149,7 +150,8 @@ impl Wire {
 
     /// Copies the part of the request that was already read into `buffer`, and returns how many bytes that were.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let most = self.held.len().min(buffer.remaining());
+        // No more at a time, however much was sent ahead: `request/arrival.rs` relies on it.
+        let most = self.held.len().min(buffer.remaining()).min(READ);
         let given = match &mut self.rest {
             UnreadBody::Length(left) => {
                 let given = most.min(usize::try_from(*left).unwrap_or(usize::MAX));

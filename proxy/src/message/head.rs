@@ -8,8 +8,8 @@ mod tests;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use framing::Framing;
-pub(crate) use framing::{check_expect, is_authority};
+pub(crate) use framing::{Body, HeadForm, check_expect, is_authority};
+use framing::{Framing, RequestLine};
 use store_server::field::{BARE_LINE_END, has_bare_line_end};
 pub(crate) use store_server::field::{content_length, split as split_field};
 
@@ -37,23 +37,6 @@ pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Pr
         return Err(Problem::Malformed(BARE_LINE_END));
     }
     Ok(end)
-}
-
-/// How a request's body ends (RFC 9112, section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// The body has this many bytes; zero if there is no body.
-    Length(u64),
-    /// The body ends with its last chunk.
-    Chunked,
-}
-
-/// The form of a head that passed the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeadForm {
-    pub(crate) body: Body,
-    /// Whether the head is in the simplest form; if not, it goes on as [`simplified`].
-    pub(crate) is_simple: bool,
 }
 
 /// Checks a complete head, including the empty line at its end.
@@ -163,12 +146,6 @@ impl<'a> Iterator for Lines<'a> {
             None => self.0.take(),
         }
     }
-}
-
-/// The facts in the request line that other checks need.
-struct RequestLine<'a> {
-    http_1_1: bool,
-    authority: Option<&'a [u8]>,
 }
 
 /// Checks for `method SP request-target SP HTTP/1.x` and nothing else (RFC 9112, section 3).

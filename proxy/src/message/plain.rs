@@ -13,6 +13,9 @@ const FILL_NAME: &str = "store-cache-fill";
 /// another try.
 pub(crate) const SMALL_BODY: u64 = 64 * 1024;
 
+/// Most bytes of a body that are read at a time, in either version: HTTP/2 has frames of this size.
+pub(crate) const PIECE: usize = 16 * 1024;
+
 /// Fields that make a request less plain: they end with this hop, mean a body, or may be set by the proxy only.
 const AWKWARD: [&[u8]; 12] = [
     b"te",

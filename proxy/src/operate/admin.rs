@@ -36,8 +36,8 @@ use pingora_core::protocols::http::ServerSession;
 use store_server::admin_name::{is_from_elsewhere, is_known};
 use store_server::build::Build;
 use store_server::console::{Console, ConsoleResource};
-use store_server::logging::AUDIT;
 use store_server::metrics::Format;
+use store_server::recent::AUDIT;
 
 use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;

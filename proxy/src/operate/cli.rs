@@ -15,7 +15,8 @@ use store_server::{Secret, token};
 /// Without a command it serves until SIGTERM. SIGHUP reads the file again; SIGQUIT hands the sockets to a process that
 /// was started with --upgrade.
 ///
-/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 4 for a taken port, 1 for anything else.
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, or a port or file that it may not have, 4 for a taken port,
+/// 1 for anything else, which may pass.
 #[derive(Debug, Parser)]
 #[command(name = "store-proxy", version = store_server::build::VERSION)]
 pub struct Cli {

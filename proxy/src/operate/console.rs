@@ -6,7 +6,7 @@ use http::Method;
 use pingora_core::protocols::http::ServerSession;
 use store_server::console::{self, ConsoleRejection, ConsoleResource, Forward};
 use store_server::listener::UPLOAD_LIMIT;
-use store_server::logging::AUDIT;
+use store_server::recent::AUDIT;
 
 use super::admin::{Admin, check_origin, peer};
 use super::admin_error::{AdminError, Answer};

@@ -8,7 +8,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use store_server::trace::http_version;
 
-use super::exchange::{Exchange, Origin, Route};
+use super::exchange::{Exchange, Origin, Route, Upload};
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use crate::clients::{Kind, address_of};
 use crate::message::problem::Problem;
@@ -117,6 +117,30 @@ pub(crate) fn arrived(live: &LiveTable, exchange: &mut Exchange) -> Result<(), P
     }
 }
 
+/// How many requests a client may have in flight for each one that it may have there whose body is still coming. Such a
+/// request holds its slot at an upstream for as long as its client likes, up to `limits.body_timeout`.
+const IN_FLIGHT_PER_UPLOAD: usize = 8;
+
+/// Takes the places of a request whose body is still coming, and which goes to an upstream all the same, as it is too
+/// large to be waited for. There are few of them, for each client and for each group: who sends slowly can keep only
+/// others who send large bodies from an upstream.
+///
+/// # Errors
+/// The client has, or all clients have, as many such requests as they may.
+pub(crate) fn begin_upload(live: &LiveTable, exchange: &mut Exchange) -> Result<(), Problem> {
+    let group = exchange.group().ok_or(Problem::NoRoute)?;
+    let limit = exchange.table.config.limits.requests_per_client / IN_FLIGHT_PER_UPLOAD;
+    let client = exchange.origin.client;
+    let of_client = live.clients.take(client, Kind::Upload, limit.max(1));
+    let of_client = of_client.ok_or(Problem::ClientRequests)?;
+    let of_group = group.upload().ok_or(Problem::Overloaded)?;
+    exchange.upload = Some(Upload {
+        _of_client: of_client,
+        _of_group: of_group,
+    });
+    Ok(())
+}
+
 /// How many requests of a client may be arriving for each one that it may have in flight. A head alone costs little,
 /// and a client that sends only heads must not keep out others of the same address.
 const ARRIVING: usize = 8;
@@ -125,7 +149,7 @@ fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Pro
     let limit = exchange.table.config.limits.requests_per_client;
     let limit = match kind {
         Kind::Arriving => limit.saturating_mul(ARRIVING),
-        Kind::Request | Kind::Connection => limit,
+        Kind::Request | Kind::Connection | Kind::Upload => limit,
     };
     let place = live.clients.take(exchange.origin.client, kind, limit);
     exchange.place = Some(place.ok_or(Problem::ClientRequests)?);

@@ -1,5 +1,4 @@
-//! Waits until a body has begun to come before an upstream is asked, so that a body that never comes holds no permit
-//! there.
+//! Waits for a body before an upstream is asked, so that a body that comes slowly, or never, holds no permit there.
 
 use std::time::Duration;
 
@@ -9,15 +8,23 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use pingora_timeout::timeout;
 
-use crate::message::plain::SMALL_BODY;
+use crate::message::plain::{PIECE, SMALL_BODY};
 
-/// Waits for the whole of a small body, or for the first part of one that is large or has no announced length. A client
-/// that expects `100 Continue` gets it here, so the upstream is not asked for it; HTTP/1.0 has no such answer (RFC
-/// 9110, section 10.1.1).
+/// How much of a body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Whole,
+    /// As much as pingora keeps, or nearly.
+    Part,
+}
+
+/// Waits for the whole body if it is small, whether or not its length is announced. Of a larger one, waits for as much
+/// as pingora keeps to send it again: what is read beyond that would be lost. A client that expects `100 Continue` gets
+/// it here, so the upstream is not asked for it; HTTP/1.0 has no such answer (RFC 9110, section 10.1.1).
 ///
 /// # Errors
-/// The body does not come within `limit`, or the client left.
-pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<()> {
+/// That much does not come within `limit`, or the client left.
+pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<Arrival> {
     let request = session.req_header_mut();
     let waits = request.remove_header(&EXPECT).is_some() && request.version != Version::HTTP_10;
     let headers = &session.req_header().headers;
@@ -25,7 +32,7 @@ pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Res
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let session = session.as_mut();
     if session.is_body_empty() {
-        return Ok(());
+        return Ok(Arrival::Whole);
     }
     if waits {
         let told = session.write_continue_response().await;
@@ -34,8 +41,17 @@ pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Res
     let is_small = length.is_some_and(|length| length <= SMALL_BODY);
     session.enable_retry_buffering();
     let arrived = async {
-        while session.read_request_body().await?.is_some() && is_small {}
-        Ok(())
+        let mut bytes = 0;
+        while is_small || bytes + PIECE <= SMALL_BODY as usize {
+            let Some(part) = session.read_request_body().await? else {
+                return Ok(Arrival::Whole);
+            };
+            bytes += part.len();
+        }
+        Ok(match session.is_body_done() {
+            true => Arrival::Whole,
+            false => Arrival::Part,
+        })
     };
     match timeout(limit, arrived).await {
         Ok(arrived) => arrived.map_err(Error::into_down),

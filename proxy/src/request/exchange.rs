@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use ipnet::IpNet;
 use pingora_http::{RequestHeader, ResponseHeader};
 use store_server::trace::Tracing;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
 use super::attempts::Attempts;
@@ -18,7 +19,7 @@ use crate::message::forwarded::{self, RequestAuthority};
 use crate::message::problem::Problem;
 use crate::message::request_id::request_id;
 use crate::metrics::{ERROR, Reason, class};
-use crate::table::live::Table;
+use crate::table::Table;
 use crate::upstream::Group;
 
 /// One request and its answer, grouped by the phase that finds each fact out.
@@ -30,6 +31,8 @@ pub(crate) struct Exchange {
     pub(crate) origin: Origin,
     /// The request's place in its client's share, once it has one.
     pub(crate) place: Option<ClientPlace>,
+    /// Present while the request is in flight and its body is still coming.
+    pub(crate) upload: Option<Upload>,
     /// Present once the request is let in.
     pub(crate) route: Option<Route>,
     pub(crate) caching: Caching,
@@ -55,6 +58,12 @@ pub(crate) struct Origin {
     pub(crate) https: bool,
     /// Whether no client waits for the answer: the request renews what the cache keeps for the next client.
     pub(crate) is_background: bool,
+}
+
+/// The places of a request in flight whose body is still coming.
+pub(crate) struct Upload {
+    pub(crate) _of_client: ClientPlace,
+    pub(crate) _of_group: OwnedSemaphorePermit,
 }
 
 /// Where a request goes to.
@@ -140,6 +149,7 @@ impl Exchange {
             started,
             origin: Origin::unknown(),
             place: None,
+            upload: None,
             route: None,
             caching: Caching::default(),
             attempts: Attempts::none(started),

@@ -21,9 +21,9 @@ use pingora_proxy::{
 };
 
 use super::access_log::AccessLog;
-use super::admission::{admit, arrived};
+use super::admission::{admit, arrived, begin_upload};
 use super::answer::{answer, fail, problem_of};
-use super::arrival::wait_for_body;
+use super::arrival::{Arrival, wait_for_body};
 use super::encoding;
 use super::exchange::Exchange;
 use super::hash_key::HashKey;
@@ -91,8 +91,11 @@ impl ProxyHttp for Proxy {
         let verdict = match admit(&self.live, session, exchange) {
             Ok(()) => {
                 let limit = exchange.table.config.limits.body_timeout;
-                wait_for_body(session, limit).await?;
-                arrived(&self.live, exchange)
+                let arrival = wait_for_body(session, limit).await?;
+                arrived(&self.live, exchange).and_then(|()| match arrival {
+                    Arrival::Whole => Ok(()),
+                    Arrival::Part => begin_upload(&self.live, exchange),
+                })
             }
             refused => refused,
         };
@@ -270,6 +273,9 @@ impl ProxyHttp for Proxy {
             return Err(fail(exchange, Problem::TooSlow));
         }
         progress.has_arrived |= end;
+        if end {
+            exchange.upload = None;
+        }
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // Pingora would write the empty part as a last chunk and then write another last chunk, which would spoil
             // the connection.

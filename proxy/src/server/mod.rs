@@ -14,6 +14,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use store_server::io_fault;
+
 use crate::config::{Config, ConfigError, TlsError};
 
 pub use run::serve;
@@ -55,12 +57,13 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The process's exit code: 2 for a wrong setting and 4 for a taken port, as another start would fail too; 1 for
-    /// anything else.
+    /// The process's exit code: 2 for a wrong setting, or a port or file that the proxy may not have, and 4 for a taken
+    /// port, as another start would fail too; 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Tls(_) | Self::Token(_) | Self::Trace(_) => 2,
             Self::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => 4,
+            Self::Listen { error, .. } | Self::File { error, .. } if io_fault::stands(error) => 2,
             _ => 1,
         }
     }
@@ -74,4 +77,30 @@ impl StartError {
 pub async fn check(config: &Config) -> Result<String, StartError> {
     crate::downstream::entrance::certificates(&config.listen)?;
     Ok(crate::names::describe(config).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let listen = |kind: io::ErrorKind| StartError::Listen {
+            address: SocketAddr::from(([127, 0, 0, 1], 80)),
+            error: kind.into(),
+        };
+        let file = |kind: io::ErrorKind| StartError::File {
+            file: "/run/store-proxy/pid".into(),
+            error: kind.into(),
+        };
+        for (error, code) in [
+            (listen(io::ErrorKind::AddrInUse), 4),
+            (listen(io::ErrorKind::PermissionDenied), 2),
+            (listen(io::ErrorKind::AddrNotAvailable), 1),
+            (file(io::ErrorKind::PermissionDenied), 2),
+            (file(io::ErrorKind::StorageFull), 1),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::live::Table;
 use super::routes::Routes;
 use crate::cache::Caches;
 use crate::clients::ClientRate;
@@ -13,11 +12,30 @@ use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::upstream::{Endpoint, Group, Standing, Upstream};
 
+/// One configuration, ready for requests.
+pub(crate) struct Table {
+    pub(crate) config: Config,
+    pub(crate) routes: Routes,
+    pub(crate) groups: BTreeMap<String, Arc<Group>>,
+    pub(crate) rate: Option<Arc<ClientRate>>,
+}
+
 /// The parts that tables are made of, beside a configuration.
 pub(super) struct Builder<'a> {
     pub(super) names: &'a Names,
     pub(super) metrics: &'a Metrics,
     pub(super) caches: &'a Caches,
+}
+
+impl Table {
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = (&str, &Arc<Upstream>)> {
+        self.groups.values().flat_map(|group| {
+            group
+                .upstreams
+                .iter()
+                .map(|upstream| (&*group.name, upstream))
+        })
+    }
 }
 
 impl Builder<'_> {

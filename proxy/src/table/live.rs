@@ -1,6 +1,6 @@
 //! The configuration in force. A reload replaces the whole table; what is known about upstreams stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,14 @@ use parking_lot::Mutex;
 
 use store_server::trace::Tracing;
 
-use super::build::Builder;
-use super::routes::Routes;
+use super::build::{Builder, Table};
 use crate::answers::{GroupStatus, NameStatus, UpstreamStatus, word};
 use crate::cache::Caches;
-use crate::clients::{ClientRate, Clients};
+use crate::clients::Clients;
 use crate::config::{Config, ServerEntry, ServerLocation};
 use crate::metrics::Metrics;
 use crate::names::Names;
-use crate::upstream::{Group, Upstream};
+use crate::upstream::Upstream;
 
 /// Time between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -41,14 +40,6 @@ pub(crate) struct LiveTable {
     pub(crate) metrics: Arc<Metrics>,
     /// Where the spans of requests go.
     pub(crate) tracing: Tracing,
-}
-
-/// One configuration, ready for requests.
-pub(crate) struct Table {
-    pub(crate) config: Config,
-    pub(crate) routes: Routes,
-    pub(crate) groups: BTreeMap<String, Arc<Group>>,
-    pub(crate) rate: Option<Arc<ClientRate>>,
 }
 
 /// An operator named an upstream that does not exist.
@@ -268,16 +259,5 @@ fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
         queued: upstream.waiting(),
         requests: upstream.standing.requests(),
         ejections: Some(upstream.metrics.ejections.get()),
-    }
-}
-
-impl Table {
-    fn upstreams(&self) -> impl Iterator<Item = (&str, &Arc<Upstream>)> {
-        self.groups.values().flat_map(|group| {
-            group
-                .upstreams
-                .iter()
-                .map(|upstream| (&*group.name, upstream))
-        })
     }
 }

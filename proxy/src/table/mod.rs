@@ -10,3 +10,5 @@ pub(crate) mod checks;
 pub(crate) mod live;
 pub(crate) mod lookups;
 mod routes;
+
+pub(crate) use build::Table;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::Budget;
 use super::policy::{Candidate, Picker};
@@ -14,6 +15,9 @@ use crate::metrics::{GroupMetrics, Metrics};
 
 /// How often a request that lost the race for the last free permit tries again before it waits in a queue.
 const RACES: usize = 3;
+
+/// How many slots there are at the upstreams for each one that may be held by a request whose body is still coming.
+const SLOTS_PER_UPLOAD: usize = 4;
 
 /// The status of an upstream that can't do its work at the moment (RFC 9110, section 15.6.4).
 const UNAVAILABLE: u16 = 503;
@@ -28,6 +32,8 @@ pub(crate) struct Group {
     pub(crate) metrics: GroupMetrics,
     /// Present if the settings ask for a cache.
     pub(crate) cache: Option<&'static Cache>,
+    /// The slots that requests may hold whose bodies are still coming.
+    uploads: Arc<Semaphore>,
     /// Replaced as a whole by [`Group::refresh`].
     choice: ArcSwap<Choice>,
 }
@@ -95,6 +101,13 @@ impl Choice {
     }
 }
 
+fn uploads(upstreams: &[Arc<Upstream>]) -> Arc<Semaphore> {
+    let slots = upstreams.iter().map(|upstream| upstream.max_in_flight);
+    let slots = slots.fold(0, usize::saturating_add);
+    let places = slots / SLOTS_PER_UPLOAD;
+    Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)))
+}
+
 fn are_same(some: &[Arc<Upstream>], others: &[Arc<Upstream>]) -> bool {
     let mut pairs = some.iter().zip(others);
     some.len() == others.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
@@ -116,6 +129,7 @@ impl Group {
             budget: Arc::new(Budget::new(retry)),
             metrics: metrics.group(name),
             cache: None,
+            uploads: uploads(&upstreams),
             choice: ArcSwap::from_pointee(Choice::new(settings.policy, Vec::new(), Vec::new())),
             upstreams,
         };
@@ -132,6 +146,7 @@ impl Group {
             budget: self.budget.clone(),
             metrics: self.metrics.clone(),
             cache: self.cache,
+            uploads: uploads(&upstreams),
             choice: ArcSwap::from_pointee(Choice::new(
                 self.settings.policy,
                 Vec::new(),
@@ -181,6 +196,15 @@ impl Group {
             self.metrics.no_upstream.inc();
         }
         permit.ok_or(PermitError::Overloaded)
+    }
+
+    /// The right of a request to hold a slot while its body is still coming; `None` if as many do as may.
+    pub(crate) fn upload(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.uploads.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.metrics.no_upstream.inc();
+        }
+        place
     }
 
     async fn wait_for_permit(

@@ -19,6 +19,8 @@ use crate::metrics::{Metrics, UpstreamMetrics};
 /// One upstream of a group, with the settings of one configuration.
 pub(crate) struct Upstream {
     pub(crate) endpoint: Endpoint,
+    /// The most requests in flight.
+    pub(crate) max_in_flight: usize,
     max_queue: usize,
     /// The description that pingora connects by; cloned for each try.
     pub(crate) peer: HttpPeer,
@@ -61,6 +63,7 @@ impl Upstream {
             connect_timeout: settings.connect_timeout,
             permits: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
+            max_in_flight: entry.max_connections,
             max_queue: entry.max_queue,
             name: endpoint.address.as_str().into(),
             attributes: attributes(&endpoint),

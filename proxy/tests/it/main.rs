@@ -13,6 +13,7 @@ mod bodiless;
 mod cache;
 mod cache_changes;
 mod cache_opened;
+mod circles;
 mod console;
 mod console_hosts;
 mod corpus;

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::support::{Load, Reply, Rig, Upstream, eventually, get, shop};
+use crate::shop::Shop;
+use crate::support::{
+    Client, Load, Reply, Rig, Upstream, eventually, get, group, problem, request, server_at, shop,
+};
 
 const LIMITS: &str = "[limits]\nheader_timeout = \"2s\"\nbody_timeout = \"2s\"\nsend_timeout = \"2s\"\nidle_timeout = \"2s\"\n";
 
@@ -133,11 +137,11 @@ async fn upstream_connections_that_went_silent_are_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_takes_no_place() {
     let upstream = Upstream::start().await;
-    let servers = [crate::support::server_at(
+    let servers = [server_at(
         upstream.address,
         "max_connections = 4, max_queue = 0",
     )];
-    let rig = Rig::start(&crate::support::group("shop", "", servers)).await;
+    let rig = Rig::start(&group("shop", "", servers)).await;
     let mut waiting = Vec::new();
     for number in 0..20 {
         let framing = [
@@ -169,4 +173,161 @@ async fn a_body_that_does_not_come_takes_no_place() {
     }
     let requests = upstream.requests();
     assert!(requests.iter().all(|r| r.header("expect").is_none()));
+}
+
+/// Nor does one that sends a byte of a body now and then, whether or not the body's length is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_drips_takes_no_place() {
+    let upstream = Upstream::start().await;
+    let servers = [server_at(
+        upstream.address,
+        "max_connections = 4, max_queue = 0",
+    )];
+    let rig = Rig::start(&group("shop", "", servers)).await;
+    let mut dripping = Vec::new();
+    for number in 0..20 {
+        let framing = ["content-length: 100000", "transfer-encoding: chunked"][number % 2];
+        let mut client = rig.client().await;
+        client
+            .send(format!("POST /in HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"))
+            .await;
+        dripping.push((client, framing.ends_with("chunked")));
+    }
+    let (byte, chunk) = ("x", "1\r\nx\r\n");
+    for _ in 0..20 {
+        for (client, is_chunked) in &mut dripping {
+            client.send(if *is_chunked { chunk } else { byte }).await;
+        }
+        assert_eq!(rig.get("/").await.status(), 200);
+    }
+    assert_eq!(upstream.count_of("/in"), 0);
+    rig.permits_are_free().await;
+    for (mut client, is_chunked) in dripping {
+        let (rest, length) = match is_chunked {
+            true => ("0\r\n\r\n".to_owned(), 20),
+            false => (byte.repeat(100_000 - 20), 100_000),
+        };
+        let answer = client.ask(rest).await;
+        assert_eq!(answer.json()["body"].as_str().map(str::len), Some(length));
+    }
+}
+
+/// A large body begins to go on before it is whole. If it stops then, it holds a place, but there are few such places.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_that_stop_hold_few_places() {
+    let upstream = Upstream::start().await;
+    let servers = [server_at(
+        upstream.address,
+        "max_connections = 16, max_queue = 0",
+    )];
+    let limits = "[limits]\nrequests_per_client = 16\n";
+    let rig = Rig::start(&format!("{limits}{}", group("shop", "", servers))).await;
+    let framing = "content-length: 100000";
+    let begin = format!(
+        "POST /in HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n{}",
+        "x".repeat(50_000)
+    );
+    let begun = async |source: &str| {
+        let mut client = Client::connect_from(source, rig.address).await;
+        client.send(&begin).await;
+        client
+    };
+    let in_flight = async || rig.metric("store_proxy_upstream_in_flight", &[]).await;
+    let mut stopped = Vec::new();
+    for source in ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"] {
+        stopped.push(begun(source).await);
+        let number = stopped.len() as f64;
+        eventually("it has a place", async || in_flight().await == number).await;
+    }
+    // An eighth of what the client may have in flight, and a quarter of what the upstream may have.
+    let third = begun("127.0.0.2").await.answer().await;
+    assert!(problem(&third, 429).contains("of this address"));
+    let fifth = begun("127.0.0.4").await.answer().await;
+    assert_eq!(fifth.header("retry-after"), Some("1"));
+    problem(&fifth, 503);
+    for source in ["127.0.0.2", "127.0.0.4"] {
+        let mut client = Client::connect_from(source, rig.address).await;
+        for _ in 0..20 {
+            assert_eq!(client.ask(get("/")).await.status(), 200);
+            let small = request("POST", "/small", &[], "body");
+            assert_eq!(client.ask(small).await.status(), 200);
+        }
+    }
+    // The rest of one gives its place to the next.
+    let answer = stopped[0].ask("x".repeat(50_000)).await;
+    assert_eq!(answer.status(), 200);
+    eventually("its place is free", async || in_flight().await == 3.0).await;
+    stopped.push(begun("127.0.0.4").await);
+    eventually("it is taken", async || in_flight().await == 4.0).await;
+}
+
+/// A connection of HTTP/2 whose requests have bodies that drip, until it is aborted.
+async fn drip_over_http_2(address: SocketAddr) {
+    let client = reqwest::Client::builder().http2_prior_knowledge().build();
+    let client = client.unwrap();
+    let mut requests = JoinSet::new();
+    for _ in 0..30 {
+        let body = stream::unfold((), async |()| {
+            sleep(Duration::from_millis(100)).await;
+            Some((std::io::Result::Ok("x"), ()))
+        });
+        let request = client.post(format!("http://{address}/orders"));
+        let request = request
+            .header("content-type", "application/json")
+            .body(reqwest::Body::wrap_stream(body));
+        requests.spawn(request.send());
+    }
+    requests.join_all().await;
+}
+
+/// With real hosts, of which each would be enough for one client alone to fill.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_drip_keep_nobody_from_two_hosts() {
+    let store = Shop::open(2).await;
+    let servers = store.addresses.iter().map(|address| {
+        let few = "max_connections = 8, max_queue = 8";
+        server_at(*address, few)
+    });
+    let health =
+        "health = { interval = \"100ms\", timeout = \"2s\", down_after = 2, up_after = 1 }";
+    let rig = Rig::with("", "h2c = true", &group("shop", health, servers)).await;
+    let mut dripping = JoinSet::new();
+    for _ in 0..3 {
+        dripping.spawn(drip_over_http_2(rig.address));
+    }
+    for _ in 0..40 {
+        let address = rig.address;
+        dripping.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let head = "POST /orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+            client.send(head).await;
+            // For longer than the test takes.
+            for _ in 0..1000 {
+                client.send("1\r\nx\r\n").await;
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    eventually("they are connected", async || {
+        rig.metric("store_proxy_connections", &[]).await >= 43.0
+    })
+    .await;
+    let json = [("content-type", "application/json")];
+    let order = "{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":1}]}";
+    for _ in 0..40 {
+        assert_eq!(rig.get("/health-check").await.status(), 200);
+        assert_eq!(rig.get("/products/1").await.status(), 200);
+        let placed = rig.ask(request("POST", "/orders", &json, order)).await;
+        assert_eq!(placed.status(), 201);
+    }
+    for address in &store.addresses {
+        assert_eq!(rig.state(*address).await, "up");
+        let label = format!("upstream=\"{address}\"");
+        let served = rig
+            .metric("store_proxy_upstream_requests_total", &[&label])
+            .await;
+        assert!(served > 0.0, "{address}");
+    }
+    assert_eq!(rig.metric("store_proxy_no_upstream_total", &[]).await, 0.0);
+    dripping.shutdown().await;
 }

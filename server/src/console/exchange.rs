@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, Request, Response};
 
 use super::member::Member;
-use super::{Reply, answer};
+use super::reply::{Reply, answer};
 use crate::admin_client::{self, Limits, NoAnswer};
 use crate::problem::MEDIA_TYPE;
 

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::Reply;
+use super::reply::Reply;
 
 /// Allows scripts and styles from our own files only, and data from this listener only. With trusted types, no text can
 /// become markup.

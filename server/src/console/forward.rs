@@ -15,8 +15,8 @@ use super::exchange::{MemberRequest, as_own};
 use super::fleet::{Fleet, READ_LIMIT};
 use super::member::Member;
 use super::paths::{carries_component, methods};
-use super::{Reply, refusal};
-use crate::logging::AUDIT;
+use super::reply::{Reply, refusal};
+use crate::recent::AUDIT;
 
 /// Time limit for a change: the member receives, compiles and probes a component.
 const CHANGE_LIMIT: Duration = Duration::from_secs(270);

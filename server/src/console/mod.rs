@@ -10,8 +10,9 @@
 //! - `GET` or `POST /fleet/NAME/PATH`: passes a request on to the admin listener of member NAME.
 //!
 //! `files` has the page, `history` the last fifteen minutes of the program's metrics, and `fleet` the other members.
-//! `forward` passes the page's requests on to members, one `exchange` for each, at the paths that `paths` lists. The
-//! program's admin listener decides who may ask and whose token is right; the page decides what an answer means.
+//! `forward` passes the page's requests on to members, one `exchange` for each, at the paths that `paths` lists. A
+//! `reply` is harmless in a browser. The program's admin listener decides who may ask and whose token is right; the
+//! page decides what an answer means.
 
 mod exchange;
 mod files;
@@ -20,15 +21,14 @@ mod forward;
 mod history;
 mod member;
 mod paths;
+mod reply;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_SECURITY_POLICY;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use prometheus::Registry;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,12 +38,10 @@ pub use self::forward::Forward;
 pub use self::history::{FAILED, Panel, Reading, undrawable};
 use self::history::{History, STEP};
 pub use self::member::{Member, MemberUrl, check_names};
+use self::reply::data;
+pub use self::reply::{Reply, refusal};
 use crate::build::Build;
-use crate::{admin_answer, problem, recent};
-
-/// The policy of all answers that are no page: even if a browser takes one for a page, it runs no script, loads nothing
-/// and stands in no frame.
-const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+use crate::recent;
 
 /// The resource that a path of the console names.
 #[derive(Clone, Copy, Debug)]
@@ -223,47 +221,9 @@ impl Console {
     }
 }
 
-/// An answer of the console.
-pub type Reply = Response<Bytes>;
-
-/// An answer with data as JSON, which must not be cached.
-fn data(body: &impl Serialize) -> Reply {
-    match serde_json::to_vec(body) {
-        Ok(body) => answer("application/json", body.into()),
-        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
-/// An answer with a problem (RFC 9457).
-#[must_use]
-pub fn refusal(status: StatusCode, detail: &str) -> Reply {
-    guarded(admin_answer::refusal(
-        status,
-        problem::members(status, detail),
-    ))
-}
-
-fn answer(media_type: &'static str, body: Bytes) -> Reply {
-    guarded(admin_answer::data(media_type, body))
-}
-
-/// Adds headers that make an answer harmless if a browser takes it for a page.
-fn guarded(mut answer: Reply) -> Reply {
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, NOTHING),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-    ] {
-        let value = HeaderValue::from_static(value);
-        answer.headers_mut().insert(name, value);
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
+    use super::reply::NOTHING;
     use super::*;
 
     #[test]

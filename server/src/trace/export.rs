@@ -7,16 +7,44 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use parking_lot::Mutex;
+use prometheus::{IntCounter, IntCounterVec};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
 use super::finished_trace::FinishedTrace;
 use super::otlp;
 use super::settings::{Batch, Destination};
-use super::tracer::SpanCounters;
+use crate::metrics::Declare;
 
 /// Time between two log lines about a receiver that takes nothing.
 const LOG_PAUSE: Duration = Duration::from_secs(30);
+
+/// Counters of spans, by what happened to them.
+#[derive(Clone, Debug)]
+pub struct SpanCounters {
+    sent: IntCounter,
+    /// Spans for which there was no room in the queue.
+    dropped: IntCounter,
+    /// Spans that the receiver did not take.
+    failed: IntCounter,
+}
+
+impl SpanCounters {
+    /// Declares the metric `name`.
+    ///
+    /// # Errors
+    /// There already is a metric of this name.
+    pub fn declare(declare: &Declare<'_>, name: &str) -> prometheus::Result<Self> {
+        let help = "Spans for the trace receiver: sent, dropped as too many waited, or failed as it did not take them";
+        let spans: IntCounterVec = declare.counters(name, help, &["result"])?;
+        let of = |result| spans.with_label_values(&[result]);
+        Ok(Self {
+            sent: of("sent"),
+            dropped: of("dropped"),
+            failed: of("failed"),
+        })
+    }
+}
 
 /// The sending end of the queue to the thread.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Map, Value as Json, json};
 
-use super::span::{Kind, Record, Value};
+use super::record::{Kind, Record, Value};
 
 /// Why a trace is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

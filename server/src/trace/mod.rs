@@ -13,6 +13,7 @@ mod context;
 mod export;
 mod finished_trace;
 mod otlp;
+mod record;
 mod recording;
 mod sampler;
 mod settings;
@@ -24,10 +25,12 @@ mod tracer;
 use http::{Method, Version};
 
 pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent};
+pub use self::export::SpanCounters;
 pub use self::finished_trace::FinishedTrace;
+pub use self::record::{Description, Kind, Value};
 pub use self::settings::{Accept, AnswerHeader, Settings};
-pub use self::span::{Description, Kind, Span, Trace, Value, WeakTrace};
-pub use self::tracer::{SpanCounters, Tracing};
+pub use self::span::{Span, Trace, WeakTrace};
+pub use self::tracer::Tracing;
 
 /// Stands for all methods that are not known.
 const OTHER_METHOD: &str = "_OTHER";

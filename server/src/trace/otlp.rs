@@ -19,8 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::context::Ids;
 use super::finished_trace::FinishedTrace;
+use super::record::{Kind, Record, Value};
 use super::settings::{Destination, Protocol};
-use super::span::{Kind, Record, Value};
 
 /// The exporter for a destination. Must be called in the runtime that will use it. The exporter itself reads endpoint,
 /// headers and compression from the environment.

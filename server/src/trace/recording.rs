@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
 use super::finished_trace::FinishedTrace;
-use super::span::Record;
+use super::record::Record;
 use super::spare;
 use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};

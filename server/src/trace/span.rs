@@ -8,99 +8,14 @@ use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
+use super::record::{Description, Kind, Record, Value};
 use super::recording::Recording;
 use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
 
-/// The role of a span's program in a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The span answers a request.
-    Server,
-    /// The span waits for an answer.
-    Client,
-    /// The span is neither of these.
-    Internal,
-}
-
-/// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Text that is part of the program.
-    Static(&'static str),
-    /// Text that several spans share.
-    Shared(Arc<str>),
-    /// Text of this attribute only.
-    Text(Box<str>),
-    /// A number.
-    Number(i64),
-    /// True or false.
-    Bool(bool),
-}
-
-impl Value {
-    /// The text, if the value is text.
-    #[must_use]
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::Static(text) => Some(text),
-            Self::Shared(text) => Some(text),
-            Self::Text(text) => Some(text),
-            Self::Number(_) | Self::Bool(_) => None,
-        }
-    }
-}
-
-/// What a text says about a span: see [`Span::describe`].
-#[derive(Debug)]
-pub struct Description {
-    /// The target that follows the span's name, if the text has one.
-    pub target: Option<Value>,
-    /// Attributes that the span does not have already.
-    pub attributes: Vec<(&'static str, Value)>,
-}
-
 /// The longest text, in bytes, that a span keeps to be described by later. It bounds the memory of records, and has
 /// nothing to do with how much of a text is shown.
 const LONGEST_TEXT: usize = 2048;
-
-/// The recorded data of a span.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) id: SpanId,
-    pub(super) parent: SpanId,
-    pub(super) name: &'static str,
-    /// Follows the name in the full name: a route, a table.
-    pub(super) target: Option<Value>,
-    pub(super) kind: Kind,
-    pub(super) began: Instant,
-    pub(super) ended: Instant,
-    pub(super) attributes: Vec<(&'static str, Value)>,
-    /// Attributes that many spans share.
-    pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
-    pub(super) links: Vec<Ids>,
-    /// Why the span failed, if it did.
-    pub(super) error: Option<Cow<'static, str>>,
-    /// The text that `describe` is to describe the span by.
-    pub(super) text: String,
-    pub(super) describe: Option<fn(&str) -> Description>,
-}
-
-impl Record {
-    /// Describes the span by its text, if that is still to be done, and frees the text with its room, which may be that
-    /// of an earlier span.
-    pub(super) fn complete(&mut self) {
-        let text = std::mem::take(&mut self.text);
-        if let Some(describe) = self.describe.take() {
-            self.add(describe(&text));
-        }
-    }
-
-    fn add(&mut self, description: Description) {
-        self.target = description.target;
-        self.attributes.extend(description.attributes);
-    }
-}
 
 /// A span that has begun. It ends when it is dropped. It is empty if no tree is recorded.
 #[derive(Debug, Default)]
@@ -397,41 +312,5 @@ impl Drop for Span {
         if self.is_on() {
             self.end(Instant::now());
         }
-    }
-}
-
-impl From<&'static str> for Value {
-    fn from(text: &'static str) -> Self {
-        Self::Static(text)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<Arc<str>> for Value {
-    fn from(text: Arc<str>) -> Self {
-        Self::Shared(text)
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<usize> for Value {
-    fn from(number: usize) -> Self {
-        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<bool> for Value {
-    fn from(is_so: bool) -> Self {
-        Self::Bool(is_so)
     }
 }

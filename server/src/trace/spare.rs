@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use opentelemetry::trace::SpanId;
 
-use super::span::{Kind, Record};
+use super::record::{Kind, Record};
 
 /// Most records that wait on one thread. A request seldom has more spans, and other threads have their own.
 const MOST: usize = 64;

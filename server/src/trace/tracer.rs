@@ -1,24 +1,20 @@
-//! Begins traces, and decides what happens to finished ones.
+//! Decides what happens to finished traces; `root` begins them.
+
+mod root;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
-use prometheus::{IntCounter, IntCounterVec};
 use serde_json::Value as Json;
 
-use super::context::{Caller, Ids};
-use super::export::Exporter;
+use super::context::Ids;
+use super::export::{Exporter, SpanCounters};
 use super::finished_trace::{FinishedTrace, KeepReason};
-use super::recording::Recording;
 use super::sampler::Sampler;
 use super::settings::{Accept, AnswerHeader, Environment, Settings};
-use super::span::{Kind, Span};
 use super::tail::Tail;
 use crate::PerSecond;
-use crate::metrics::Declare;
 
 /// Names the trace of an answer (<https://www.w3.org/TR/trace-context-2/>, which is a draft).
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -58,33 +54,6 @@ pub(super) struct Judgement {
     pub(super) why: KeepReason,
     /// Whether the trace is sent, if there is a receiver.
     pub(super) is_sent: bool,
-}
-
-/// Counters of spans, by what happened to them.
-#[derive(Clone, Debug)]
-pub struct SpanCounters {
-    pub(super) sent: IntCounter,
-    /// Spans for which there was no room in the queue.
-    pub(super) dropped: IntCounter,
-    /// Spans that the receiver did not take.
-    pub(super) failed: IntCounter,
-}
-
-impl SpanCounters {
-    /// Declares the metric `name`.
-    ///
-    /// # Errors
-    /// There already is a metric of this name.
-    pub fn declare(declare: &Declare<'_>, name: &str) -> prometheus::Result<Self> {
-        let help = "Spans for the trace receiver: sent, dropped as too many waited, or failed as it did not take them";
-        let spans: IntCounterVec = declare.counters(name, help, &["result"])?;
-        let of = |result| spans.with_label_values(&[result]);
-        Ok(Self {
-            sent: of("sent"),
-            dropped: of("dropped"),
-            failed: of("failed"),
-        })
-    }
 }
 
 impl Tracing {
@@ -140,50 +109,6 @@ impl Tracing {
         self.0.is_some()
     }
 
-    /// The root span of a request that began at `began` with these headers. If the peer is trusted, the headers decide
-    /// which trace it belongs to.
-    pub fn request(
-        &self,
-        name: &'static str,
-        began: Instant,
-        headers: &HeaderMap,
-        is_trusted: bool,
-    ) -> Span {
-        let Some(tracer) = self.0 else {
-            return Span::default();
-        };
-        let caller = tracer.caller(headers, is_trusted);
-        tracer.begin(name, Kind::Server, began, caller)
-    }
-
-    /// Like [`Tracing::request`], for a request that is over at once and neither slow nor failed. The span is empty if
-    /// the request is not in the sample.
-    pub fn quick_request(
-        &self,
-        name: &'static str,
-        began: Instant,
-        headers: &HeaderMap,
-        is_trusted: bool,
-    ) -> Span {
-        let Some(tracer) = self.0 else {
-            return Span::default();
-        };
-        let caller = tracer.caller(headers, is_trusted);
-        let trace = trace_id(caller.as_ref());
-        if tracer.exporter.is_none() || !tracer.sampler.takes(trace, caller.as_ref()) {
-            return Span::default();
-        }
-        tracer.begin_as(trace, name, Kind::Server, began, caller)
-    }
-
-    /// The root span of work that no request asked for.
-    pub fn task(&self, name: &'static str) -> Span {
-        match self.0 {
-            Some(tracer) => tracer.begin(name, Kind::Internal, Instant::now(), None),
-            None => Span::default(),
-        }
-    }
-
     /// The header that names the trace in the answer to a request with this root; `None` if answers don't name traces.
     #[must_use]
     pub fn answer_line(&self, root: Option<Ids>) -> Option<(HeaderName, HeaderValue)> {
@@ -230,41 +155,6 @@ impl Tracing {
 }
 
 impl Tracer {
-    fn caller(&self, headers: &HeaderMap, is_trusted: bool) -> Option<Caller> {
-        let is_believed = match self.accept {
-            Accept::Trusted => is_trusted,
-            Accept::Anyone => true,
-            Accept::Nobody => false,
-        };
-        is_believed.then(|| Caller::of(headers))?
-    }
-
-    fn begin(
-        &'static self,
-        name: &'static str,
-        kind: Kind,
-        began: Instant,
-        caller: Option<Caller>,
-    ) -> Span {
-        self.begin_as(trace_id(caller.as_ref()), name, kind, began, caller)
-    }
-
-    fn begin_as(
-        &'static self,
-        trace: TraceId,
-        name: &'static str,
-        kind: Kind,
-        began: Instant,
-        caller: Option<Caller>,
-    ) -> Span {
-        let parent = caller
-            .as_ref()
-            .map_or(SpanId::INVALID, |caller| caller.span);
-        let is_sampled = self.sampler.takes(trace, caller.as_ref());
-        let recording = Recording::new(self, trace, caller, is_sampled, began);
-        Span::root(recording, parent, name, kind, began)
-    }
-
     /// Whether a trace with such a span may be kept, as far as that is known before its end.
     pub(super) fn may_keep(&self, is_sampled: bool, took: Duration, has_failed: bool) -> bool {
         has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
@@ -301,13 +191,6 @@ impl Tracer {
     }
 }
 
-fn trace_id(caller: Option<&Caller>) -> TraceId {
-    match caller {
-        Some(caller) => caller.trace,
-        None => RandomIdGenerator::default().new_trace_id(),
-    }
-}
-
 /// An address without user name and password, so that it may be shown.
 fn without_user(address: &str) -> String {
     match (address.split_once("://"), address.rsplit_once('@')) {
@@ -326,8 +209,10 @@ mod tests {
 
     use super::super::spare;
     use super::*;
-    use crate::metrics::{Format, render};
-    use crate::trace::{Description, Trace, http_version, known_method, method_in_name};
+    use crate::metrics::{Declare, Format, render};
+    use crate::trace::{
+        Description, Kind, Span, Trace, http_version, known_method, method_in_name,
+    };
 
     /// A program's tracing that sends nothing.
     fn tracing(slow: Duration) -> Tracing {

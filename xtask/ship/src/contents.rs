@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::paths;
 
+use crate::manifest::{SECRETS, without_defaults};
 use crate::manual::Manual;
 use crate::programs::{COMPONENTS, Programs};
 use crate::release::Release;
@@ -18,7 +19,7 @@ pub(crate) struct Contents {
     pub(crate) proxy: Vec<u8>,
     /// The file name and the bytes of each component.
     pub(crate) components: Vec<(String, Vec<u8>)>,
-    /// The app's `spin.toml`, as it is in the repository.
+    /// The app's `spin.toml`, as it is in the repository but for the defaults of secrets.
     pub(crate) manifest: String,
     pub(crate) manuals: [Manual; 2],
     pub(crate) version: String,
@@ -39,7 +40,7 @@ impl Contents {
             host: read(&programs.host)?,
             proxy: read(&programs.proxy)?,
             components: components.map(component).collect::<Result<_>>()?,
-            manifest: text(&paths::app())?,
+            manifest: without_defaults(&text(&paths::app())?, &SECRETS)?,
             manuals: [
                 Manual::of(HOST_PACKAGE, &programs.host)?,
                 Manual::of(PROXY_PACKAGE, &programs.proxy)?,

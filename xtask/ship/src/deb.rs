@@ -10,7 +10,7 @@ use xtask::programs::require_program;
 
 use crate::contents::{Contents, of_repository};
 use crate::files::{DATA, Files, PROGRAM, gzip};
-use crate::manifest::with_components_in;
+use crate::manifest::{with_components_in, without_defaults};
 use crate::release::Release;
 
 /// The package's name.
@@ -47,6 +47,19 @@ const DOCUMENTS: [&str; 6] = [
 /// # Errors
 /// If a file can't be read or written, or dpkg refuses the package.
 pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Result<PathBuf> {
+    build_changed(contents, release, out, |_| Ok(()))
+}
+
+/// As [`build`], with files that `change` has changed, by their paths in the package.
+///
+/// # Errors
+/// As [`build`], and those of `change`.
+pub(crate) fn build_changed(
+    contents: &Contents,
+    release: &Release,
+    out: &Path,
+    change: impl FnOnce(&mut Files) -> Result<()>,
+) -> Result<PathBuf> {
     let mut files = machine(contents)?;
     let settings = settings(contents)?;
     let paths: Vec<&String> = settings.iter().map(|(path, _)| path).collect();
@@ -63,6 +76,7 @@ pub(crate) fn build(contents: &Contents, release: &Release, out: &Path) -> Resul
         let text = of_repository(&format!("deploy/debian/{script}"))?;
         files.add(format!("DEBIAN/{script}"), PROGRAM, text);
     }
+    change(&mut files)?;
     pack(&files, &contents.version, release.epoch, out)
 }
 
@@ -111,13 +125,25 @@ fn machine(contents: &Contents) -> Result<Files> {
 /// The files under `/etc`, with their paths.
 fn settings(contents: &Contents) -> Result<Vec<(String, String)>> {
     let place = |name: &str| format!("etc/{NAME}/{name}");
-    let app = with_components_in(&contents.manifest, &format!("/{LIBRARY}/"));
+    let set = set_variables(&of_repository("deploy/debian/host.env")?);
+    let app = without_defaults(&contents.manifest, &set)?;
+    let app = with_components_in(&app, &format!("/{LIBRARY}/"));
     let mut settings = vec![(place("spin.toml"), app)];
     for name in SETTINGS {
         let text = of_repository(&format!("deploy/debian/{name}"))?;
         settings.push((place(name), text));
     }
     Ok(settings)
+}
+
+/// The app's variables that `host.env` sets. They have no default in the package's `spin.toml`: systemd ignores what an
+/// editor has left of a line, and the host would look for its database on this machine.
+fn set_variables(env: &str) -> Vec<String> {
+    let names = env.lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("SPIN_VARIABLE_")?.split_once('=')?;
+        Some(name.to_lowercase())
+    });
+    names.collect()
 }
 
 fn control(contents: &Contents, files: &Files) -> Result<String> {
@@ -141,4 +167,22 @@ fn pack(files: &Files, version: &str, epoch: u64, out: &Path) -> Result<PathBuf>
     let said = String::from_utf8_lossy(&packed.stderr);
     ensure!(packed.status.success(), "dpkg-deb: {}", said.trim());
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packaged_app_has_no_default_for_what_its_settings_say() -> Result<()> {
+        let set = set_variables(&of_repository("deploy/debian/host.env")?);
+        assert!(set.iter().any(|name| name == "mysql_address"), "{set:?}");
+        let app = of_repository("spin.toml")?;
+        let packaged = without_defaults(&app, &set)?;
+        for name in &set {
+            let required = format!("\n{name} = {{ required = true");
+            assert!(packaged.contains(&required), "{packaged}");
+        }
+        Ok(())
+    }
 }

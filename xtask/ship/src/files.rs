@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
-/// The mode of executable files.
+/// The mode of executable files, and of folders.
 pub(crate) const PROGRAM: u32 = 0o755;
 /// The mode of other files.
 pub(crate) const DATA: u32 = 0o644;
@@ -32,13 +32,24 @@ impl Files {
         self.0.insert(path.into(), File { mode, bytes });
     }
 
+    /// Adds bytes to the end of a file.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub(crate) fn append(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.0.get_mut(path);
+        let file = file.with_context(|| format!("there is no {path} in the package"))?;
+        file.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
     /// The size of all files on disk, in KiB.
     pub(crate) fn kibibytes(&self) -> u64 {
         let sizes = self.0.values().map(|file| file.bytes.len() as u64);
         sizes.map(|bytes| bytes.div_ceil(1024)).sum()
     }
 
-    /// Writes the files below `folder`, which is emptied first.
+    /// Writes the files below `folder`, which is emptied first. The modes do not depend on this process's umask.
     ///
     /// # Errors
     /// If a file can't be written.
@@ -46,6 +57,7 @@ impl Files {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
         }
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         for (path, file) in &self.0 {
             let path = folder.join(path);
             let parent = path.parent().unwrap_or(folder);
@@ -56,7 +68,7 @@ impl Files {
             };
             write().with_context(|| format!("writing {}", path.display()))?;
         }
-        Ok(())
+        open_folders(folder).with_context(|| format!("setting modes in {}", folder.display()))
     }
 
     /// A tar archive of the files below `prefix`, which is empty or ends with a slash. Root owns every file, and all
@@ -74,7 +86,7 @@ impl Files {
                 if !folders.iter().any(|known| known == folder) {
                     folders.push(folder.to_owned());
                     let mut header = header(EntryType::Directory, PROGRAM, epoch);
-                    archive.append_data(&mut header, folder, std::io::empty())?;
+                    archive.append_data(&mut header, folder, io::empty())?;
                 }
             }
             let mut header = header(EntryType::Regular, file.mode, epoch);
@@ -83,6 +95,19 @@ impl Files {
         }
         archive.into_inner().context("ending an archive")
     }
+}
+
+/// Gives `folder` and all folders in it the mode that they have in a package. dpkg-deb takes modes from the file
+/// system, where a folder has what the umask has left of them.
+fn open_folders(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(PROGRAM))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn header(kind: EntryType, mode: u32, epoch: u64) -> Header {
@@ -110,6 +135,8 @@ pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use xtask::paths;
+
     use super::*;
 
     #[test]
@@ -139,5 +166,34 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(path, mode)| (path.to_owned(), mode)));
         assert_eq!(gzip(&archive).ok(), gzip(&archive).ok());
+    }
+
+    fn mode(path: &Path) -> u32 {
+        let metadata = fs::metadata(path).expect("it exists");
+        metadata.permissions().mode() & 0o7777
+    }
+
+    /// The umask belongs to the whole process, so the test gives folders the modes that umasks leave.
+    #[test]
+    fn folders_have_one_mode_whatever_the_umask() {
+        let folder = paths::target().join(format!("tmp/ship-modes-{}", std::process::id()));
+        let mut files = Files::default();
+        files.add("DEBIAN/control", DATA, "Package: x");
+        files.add("usr/bin/x", PROGRAM, "x");
+        files.unfold(&folder).expect("it is writable");
+        let places = ["", "DEBIAN", "usr", "usr/bin"].map(|place| folder.join(place));
+        for umask in [0o002, 0o077] {
+            for place in &places {
+                let left = fs::Permissions::from_mode(0o777 & !umask);
+                fs::set_permissions(place, left).expect("it is ours");
+            }
+            open_folders(&folder).expect("they are ours");
+            for place in &places {
+                assert_eq!(mode(place), 0o755, "{} under {umask:o}", place.display());
+            }
+        }
+        assert_eq!(mode(&folder.join("usr/bin/x")), 0o755);
+        assert_eq!(mode(&folder.join("DEBIAN/control")), 0o644);
+        fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

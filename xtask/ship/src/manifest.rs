@@ -1,4 +1,32 @@
-//! The shipped `spin.toml`: it names the components at their place in the package, and has no build commands.
+//! The shipped `spin.toml`: it names the components at their place in the package, has no build commands, and no
+//! default for what must be said where it is installed.
+
+use anyhow::{Context, Result};
+
+/// The variables without a default in each package. In the repository, passwords have one for `cargo xtask up`; in a
+/// package it would hide that nobody has given the password.
+pub(crate) const SECRETS: [&str; 1] = ["mysql_password"];
+
+/// `text` without the defaults of these variables, so that an app does not start where one is missing.
+///
+/// # Errors
+/// If the manifest declares no such variable on a line of its own, with a default.
+pub(crate) fn without_defaults(text: &str, variables: &[impl AsRef<str>]) -> Result<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for name in variables {
+        let name: &str = name.as_ref();
+        let begin = format!("{name} = {{ default = \"");
+        let declared = lines.iter_mut().find_map(|line| {
+            let (_, rest) = line.strip_prefix(&begin)?.split_once('"')?;
+            let required = format!("{name} = {{ required = true{rest}");
+            Some((line, required))
+        });
+        let (line, required) =
+            declared.with_context(|| format!("spin.toml gives no default to `{name}`"))?;
+        *line = required;
+    }
+    Ok(lines.join("\n") + "\n")
+}
 
 /// `text` with the components' paths changed to `folder`.
 pub(crate) fn with_components_in(text: &str, folder: &str) -> String {
@@ -29,6 +57,17 @@ fn file_name(quoted: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_required_has_no_default() -> Result<()> {
+        let text = "[variables]\na = { default = \"x\", secret = true }\nb = { default = \"\" }\n";
+        assert_eq!(
+            without_defaults(text, &["a", "b"])?,
+            "[variables]\na = { required = true, secret = true }\nb = { required = true }\n"
+        );
+        assert!(without_defaults(text, &["c"]).is_err());
+        Ok(())
+    }
 
     #[test]
     fn components_lie_elsewhere_and_nobody_builds_them() {

@@ -24,6 +24,17 @@ pub(crate) struct Programs {
     pub(crate) components: [PathBuf; 3],
 }
 
+/// The features that the host is built with, beyond its default ones.
+pub(crate) fn host_features(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Dist => &["jemalloc"],
+        Profile::Dev => &[],
+    }
+}
+
+/// The target of the components.
+pub(crate) const WASM: &str = "wasm32-wasip2";
+
 /// Builds the programs and the components.
 ///
 /// # Errors
@@ -33,7 +44,7 @@ pub(crate) async fn build(release: &Release) -> Result<Programs> {
     setup::tools(&[COMPILING]).await?;
     components().await?;
     let [host, proxy] = servers(release).await?;
-    let components = folder().join("wasm32-wasip2/release");
+    let components = folder().join(WASM).join("release");
     Ok(Programs {
         host,
         proxy,
@@ -54,9 +65,9 @@ async fn servers(release: &Release) -> Result<[PathBuf; 2]> {
         }
         Profile::Dist => {
             let guided = pgo::flags(HOST_PACKAGE, &release.rustc);
-            let jemalloc = ["--features", "jemalloc"];
+            let features = host_features(release.profile);
             Ok([
-                shipped(HOST_PACKAGE, &jemalloc, release, &guided).await?,
+                shipped(HOST_PACKAGE, features, release, &guided).await?,
                 shipped(PROXY_PACKAGE, &[], release, &[]).await?,
             ])
         }
@@ -72,7 +83,7 @@ async fn shipped(
     flags: &[String],
 ) -> Result<PathBuf> {
     let mut command = cargo_dist(["build", "--profile", "dist", "--package", package]).await;
-    command.args(features);
+    command.args(["--features", &features.join(",")]);
     let folder = folder().join(package);
     let title = format!("build {package} for release");
     finish(command, &title, release, &folder, flags).await?;
@@ -104,7 +115,7 @@ async fn finish(
 }
 
 async fn components() -> Result<()> {
-    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    let mut command = cargo(["build", "--release", "--target", WASM]);
     command
         .args(xtask::build::only_components())
         .env("CARGO_TARGET_DIR", folder())

@@ -19,7 +19,10 @@ const TEXTS: [(&str, &str); 9] = [
     ("docs/DEPLOY.md", "docs/DEPLOY.md"),
     ("docs/SETTINGS.md", "docs/SETTINGS.md"),
     ("docs/PROXY.md", "docs/PROXY.md"),
-    ("deploy/debian/host.env", "store-host.example.env"),
+    (
+        "deploy/tarball/store-host.example.env",
+        "store-host.example.env",
+    ),
     ("proxy/store-proxy.example.toml", "store-proxy.example.toml"),
 ];
 

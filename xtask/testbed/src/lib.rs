@@ -9,6 +9,7 @@
 
 mod account;
 mod addresses;
+pub mod circles;
 mod database_cluster;
 mod galera;
 mod group_replication;

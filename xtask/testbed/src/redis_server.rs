@@ -14,6 +14,15 @@ use crate::process::Process;
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
+/// The user of a server with a password.
+const USER: &str = "store";
+
+/// What that user may do, in the server's words (redis.io, ACL SETUSER): all that the host lets components send, end
+/// scripts, and ask what the server is. What empties or governs the server, reads all keys at once or leaves the user's
+/// database is refused, also to scripts, which the host does not look into. docs/RUNBOOK.md has the same words for
+/// other servers.
+const RIGHTS: &str = "~* &* +@all -@admin -@dangerous -copy -move -select +info";
+
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -75,7 +84,8 @@ impl RedisServer {
         Self::start_as(account, options, None).await
     }
 
-    /// As [`RedisServer::start`], but clients need a password, which is made at the first start and kept in the folder.
+    /// As [`RedisServer::start`], but clients need a password, which is made at the first start and kept in the folder,
+    /// and may read and write data and run scripts, and no more.
     ///
     /// # Errors
     /// As [`RedisServer::start`].
@@ -113,7 +123,7 @@ impl RedisServer {
         self.options.seat.port(self.port).to_string()
     }
 
-    /// The server's URL, password included.
+    /// The server's URL, with user and password if it has them.
     pub fn url(&self) -> String {
         url(&self.options.seat, self.port, self.password.as_ref())
     }
@@ -165,7 +175,9 @@ async fn start_on(
     let settings = options.folder.join("password.conf");
     if let Some(password) = password {
         // Not a flag, because every user of the machine can see flags.
-        write_private(&settings, &format!("requirepass {}\n", password.as_str()))
+        let password = password.as_str();
+        let users = format!("user default off\nuser {USER} on >{password} {RIGHTS}\n");
+        write_private(&settings, &users)
             .with_context(|| format!("writing {}", settings.display()))?;
         account.take(&settings)?;
         command.arg(&settings);
@@ -239,6 +251,6 @@ pub(crate) async fn answers_as(url: &str, id: u32) -> bool {
 }
 
 fn url(seat: &Seat, port: u16, password: Option<&Secret>) -> String {
-    let password = password.map_or(String::new(), |password| format!(":{}@", password.as_str()));
-    format!("redis://{password}{}", seat.port(port))
+    let user = password.map(|password| format!("{USER}:{}@", password.as_str()));
+    format!("redis://{}{}", user.unwrap_or_default(), seat.port(port))
 }

@@ -92,7 +92,7 @@ fn reach<'a>(from: &str, rules: &[Rule<'a>]) -> BTreeSet<&'a str> {
 }
 
 /// All Rust files of a folder, sorted.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
@@ -107,7 +107,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read(file: &Path) -> String {
+pub(crate) fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
 }
 
@@ -200,11 +200,11 @@ fn path(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A program with these files and their contents.
-    fn program(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(crate) fn program(files: &[(&str, &str)]) -> tempfile::TempDir {
         let src = tempfile::tempdir().unwrap();
         for (file, text) in files {
             let file = src.path().join(file);

@@ -31,21 +31,23 @@ pub(super) struct Body {
 /// A query that has passed the checks.
 pub(super) struct CheckedQuery {
     pub(super) request: Request,
+    /// The most bytes of memory that the query takes until its answer is written.
+    pub(super) memory_bytes: usize,
     /// Whether the answer will contain fields that [`skipped`] added.
     pub(super) has_kept_objects: bool,
 }
 
-/// Why a query is not executed.
+/// Why a query has no data.
 pub(super) enum Refusal {
-    /// The body is not a GraphQL request.
-    Body(StoreError),
+    /// The body is not a GraphQL request, or a lookup failed: the answer is a problem, as on every route.
+    Store(StoreError),
     /// The query is wrong or costs too much. GraphQL answers this in its own format.
     Query(ServerError),
 }
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::Body(error)
+        Self::Store(error)
     }
 }
 
@@ -60,18 +62,22 @@ impl Body {
     ///
     /// # Errors
     /// What is wrong with the variables, the query or the `operationName`.
-    pub(super) fn prepare(self) -> Result<CheckedQuery, Refusal> {
+    pub(super) fn prepare(&self) -> Result<CheckedQuery, Refusal> {
         text::check(&self.query)?;
         let variables = match &self.variables {
             Some(raw) => read_variables(raw)?,
             None => Variables::default(),
         };
         let mut document = parse_query(&self.query).map_err(ServerError::from)?;
-        cost::check(&document)?;
+        // Before the check, so that the fields that this adds are counted.
         let has_kept_objects = skipped::keep_objects(&mut document);
-        let mut request = Request::new(self.query).variables(variables);
+        let memory_bytes = cost::check(&document)?.memory_bytes(&self.query);
+        // The text is not needed beside the parsed document.
+        let mut request = Request::new("").variables(variables);
         // Some clients send an empty name instead of none.
-        if let Some(name) = self.operation_name.filter(|name| !name.is_empty()) {
+        if let Some(name) = self.operation_name.as_deref()
+            && !name.is_empty()
+        {
             if name.len() > text::MAX_NAME_BYTES {
                 return Err(refusal("operationName is longer than a name can be".into()).into());
             }
@@ -80,6 +86,7 @@ impl Body {
         request.set_parsed_query(document);
         Ok(CheckedQuery {
             request,
+            memory_bytes,
             has_kept_objects,
         })
     }
@@ -155,10 +162,30 @@ mod tests {
         }
         for wrong in ["[]", r#"[["a","1"]]"#, "1", r#""{}""#, "true"] {
             assert!(
-                matches!(prepare(wrong), Err(Refusal::Body(StoreError::Malformed(_)))),
+                matches!(
+                    prepare(wrong),
+                    Err(Refusal::Store(StoreError::Malformed(_)))
+                ),
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn fields_that_are_added_for_skipped_ones_are_counted() {
+        let prepare = |directive: &str| {
+            let fields: String = (1..1000).map(|n| format!("a{n}:__typename ")).collect();
+            let query = format!("{{{fields} a:__typename {directive}}}");
+            let body = serde_json::json!({ "query": query }).to_string();
+            serde_json::from_str::<Body>(&body)
+                .expect("a body")
+                .prepare()
+        };
+        assert!(prepare("").is_ok());
+        assert!(matches!(
+            prepare("@skip(if: false)"),
+            Err(Refusal::Query(_))
+        ));
     }
 
     #[test]

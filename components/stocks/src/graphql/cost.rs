@@ -8,7 +8,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Positioned, ServerError};
 use async_graphql_value::Value;
 
-use super::refusal;
+use super::{refusal, text};
 
 /// The deepest nesting of fields and fragments, with every fragment expanded.
 const MAX_DEPTH: usize = 32;
@@ -20,10 +20,25 @@ const MAX_SELECTIONS: usize = 1000;
 /// The most arguments, values within them, variables and directives, with every fragment expanded.
 const MAX_DETAILS: usize = 1000;
 
-/// The longest answer, by an estimate that is hardly ever too low, and nearly twice the length of the longest real
-/// answer. The full introspection is estimated at three quarters of this limit, and has about 40 kB. An instance
-/// handles 64 requests at once by default; 64 answers of this length fit into its memory.
+/// The longest answer, by an estimate that is hardly ever too low, and mostly much too high. The full introspection is
+/// estimated at three quarters of this limit, and has about 40 kB. How long the finished answer may be, and how much
+/// memory the queries of one instance take together, `room.rs` says.
 const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
+
+/// What the memory of one value in the answer is estimated at, in bytes, besides its text: its entry in its object,
+/// which may have twice the room that it needs, and the allocation of its text.
+const VALUE_MEMORY: usize = 128;
+
+/// What the memory of one selection is estimated at, in bytes: the field while it waits for its value, and for a field
+/// of a product its text of up to 1,020 bytes, which is in the row, in the record, in what is written to Redis, in the
+/// answer's value and in the answer's text.
+const SELECTION_MEMORY: usize = 6 * 1024;
+
+/// What the memory of one name, value or sign of the query is estimated at, in bytes, once it is parsed.
+const TOKEN_MEMORY: usize = 128;
+
+/// How often the bytes of the answer are in memory: as values, and as text that may have twice the room that it needs.
+const COPIES_OF_ANSWER: usize = 3;
 
 /// An upper bound for the bytes of any name or number in an introspection's answer. A product's name may have 1,020
 /// bytes, but no list multiplies it: all names that one query can select under aliases have a megabyte.
@@ -56,15 +71,42 @@ pub(super) fn value_bytes(field: &str) -> usize {
     }
 }
 
+/// What a query that is within the limits costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    selections: usize,
+    /// The values in the answer, those of objects and lists included.
+    values: usize,
+    answer_bytes: usize,
+}
+
+/// The most that [`Cost::memory_bytes`] can be.
+pub(super) const MOST_MEMORY: usize = TOKEN_MEMORY * text::MAX_TOKENS
+    + SELECTION_MEMORY * MAX_SELECTIONS
+    + VALUE_MEMORY * (MAX_ANSWER_BYTES / VALUE_BYTES)
+    + COPIES_OF_ANSWER * MAX_ANSWER_BYTES;
+
+impl Cost {
+    /// The most bytes of memory that the query takes from its parsing until its answer is written, besides its own text
+    /// and its variables.
+    pub(super) fn memory_bytes(&self, query: &str) -> usize {
+        TOKEN_MEMORY * text::most_tokens(query)
+            + SELECTION_MEMORY * self.selections
+            + VALUE_MEMORY * self.values
+            + COPIES_OF_ANSWER * self.answer_bytes
+    }
+}
+
 /// Counts what the query selects and estimates the length of its answer, expanding fragments as the execution will.
 ///
 /// # Errors
 /// If a limit is exceeded, if a fragment contains itself, or if a variable has an unknown type.
-pub(super) fn check(document: &ExecutableDocument) -> Result<(), ServerError> {
+pub(super) fn check(document: &ExecutableDocument) -> Result<Cost, ServerError> {
     let mut budget = Budget::of(document);
     for (_, operation) in document.operations.iter() {
         budget.spend_operation(&operation.node)?;
     }
+    let cost = budget.spent();
     // Fragments that no operation uses are validated too. They have a budget of their own, because they produce no
     // answer.
     let mut budget = Budget::of(document);
@@ -72,7 +114,7 @@ pub(super) fn check(document: &ExecutableDocument) -> Result<(), ServerError> {
         budget.spend_directives(&fragment.node.directives)?;
         budget.spend_set(&fragment.node.selection_set.node, MAX_DEPTH, 0)?;
     }
-    Ok(())
+    Ok(cost)
 }
 
 /// What the query may still spend.
@@ -81,6 +123,8 @@ struct Budget<'a> {
     selections: usize,
     details: usize,
     answer_bytes: usize,
+    /// The values in the answer so far. They have no limit of their own, as each has bytes.
+    values: usize,
 }
 
 impl<'a> Budget<'a> {
@@ -90,6 +134,15 @@ impl<'a> Budget<'a> {
             selections: MAX_SELECTIONS,
             details: MAX_DETAILS,
             answer_bytes: MAX_ANSWER_BYTES,
+            values: 0,
+        }
+    }
+
+    fn spent(&self) -> Cost {
+        Cost {
+            selections: MAX_SELECTIONS - self.selections,
+            values: self.values,
+            answer_bytes: MAX_ANSWER_BYTES - self.answer_bytes,
         }
     }
 
@@ -144,6 +197,7 @@ impl<'a> Budget<'a> {
             .saturating_mul(value_bytes(name))
             .saturating_add(names);
         self.answer_bytes = self.answer_bytes.checked_sub(bytes).ok_or_else(too_much)?;
+        self.values += values;
         self.spend_set(&field.selection_set.node, depth, values)
     }
 

@@ -10,13 +10,18 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// The most names, values and signs. The full introspection query has three hundred. The parser takes some microseconds
 /// for each, so a query that is refused only after parsing costs other requests as much as one that is answered.
-const MAX_TOKENS: usize = 4000;
+pub(super) const MAX_TOKENS: usize = 4000;
 
 /// The deepest nesting of brackets. The full introspection query has thirteen levels.
 const MAX_NESTING: usize = 32;
 
 /// The longest name, in bytes. An error contains a few names, and a query may have as many errors as fields.
 pub(super) const MAX_NAME_BYTES: usize = 128;
+
+/// An upper bound for the names, values and signs of a query that has passed the check.
+pub(super) fn most_tokens(query: &str) -> usize {
+    query.len().min(MAX_TOKENS)
+}
 
 /// Checks the query's text.
 ///

@@ -1,15 +1,10 @@
-//! The query parameters that the leading command of a roll-out over several hosts sends.
+//! What the leading command of a roll-out over several hosts says in its queries.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::Query;
-use crate::config::AdminUrl;
 use crate::control::{Cause, ControlError, Fleet};
 use crate::rollout::Phase;
-
-/// The longest id, in characters, of a roll-out over several hosts.
-const LONGEST_ID: usize = 64;
 
 /// The parameters of a `step` request.
 pub(in super::super) struct WantedStep {
@@ -70,24 +65,6 @@ impl Query {
             is_verdict: self.failed,
         }
     }
-}
-
-pub(super) fn rollout(id: &str) -> Result<String, String> {
-    let is_plain = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if id.is_empty() || id.len() > LONGEST_ID || !is_plain {
-        return Err(format!(
-            "must be 1 to {LONGEST_ID} letters, digits and hyphens"
-        ));
-    }
-    Ok(id.to_owned())
-}
-
-pub(super) fn peers(text: &str) -> Result<Vec<String>, String> {
-    let urls = text.split(',').filter(|url| !url.is_empty());
-    urls.map(|url| AdminUrl::from_str(url).map(|url| url.to_string()))
-        .collect()
 }
 
 #[cfg(test)]

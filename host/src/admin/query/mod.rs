@@ -1,17 +1,21 @@
 //! Reads the query of a change request.
 //!
-//! `fleet` reads the parameters of roll-outs over several hosts. Nothing here makes a change, or reads what serves.
+//! `fleet` puts together what belongs to roll-outs over several hosts. Nothing here makes a change, or reads what
+//! serves.
 
 mod fleet;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::Request;
 
-use self::fleet::{peers, rollout};
-use crate::config::duration;
+use crate::config::{AdminUrl, duration};
 use crate::control::{ControlError, TrialPlan};
 use crate::rollout::{Phase, RolloutRequest, TrafficShare, lease, shares};
+
+/// The longest id, in characters, of a roll-out over several hosts.
+const LONGEST_ID: usize = 64;
 
 /// The query of a change request.
 #[derive(Debug, Default)]
@@ -89,6 +93,24 @@ impl Query {
         }
         Ok(())
     }
+}
+
+fn rollout(id: &str) -> Result<String, String> {
+    let is_plain = id
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if id.is_empty() || id.len() > LONGEST_ID || !is_plain {
+        return Err(format!(
+            "must be 1 to {LONGEST_ID} letters, digits and hyphens"
+        ));
+    }
+    Ok(id.to_owned())
+}
+
+fn peers(text: &str) -> Result<Vec<String>, String> {
+    let urls = text.split(',').filter(|url| !url.is_empty());
+    urls.map(|url| AdminUrl::from_str(url).map(|url| url.to_string()))
+        .collect()
 }
 
 fn is_true(text: &str) -> Result<bool, String> {

@@ -12,9 +12,8 @@ mod reader;
 mod tool;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use self::reader::read;
 pub(crate) use self::tool::OwnLimits;
 use crate::app::variables::{Declaration, Template};
 use crate::instance::Probe;
@@ -105,18 +104,4 @@ pub(crate) struct ComponentManifest {
     pub limits: OwnLimits,
     /// The allowed values of those of its variables that have few.
     pub variable_values: BTreeMap<String, Vec<String>>,
-}
-
-impl Manifest {
-    /// Reads and checks the app at `path`.
-    ///
-    /// # Errors
-    /// The app has something that this host can't serve; the error names the first such thing.
-    pub(crate) fn load(path: &Path) -> Result<Self, ManifestError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        read(path, &text)
-    }
 }

@@ -12,11 +12,25 @@ use toml::{Table, Value};
 use super::raw::{OutboundHost, RawComponent, RawManifest, RoutePattern, VariableName};
 use super::{ComponentManifest, Manifest, ManifestError, Route};
 
+impl Manifest {
+    /// Reads and checks the app at `path`.
+    ///
+    /// # Errors
+    /// The app has something that this host can't serve; the error names the first such thing.
+    pub(crate) fn load(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        read(path, &text)
+    }
+}
+
 /// Reads the manifest at `path`, whose text is `text`.
 ///
 /// # Errors
 /// The app has something that this host can't serve; the error names the first such thing.
-pub(super) fn read(path: &Path, text: &str) -> Result<Manifest, ManifestError> {
+fn read(path: &Path, text: &str) -> Result<Manifest, ManifestError> {
     let syntax = |(line, reason)| ManifestError::Syntax {
         path: path.to_owned(),
         line,

@@ -5,29 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::member::{Member, PAUSE, TRIES};
-use super::{LOOK, Leader};
+use super::{Failure, LOOK, Leader};
 use crate::answers::{BUSY, Change, NO_CANARY};
 use crate::client::http::Call;
 use crate::client::{ClientError, say};
 use crate::config::AdminUrl;
 use crate::rollout::Phase;
-
-/// Why a roll-out is withdrawn.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) reason: String,
-    /// Whether the reason is a verdict on the counts of all hosts.
-    pub(super) is_verdict: bool,
-}
-
-impl From<String> for Failure {
-    fn from(reason: String) -> Self {
-        Self {
-            reason,
-            is_verdict: false,
-        }
-    }
-}
 
 impl Leader<'_> {
     /// Promotes on all hosts. A host that gives no answer will promote by itself when it finds that another host has.

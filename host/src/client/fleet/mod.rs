@@ -15,11 +15,10 @@ use futures::future::join_all;
 use http::HeaderMap;
 use store_server::request_id::new_id;
 
-use self::end::Failure;
 use self::member::Member;
 use super::change::lines;
 use super::http::{Call, Caller};
-use super::swap::{SwapArgs, path, segment};
+use super::swap_args::{SwapArgs, path, segment};
 use super::trial::shown;
 use super::{ClientError, say};
 use crate::answers::{Change, ComparedCounts, RolloutStatus};
@@ -38,6 +37,23 @@ pub(super) struct Leader<'a> {
     /// Its timeout is a quarter of a lease, so that no host's lease ends much later than another's.
     caller: Caller,
     members: Vec<Member<'a>>,
+}
+
+/// Why a roll-out is withdrawn.
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    /// Whether the reason is a verdict on the counts of all hosts.
+    is_verdict: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            is_verdict: false,
+        }
+    }
 }
 
 impl<'a> Leader<'a> {

@@ -7,7 +7,6 @@ use futures::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::State;
 use super::election::{Decision, WriterElection};
 use super::member::Member;
 use super::records::{Notebook, WriterRecord};
@@ -15,6 +14,7 @@ use super::roster::GroupMembers;
 use super::row::Outcome;
 use super::standby::Standbys;
 use super::view::View;
+use super::{Group, State};
 use crate::metrics::GroupMetrics;
 
 /// The pause between two checks of the members. With the wait for a silent member, a dead writer is found within a
@@ -30,32 +30,65 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A change of the writer that was not made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
+struct Refusal {
     member: usize,
     term: i64,
     outcome: Outcome,
 }
 
 /// The task of a group.
-pub(super) struct Follower {
-    pub(super) standbys: Arc<Standbys>,
+struct Follower {
+    standbys: Arc<Standbys>,
     /// Notified when a connection to the writer has failed.
-    pub(super) doubt: Arc<Notify>,
-    pub(super) roster: GroupMembers,
-    pub(super) election: WriterElection,
-    pub(super) notebook: Notebook,
+    doubt: Arc<Notify>,
+    roster: GroupMembers,
+    election: WriterElection,
+    notebook: Notebook,
     /// The record that this group wrote to the notebook last. Another group of the same database may have written a
     /// different one.
-    pub(super) noted: Option<WriterRecord>,
+    noted: Option<WriterRecord>,
     /// The refused change that was logged last.
-    pub(super) refusal: Option<Refusal>,
-    pub(super) metrics: GroupMetrics,
-    pub(super) told: watch::Sender<State>,
+    refusal: Option<Refusal>,
+    metrics: GroupMetrics,
+    told: watch::Sender<State>,
+}
+
+/// Begins to check the members of the roster. The notebook holds what is known of their writer.
+pub(in crate::mysql) fn start(
+    roster: GroupMembers,
+    metrics: GroupMetrics,
+    notebook: Notebook,
+) -> Arc<Group> {
+    let (told, state) = watch::channel(State::Undecided);
+    let election = match roster.may_lack_some() {
+        true => WriterElection::of_some(notebook.read()),
+        false => WriterElection::new(notebook.read()),
+    };
+    let standbys = Arc::<Standbys>::default();
+    let doubt = Arc::<Notify>::default();
+    let follower = Follower {
+        standbys: standbys.clone(),
+        doubt: doubt.clone(),
+        roster,
+        election,
+        notebook,
+        noted: None,
+        refusal: None,
+        metrics,
+        told,
+    };
+    let task = tokio::spawn(follower.run()).abort_handle();
+    Arc::new(Group {
+        state,
+        standbys,
+        doubt,
+        task,
+    })
 }
 
 impl Follower {
     /// Checks the members for ever.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             if self.roster.follow() {
                 self.leave_who_is_gone();

@@ -25,14 +25,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use self::election::WriterElection;
-use self::follower::Follower;
+pub(super) use self::follower::start;
 pub(super) use self::records::Notebook;
 pub(crate) use self::records::WriterRecords;
 pub(super) use self::roster::{GroupMembers, MemberAccess};
 use self::standby::Standbys;
 use crate::config::HostPort;
-use crate::metrics::GroupMetrics;
 
 /// How long the users of a connection to a former writer may still wait for an answer on it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -64,39 +62,6 @@ impl Drop for Group {
 }
 
 impl Group {
-    /// Begins to check the members of the roster. The notebook holds what is known of their writer.
-    pub(super) fn start(
-        roster: GroupMembers,
-        metrics: GroupMetrics,
-        notebook: Notebook,
-    ) -> Arc<Self> {
-        let (told, state) = watch::channel(State::Undecided);
-        let election = match roster.may_lack_some() {
-            true => WriterElection::of_some(notebook.read()),
-            false => WriterElection::new(notebook.read()),
-        };
-        let standbys = Arc::<Standbys>::default();
-        let doubt = Arc::<Notify>::default();
-        let follower = Follower {
-            standbys: standbys.clone(),
-            doubt: doubt.clone(),
-            roster,
-            election,
-            notebook,
-            noted: None,
-            refusal: None,
-            metrics,
-            told,
-        };
-        let task = tokio::spawn(follower.run()).abort_handle();
-        Arc::new(Self {
-            state,
-            standbys,
-            doubt,
-            task,
-        })
-    }
-
     /// The member to write to. Waits while that is undecided, without a time limit.
     ///
     /// # Errors

@@ -33,11 +33,9 @@ use super::errors::{is_outage, was_not_sent};
 use super::link::{self, Link};
 use super::near::NearCache;
 use super::settings::LinkSettings;
-use super::target::Target;
 use crate::clients::Asker;
 use crate::config::HostPort;
-use crate::instance::LogThrottle;
-use crate::outbound::{Attributes, Backend};
+use crate::outbound::{Attributes, Backend, LogThrottle};
 
 /// The largest reply of a node about the slots, in bytes. It is enough for some thousands of ranges.
 const SLOTS_BYTES: usize = 4 * 1024 * 1024;
@@ -69,7 +67,7 @@ impl Cluster {
     /// The nodes are asked when the first command is sent.
     ///
     /// # Errors
-    /// As [`Link::new`].
+    /// As [`Links::new`](super::links::Links::new).
     pub(super) fn new(
         backend: &Backend,
         settings: LinkSettings,
@@ -77,17 +75,17 @@ impl Cluster {
     ) -> Result<Self, String> {
         let tls = backend.redis_tls(&settings.tls)?;
         let info = backend.redis_info();
-        let asking = settings.for_questions(SLOTS_BYTES);
+        let asking = settings.limits.for_questions(SLOTS_BYTES);
         let nodes = settings.cluster.iter().map(|at| {
-            let target = Target::Server(at.clone());
-            let link = Link::over(tls.clone(), target, info.clone(), asking.clone(), None);
+            let (tls, info) = (tls.clone(), info.clone());
+            let link = Link::over(tls, at.clone(), info, asking.clone(), None);
             (at.clone(), Arc::new(link))
         });
         let topology = Topology::new(nodes.collect());
         let primaries = Primaries {
             tls,
             info,
-            settings,
+            limits: settings.limits,
             near,
             commands: link::permits(),
             links: Mutex::default(),

@@ -11,17 +11,16 @@ use rustls::ClientConfig;
 use super::slots::Slots;
 use crate::clients::Permits;
 use crate::config::HostPort;
+use crate::redis::limits::LinkLimits;
 use crate::redis::link::Link;
 use crate::redis::near::NearCache;
-use crate::redis::settings::LinkSettings;
-use crate::redis::target::Target;
 use crate::redis::votes::STANDS;
 
 /// The links, and what is needed to make one.
 pub(super) struct Primaries {
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) info: RedisConnectionInfo,
-    pub(super) settings: LinkSettings,
+    pub(super) limits: LinkLimits,
     /// One cache for all primaries: it forgets a value that changes at any of them.
     pub(super) near: Option<Arc<NearCache>>,
     /// The links share their permits. Otherwise a component could have as many replies on their way, of the largest
@@ -64,9 +63,9 @@ impl Primaries {
     fn make(&self, server: &HostPort) -> Link {
         let link = Link::over(
             self.tls.clone(),
-            Target::Server(server.clone()),
+            server.clone(),
             self.info.clone(),
-            self.settings.clone(),
+            self.limits.clone(),
             self.near.clone(),
         );
         link.sharing(self.commands.clone())
@@ -94,7 +93,7 @@ impl Primaries {
     }
 
     pub(super) fn response_timeout(&self) -> Duration {
-        self.settings.response_timeout
+        self.limits.response_timeout
     }
 }
 
@@ -103,21 +102,13 @@ mod tests {
     use redis::Value;
 
     use super::*;
-    use crate::config::{ClusterSettings, RedisSettings, RedisTls, SentinelSettings};
     use crate::redis::link;
 
     fn primaries() -> Primaries {
-        let settings = RedisSettings {
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-            sentinel: SentinelSettings::default(),
-            cluster: ClusterSettings::default(),
-            tls: RedisTls::default(),
-        };
         Primaries {
             tls: None,
             info: RedisConnectionInfo::default(),
-            settings: LinkSettings::new(&settings, 1 << 20).expect("it names no file"),
+            limits: LinkLimits::plain(),
             near: None,
             commands: link::permits(),
             links: Mutex::default(),

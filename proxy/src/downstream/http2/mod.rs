@@ -3,12 +3,11 @@
 //! words, and a body that does not come has a deadline.
 //!
 //! `head` checks the head of each stream, `session` is a stream for pingora, `body` reads and sends the parts of
-//! bodies, `refuse` sends the proxy's own answers. `watch` reads, with the help of `frames`, what `h2` sends. Nothing
-//! here picks an upstream, or speaks HTTP/2 to one.
+//! bodies, `refuse` sends the proxy's own answers. `watch` reads what `h2` sends. Nothing here picks an upstream, or
+//! speaks HTTP/2 to one.
 
 mod body;
 mod client;
-mod frames;
 mod head;
 mod refuse;
 mod session;
@@ -21,8 +20,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::Request;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{Method, Request};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
@@ -36,12 +36,13 @@ use self::session::Session;
 use self::watch::WatchedWire;
 use crate::config::Limits;
 use crate::downstream::read_head::{LAST_REQUEST, stopping};
-use crate::downstream::refusals::Refusals;
+use crate::downstream::refusals::{Refusal, Refusals};
 use crate::downstream::wire::Wire;
 use crate::message::head::{Body, HeadForm, HeadLimits};
 use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
-use crate::request::direct::{Direct, Persistence};
+use crate::message::request_id::request_id;
+use crate::request::direct::{Direct, OwnFields, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 
@@ -199,6 +200,34 @@ impl Http2<'_> {
             self.refusals
                 .note_unread(self.client.address, "2", problem.reason());
         }
+    }
+
+    /// Answers a request with the problem. The rest of the request is discarded.
+    fn answer(&self, request: &Parts, mut respond: SendResponse<Bytes>, problem: &Problem) {
+        let since = Instant::now();
+        let id = request_id(&request.headers);
+        let head_only = request.method == Method::HEAD;
+        let own = OwnFields {
+            id: &id,
+            trace: None,
+        };
+        let bytes_sent = refuse::send(&mut respond, problem, &own, head_only).unwrap_or(0);
+        let id = id.to_str().unwrap_or("-");
+        let target = request.uri.path_and_query();
+        let authority = request.uri.authority().map(|authority| authority.as_str());
+        let host = || request.headers.get(HOST)?.to_str().ok();
+        self.refusals.note(
+            &Refusal {
+                method: request.method.as_str(),
+                target: target.map_or("-", |target| target.as_str()),
+                host: authority.or_else(host),
+                status: problem.status().as_u16(),
+                bytes_sent,
+                since,
+                ..Refusal::unread(id, self.client.address, "2")
+            },
+            problem.reason(),
+        );
     }
 }
 

@@ -1,9 +1,32 @@
 //! The fields of a request's head that decide where it ends and whom it is for, and the rules for each.
 
 use http::StatusCode;
+use store_server::field::content_length;
 
-use super::{Body, HeadForm, RequestLine, content_length};
 use crate::message::problem::Problem;
+
+/// How a request's body ends (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The body has this many bytes; zero if there is no body.
+    Length(u64),
+    /// The body ends with its last chunk.
+    Chunked,
+}
+
+/// The form of a head that passed the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadForm {
+    pub(crate) body: Body,
+    /// Whether the head is in the simplest form; if not, it goes on as [`simplified`](super::simplified).
+    pub(crate) is_simple: bool,
+}
+
+/// The facts in the request line that other checks need.
+pub(super) struct RequestLine<'a> {
+    pub(super) http_1_1: bool,
+    pub(super) authority: Option<&'a [u8]>,
+}
 
 /// The fields that decide where a request ends and whom it is for.
 #[derive(Default)]

@@ -27,7 +27,8 @@ use super::tries::TryFailure;
 use crate::message::forwarded;
 use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
-use crate::table::live::{LiveTable, Table};
+use crate::table::Table;
+use crate::table::live::LiveTable;
 use crate::upstream::Group;
 
 /// Passes plain requests.

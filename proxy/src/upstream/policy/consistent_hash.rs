@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use pingora_ketama::{Bucket, Continuum};
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 /// How many points on the ring ketama gives a candidate for each unit of its weight.
 const POINTS_OF_A_WEIGHT: usize = 160;

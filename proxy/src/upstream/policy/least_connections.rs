@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 /// The weights of the candidates, and where the next comparison begins.
 pub(crate) struct LeastConnections {

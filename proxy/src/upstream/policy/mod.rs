@@ -1,27 +1,19 @@
-//! Picks the next upstream, with a file for each policy. A policy is pure: it knows positions in a list and the
-//! requests in flight at each. Nothing here knows health or time, takes a slot, or waits.
+//! Picks the next upstream, with a file for each policy. A policy is pure: it knows each `candidate` by its position in
+//! a list, and the requests in flight at each. Nothing here knows health or time, takes a slot, or waits.
 
+mod candidate;
 mod consistent_hash;
 mod least_connections;
 mod round_robin;
 mod weighted;
 
-use std::net::SocketAddr;
-
+pub(crate) use candidate::Candidate;
 pub(crate) use consistent_hash::ConsistentHash;
 pub(crate) use least_connections::LeastConnections;
 pub(crate) use round_robin::RoundRobin;
 pub(crate) use weighted::WeightedTurns;
 
 use crate::config;
-
-/// What a policy knows of one upstream.
-pub(crate) struct Candidate {
-    /// The address, from which a hash ring is made.
-    pub(crate) address: SocketAddr,
-    /// Share of the requests, relative to other candidates' weights.
-    pub(crate) weight: u16,
-}
 
 /// A policy, ready for one list of candidates.
 pub(crate) enum Picker {

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 /// A round in which each candidate has as many turns as its weight.
 pub(crate) struct WeightedTurns {

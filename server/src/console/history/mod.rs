@@ -15,7 +15,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub use self::panel::{FAILED, Panel, Reading, undrawable};
-use self::samples::{SAMPLES, Samples, rounded};
+use self::samples::{LineView, SAMPLES, Samples, rounded};
 
 /// Time between two samples.
 pub(super) const STEP: Duration = Duration::from_secs(3);
@@ -51,13 +51,6 @@ struct PanelView {
     title: &'static str,
     unit: &'static str,
     lines: Vec<LineView>,
-}
-
-#[derive(Debug, Serialize)]
-struct LineView {
-    name: String,
-    /// The values of the line; NaN, which JSON writes as null, if there is none.
-    values: Vec<f32>,
 }
 
 impl History {

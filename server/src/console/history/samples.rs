@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::LineView;
+use serde::Serialize;
+
 use super::panel::{Panel, Sum};
 
 /// Number of samples in the ring: fifteen minutes.
@@ -38,6 +39,14 @@ pub(super) struct Line {
     seen: usize,
     /// Number of the last sample in which the line's value was not zero.
     telling: usize,
+}
+
+/// A line in the form that `GET /history` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct LineView {
+    name: String,
+    /// The values of the line; NaN, which JSON writes as null, if there is none.
+    values: Vec<f32>,
 }
 
 impl Samples {

@@ -8,7 +8,7 @@ use super::round::Round;
 use super::scene::NOTHING;
 use crate::measure::{Column, StreamResult, TextTable};
 
-/// The most by which the neighbours' 99th percentile should rise.
+/// The most by which the neighbours' 99th percentile should rise. The summary counts the rounds above it.
 const P99_RATIO: f64 = 1.5;
 
 /// The columns of the table.
@@ -25,25 +25,64 @@ const COLUMNS: [Column; 9] = [
 ];
 
 /// All measurements of a run.
-#[derive(Default)]
 pub(super) struct Report {
     rounds: Vec<Round>,
+    /// The ratio of the neighbours' 99th percentiles above which a round is a failure; `None` if none is.
+    max_ratio: Option<f64>,
 }
 
 impl Report {
+    pub(super) fn new(max_ratio: Option<f64>) -> Self {
+        Self {
+            rounds: Vec::new(),
+            max_ratio,
+        }
+    }
+
     pub(super) fn add(&mut self, round: Round) {
         self.rounds.push(round);
     }
 
-    /// Whether no neighbour failed, and every answer to an attacker is documented.
+    /// Whether no neighbour failed or became slower than allowed, and every answer to an attacker is documented.
     pub(super) fn is_good(&self) -> bool {
-        self.rounds.iter().all(|round| round.failures().is_empty())
+        self.failures().is_empty()
     }
 
     /// The whole report, for programs.
     pub(super) fn json(&self) -> Value {
-        let failures: Vec<String> = self.rounds.iter().flat_map(Round::failures).collect();
-        json!({"failures": failures, "rounds": self.rounds})
+        json!({"failures": self.failures(), "rounds": self.rounds})
+    }
+
+    /// Everything that is not as it must be, one line each.
+    fn failures(&self) -> Vec<String> {
+        let mut failures: Vec<String> = self.rounds.iter().flat_map(Round::failures).collect();
+        if let Some(limit) = self.max_ratio {
+            let slow = self.rounds.iter().filter_map(|round| round.above(limit));
+            failures.extend(slow);
+        }
+        failures
+    }
+
+    /// How many rounds are above the ratio that we want, and which; `None` if no ratio was measured.
+    fn summary(&self) -> Option<String> {
+        let ratios: Vec<(&Round, f64)> = self
+            .rounds
+            .iter()
+            .filter_map(|round| Some((round, round.ratio()?)))
+            .collect();
+        let above = ratios.iter().filter(|(_, ratio)| *ratio > P99_RATIO);
+        let above: Vec<String> = above.map(|(round, _)| round.name()).collect();
+        let all = ratios.len();
+        let names = match above.as_slice() {
+            [] => String::new(),
+            names => format!(": {}", names.join(", ")),
+        };
+        (all > 0).then(|| {
+            format!(
+                "ratio above {P99_RATIO} in {} of {all} rounds{names}",
+                above.len()
+            )
+        })
     }
 
     fn table(&self) -> TextTable {
@@ -89,16 +128,10 @@ impl fmt::Display for Report {
             "\nNeighbours' requests during each attack, and their 99th percentile\n"
         )?;
         f.write_str(&self.table().in_columns(&COLUMNS))?;
-        let above = |round: &&Round| round.ratio().is_some_and(|ratio| ratio > P99_RATIO);
-        let above: Vec<String> = self.rounds.iter().filter(above).map(Round::name).collect();
-        if !above.is_empty() {
-            writeln!(
-                f,
-                "\nMore than {P99_RATIO} times slower beside: {}",
-                above.join(", ")
-            )?;
+        if let Some(summary) = self.summary() {
+            writeln!(f, "\n{summary}")?;
         }
-        for failure in self.rounds.iter().flat_map(Round::failures) {
+        for failure in self.failures() {
             write!(f, "\n✗ {failure}")?;
         }
         if self.is_good() {
@@ -116,6 +149,15 @@ impl Round {
     /// The factor by which the neighbours' 99th percentile rose.
     fn ratio(&self) -> Option<f64> {
         Some(self.during.p99_ms / self.before.as_ref()?.p99_ms)
+    }
+
+    /// That the 99th percentile rose by more than `limit`, in words, if it did.
+    fn above(&self, limit: f64) -> Option<String> {
+        let ratio = self.ratio().filter(|ratio| *ratio > limit)?;
+        let name = self.name();
+        Some(format!(
+            "{name}: the neighbours' 99th percentile rose {ratio:.2} times, more than {limit} times"
+        ))
     }
 
     fn phases(&self) -> impl Iterator<Item = (&'static str, &StreamResult)> {
@@ -216,15 +258,11 @@ mod tests {
 
     #[test]
     fn a_neighbour_that_fails_is_a_failure_and_a_slow_one_is_shown() {
-        let mut report = Report::default();
+        let mut report = Report::new(None);
         report.add(round(&["408", NOTHING]));
         assert!(report.is_good());
         let text = report.to_string();
         assert!(text.contains("  2.5 ") && text.contains("408 ×2"), "{text}");
-        assert!(
-            text.contains("slower beside: s2.http2 through the proxy"),
-            "{text}"
-        );
         let mut failing = round(&["429"]);
         failing.during.failed.insert("503".to_owned(), 1);
         report.add(failing);
@@ -234,6 +272,46 @@ mod tests {
             text.contains("✗ s2.http2 through the proxy, during: 1 of"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn rounds_with_slow_neighbours_are_counted_and_fail_above_a_limit_only() {
+        let report = |max_ratio, during: [f64; 3]| {
+            let mut report = Report::new(max_ratio);
+            for p99_ms in during {
+                let mut round = round(&["408"]);
+                round.during = measured(p99_ms);
+                report.add(round);
+            }
+            report
+        };
+        // Before the attacks, 2 ms.
+        let slow = [2.0, 3.0, 5.0];
+        let counted = "\nratio above 1.5 in 1 of 3 rounds: s2.http2 through the proxy\n";
+        for (limit, is_good) in [(None, true), (Some(2.5), true), (Some(1.5), false)] {
+            let report = report(limit, slow);
+            assert_eq!(report.is_good(), is_good, "{limit:?}");
+            let text = report.to_string();
+            assert!(text.contains(counted), "{text}");
+            let failure = "✗ s2.http2 through the proxy: the neighbours' 99th percentile rose 2.50 times, \
+                           more than 1.5 times";
+            assert_eq!(text.contains(failure), !is_good, "{text}");
+        }
+        let text = report(Some(1.5), [2.0; 3]).to_string();
+        assert!(
+            text.contains("\nratio above 1.5 in 0 of 3 rounds\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_measurement_before_no_ratio_is_claimed() {
+        let mut quick = round(&["408"]);
+        quick.before = None;
+        let mut report = Report::new(None);
+        report.add(quick);
+        let text = report.to_string();
+        assert!(!text.contains("ratio above"), "{text}");
     }
 
     #[test]

@@ -9,23 +9,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
-use self::run::Outcome;
+use self::run::TargetRun;
 use self::targets::{TARGETS, Target};
+use crate::measure::TextTable;
 use xtask::setup::{self, COMPILING, FUZZING, PROCESSES};
 
 /// Look for inputs that make a fuzz target fail, one target after the other
 ///
-/// Findings are written to `target/fuzz/found`, and the command then exits with 1. Inputs that reach new code stay in
-/// `target/fuzz/inputs`, where the next run begins. `cargo xtask test` replays only `fuzz/seeds`.
+/// Findings are written to `target/fuzz/found`, and the command then exits with 1. Inputs that reach new code in any of
+/// our crates stay in `target/fuzz/inputs`, where the next run begins. The run ends with a table of what was tried, as
+/// docs/FUZZING.md has one. `cargo xtask test` replays only `fuzz/seeds`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How long each target is tried
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     time: Duration,
     /// Only this target; may be given more than once
-    #[arg(long = "target", value_name = "NAME", value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.name)))]
+    #[arg(long = "target", value_name = "NAME", value_parser = names())]
     names: Vec<String>,
 }
 
@@ -35,22 +37,48 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let wanted = |target: &&Target| {
         options.names.is_empty() || options.names.iter().any(|name| name == target.name)
     };
-    let mut found = 0;
+    let mut is_good = true;
+    let mut record = TextTable::new(["target", "inputs", "time", "found"]).of_figures();
     for target in TARGETS.iter().filter(wanted) {
         let program = programs
             .get(target.krate)
             .with_context(|| format!("cargo built no tests of {}", target.krate))?;
-        if let Outcome::Found(report) = run::target(target, program, options.time).await? {
-            found += 1;
-            println!("✗ {}: {report}", target.name);
+        let run = run::target(target, program, options.time).await?;
+        record.row(cells(target, &run));
+        if let Some(finding) = run.finding {
+            is_good = false;
+            println!("✗ {}: {finding}", target.name);
         }
     }
-    if found == 0 {
+    println!("\n{}", record.markdown());
+    if is_good {
         println!("Nothing was found.");
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        println!(
+            "Mend the code, and move the input to fuzz/seeds/NAME, where the tests replay it."
+        );
     }
-    println!("Mend the code, and move the input to fuzz/seeds/NAME, where the tests replay it.");
-    Ok(ExitCode::FAILURE)
+    Ok(xtask::verdict(is_good))
+}
+
+/// A target's row in the record of a run.
+fn cells(target: &Target, run: &TargetRun) -> [String; 4] {
+    let found = match run.finding {
+        Some(_) => "a finding",
+        None => "nothing",
+    };
+    [
+        format!("`{}`", target.name),
+        run.inputs.clone(),
+        format!("{} s", run.time.as_secs()),
+        found.to_owned(),
+    ]
+}
+
+/// The targets' names, with what each tries.
+fn names() -> PossibleValuesParser {
+    let value = |target: Target| PossibleValue::new(target.name).help(target.tries);
+    PossibleValuesParser::new(TARGETS.map(value))
 }
 
 fn duration(text: &str) -> Result<Duration> {

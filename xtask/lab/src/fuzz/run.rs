@@ -30,10 +30,13 @@ const TICK: Duration = Duration::from_millis(200);
 const SHOWN_LINES: usize = 12;
 
 /// The result of a target's run.
-pub(super) enum Outcome {
-    Nothing,
-    /// A finding: its description, with the path of its input.
-    Found(String),
+pub(super) struct TargetRun {
+    /// The number of inputs that were tried, as libFuzzer writes it; empty if it ended without one.
+    pub(super) inputs: String,
+    /// How long the target was tried.
+    pub(super) time: Duration,
+    /// The description of what was found, if anything, with the path of its input.
+    pub(super) finding: Option<String>,
 }
 
 /// The folders of a target.
@@ -44,19 +47,26 @@ struct Files {
 }
 
 /// Runs `target`, a test of `program`, for `time`.
-pub(super) async fn target(target: &Target, program: &Path, time: Duration) -> Result<Outcome> {
+pub(super) async fn target(target: &Target, program: &Path, time: Duration) -> Result<TargetRun> {
     let files = Files::of(target)?;
+    let started = Instant::now();
     let step = Progress::detect().step(target.name, time.as_secs());
     let status = watched(command(target, program, time, &files)?, time, |seconds| {
         step.advance(seconds);
     })
     .await?;
+    let time = started.elapsed();
     let log = fs::read_to_string(&files.log).unwrap_or_default();
-    if status.success() && log.contains(DONE) {
-        step.finish_with(&format!("{} inputs", executed(&log)));
-        return Ok(Outcome::Nothing);
+    let inputs = executed(&log).to_owned();
+    let is_done = status.success() && log.contains(DONE);
+    if is_done {
+        step.finish_with(&format!("{inputs} inputs"));
     }
-    Ok(Outcome::Found(report(&log, status, &files)))
+    Ok(TargetRun {
+        inputs,
+        time,
+        finding: (!is_done).then(|| report(&log, status, &files)),
+    })
 }
 
 /// The text with which libFuzzer reports the end of its time.
@@ -124,10 +134,13 @@ async fn watched(
     }
 }
 
-/// The number in libFuzzer's `Done 1234 runs in 60 second(s)`.
+/// The number in libFuzzer's `Done 1234 runs in 60 second(s)`, or else in its last line like `#1234 NEW cov: 5`, which
+/// it may have written a while before its end.
 fn executed(log: &str) -> &str {
-    let done = log.rfind(DONE).map_or("", |at| &log[at + DONE.len()..]);
-    done.split(' ').next().unwrap_or_default()
+    let done = log.rfind(DONE).map(|at| &log[at + DONE.len()..]);
+    let last = || log.lines().rev().find_map(|line| line.strip_prefix('#'));
+    let count = done.or_else(last).unwrap_or_default();
+    count.split_whitespace().next().unwrap_or_default()
 }
 
 fn report(log: &str, status: ExitStatus, files: &Files) -> String {
@@ -157,6 +170,8 @@ mod tests {
     fn libfuzzer_s_count_is_found() {
         let log = "#9 NEW cov: 3\nDone 1234567 runs in 61 second(s)\n";
         assert_eq!(executed(log), "1234567");
+        let log = "#9\tNEW    cov: 3\n#64\tpulse  cov: 3\nthread 'main' panicked\n";
+        assert_eq!(executed(log), "64");
         assert_eq!(executed(""), "");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use testbed::seed::Dataset;
-use testbed::{DataStore, Host, HostOptions, Proxy, ProxyLayout, free_port};
+use testbed::{DataStore, Host, HostOptions, Proxy, ProxyLayout, Secret, free_port};
 use tokio::process::Command;
 
 use super::stage::Stage;
@@ -52,7 +52,9 @@ impl Servers {
         let mut options = HostOptions::new(&programs.host, paths::app());
         options.variables = stage.variables();
         if stage.caches_in_proxy() {
+            // The proxy would make it, but the hosts start first and want to read it.
             let token = store.folder().join("store-proxy.token");
+            Secret::kept_in(&token)?;
             options.args = vec![
                 format!("--purge=http://127.0.0.1:{admin_port}"),
                 format!("--proxy-token-file={}", token.display()),

@@ -6,7 +6,8 @@ use testbed::{Addresses, MariaDb, MariaDbOptions, Progress, Purpose, RedisOption
 use xtask::paths;
 
 /// Redis commands that no client of the store sends, or that would give a client more rights than it needs. The host
-/// refuses these commands to components but does not see what their scripts call, so Redis itself must not know them.
+/// refuses these commands to components but does not see what their scripts call. The user of `RedisServer` may not call
+/// most of them; these, Redis does not even know.
 const REDIS_WITHOUT: &[&str] = &[
     "BGREWRITEAOF",
     "BGSAVE",

@@ -5,61 +5,124 @@ use anyhow::{Result, ensure};
 use super::machine::Machine;
 use super::passed;
 
+/// The files with settings.
+const APP: &str = "/etc/store-manager/spin.toml";
+const PROXY: &str = "/etc/store-manager/store-proxy.toml";
+const HOSTS: &str = "/etc/store-manager/host.env";
+
 /// Faults before the store has ever served. Then the missing settings are given, and the store starts.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
 pub(super) fn try_them(machine: &Machine) -> Result<()> {
-    machine.sh(
-        "mariadb -e \"CREATE USER store@127.0.0.1 IDENTIFIED BY 'a-secret'; GRANT ALL ON store.* TO store@127.0.0.1\"",
-    )?;
-    // A wrong setting that the migration detects too.
-    fails_to_start(machine, "store-host@0")?;
-    machine.gave_up(
-        "store-host@0",
-        2,
-        &[
-            "mysql_password",
-            "No such file",
-            "/etc/store-manager/secrets",
-        ],
-    )?;
-    machine.sh(
-        "install -o root -g store-manager -m 0640 /dev/stdin /etc/store-manager/secrets/mysql_password <<E\na-secret\nE",
-    )?;
+    secrets(machine)?;
+    // systemd skips what is left of a line.
+    let cut = "sed -i '/^SPIN_VARIABLE_MYSQL_ADDRESS/,$d'";
+    let cut = format!("{cut} {HOSTS} && printf 'SPIN_VARIABLE_MYSQL_ADD' >> {HOSTS}");
+    let missing = ["mysql_address", "SPIN_VARIABLE_MYSQL_ADDRESS"];
+    with_changed(machine, HOSTS, &cut, "store-host@0", 2, &missing)?;
 
     machine.sh("mariadb -e 'CREATE DATABASE store' && systemctl mask --quiet store-migrate")?;
-    fails_to_start(machine, "store-host@0")?;
-    machine.gave_up("store-host@0", 3, &["schema 0", "store-host migrate"])?;
-    machine.sh("systemctl unmask --quiet store-migrate")?;
-
-    half_written(
+    refuses(
         machine,
         "store-host@0",
-        "/etc/store-manager/spin.toml",
-        "spin.toml",
+        3,
+        &["schema 0", "store-host migrate"],
     )?;
-    half_written(
-        machine,
-        "store-proxy",
-        "/etc/store-manager/store-proxy.toml",
-        "store-proxy.toml",
-    )?;
+    machine.sh("systemctl unmask --quiet store-migrate")?;
+    passed("a missing, empty or wrong secret, an unmigrated database: one line, and no loop");
+
+    for (unit, file, name) in [
+        ("store-host@0", APP, "spin.toml"),
+        ("store-proxy", PROXY, "store-proxy.toml"),
+    ] {
+        // A file as an editor leaves it that is killed while it writes.
+        let half = format!("head -c 250 /var/tmp/whole > {file} && printf '\\n[upstr' >> {file}");
+        with_changed(machine, file, &half, unit, 2, &[name])?;
+    }
+    let component = "/usr/lib/store-manager/reports.wasm";
+    let half = "head -c $(( $(stat -c %s /var/tmp/whole) / 2 )) /var/tmp/whole";
+    let half = format!("{half} > {component}");
+    let said = ["component.reports.source", component, "does not compile"];
+    with_changed(machine, component, &half, "store-host@0", 2, &said)?;
+    passed("half-written settings, half a component: one line, and no loop");
 
     machine.sh("systemctl enable --quiet store-host@0 store-host@1 store-proxy")?;
-    machine.sh("systemctl start store-host@0 store-host@1 store-proxy")?;
+    machine.sh("systemctl start store-host@0 store-host@1")?;
+    ports(machine)?;
+    proxy_files(machine)?;
+    machine.sh("systemctl start store-proxy")?;
     machine
         .sh("store-host healthcheck && STORE_HOST_LISTEN=127.0.0.1:5001 store-host healthcheck")?;
     machine.sh("store-proxy healthcheck --config /etc/store-manager/store-proxy.toml")?;
-
-    machine.sh("printf 'STORE_HOST_LISTEN=127.0.0.1:5000\\n' > /etc/store-manager/host-2.env")?;
-    fails_to_start(machine, "store-host@2")?;
-    machine.gave_up("store-host@2", 4, &["127.0.0.1:5000", "in use"])?;
-    machine.sh("rm /etc/store-manager/host-2.env")?;
     passed(
-        "a missing secret, an unmigrated database, half-written settings, a taken port: one line, and no loop",
+        "a taken port, one that is not for services, a missing certificate or token: one line, and no loop",
     );
     Ok(())
+}
+
+fn secrets(machine: &Machine) -> Result<()> {
+    // Migrations run before the host, and detect the same.
+    let missing = [
+        "mysql_password",
+        "No such file",
+        "/etc/store-manager/secrets",
+    ];
+    refuses(machine, "store-host@0", 2, &missing)?;
+    write_password(machine, "")?;
+    refuses(machine, "store-host@0", 2, &["mysql_password", "is empty"])?;
+    write_password(machine, "not-the-secret")?;
+    let denied = ["MySQL at", "Access denied", "check the user, password"];
+    refuses(machine, "store-host@0", 2, &denied)?;
+    write_password(machine, super::PASSWORD)?;
+    let token = "rm /var/lib/store-manager/proxy/token";
+    let said = ["--proxy-token-file", "proxy/token", "No such file"];
+    let file = "/var/lib/store-manager/proxy/token";
+    with_changed(machine, file, token, "store-host@0", 2, &said)
+}
+
+/// Writes the password of the database's user to its file, as DEPLOY.md says.
+///
+/// # Errors
+/// If a command fails.
+pub(super) fn write_password(machine: &Machine, password: &str) -> Result<()> {
+    let file = "/etc/store-manager/secrets/mysql_password";
+    machine.sh(&format!(
+        "printf '%s' '{password}' | install -o root -g store-manager -m 0640 /dev/stdin {file}"
+    ))?;
+    Ok(())
+}
+
+fn ports(machine: &Machine) -> Result<()> {
+    for (port, code, said) in [(5000, 4, "in use"), (80, 2, "ermission denied")] {
+        let address = format!("127.0.0.1:{port}");
+        machine.sh(&format!(
+            "echo STORE_HOST_LISTEN={address} > /etc/store-manager/host-2.env"
+        ))?;
+        refuses(machine, "store-host@2", code, &[&address, said])?;
+    }
+    machine.sh("rm /etc/store-manager/host-2.env && systemctl reset-failed store-host@2")?;
+
+    machine.sh("echo STORE_HOST_LISTEN=127.0.0.1:8080 > /etc/store-manager/host-3.env")?;
+    machine.sh("systemctl start store-host@3")?;
+    refuses(machine, "store-proxy", 4, &["127.0.0.1:8080", "in use"])?;
+    machine.sh("systemctl stop store-host@3 && rm /etc/store-manager/host-3.env")?;
+    let low = format!("sed -i 's/^address = .*/address = \"127.0.0.1:80\"/' {PROXY}");
+    let said = ["127.0.0.1:80", "ermission denied"];
+    with_changed(machine, PROXY, &low, "store-proxy", 2, &said)
+}
+
+fn proxy_files(machine: &Machine) -> Result<()> {
+    let files =
+        "certificate = \"/etc/store-manager/none.pem\", key = \"/etc/store-manager/none.key\"";
+    let with_tls = format!("sed -i '/^address = /a tls = {{ {files} }}' {PROXY}");
+    with_changed(machine, PROXY, &with_tls, "store-proxy", 2, &["none.pem"])?;
+    // The proxy makes its token itself, but not among the secrets.
+    let token = "/etc/store-manager/secrets/proxy_token";
+    let elsewhere =
+        format!("sed -i 's#^admin_token_file = .*#admin_token_file = \"{token}\"#' {PROXY}");
+    let said = ["server.admin_token_file", token];
+    with_changed(machine, PROXY, &elsewhere, "store-proxy", 2, &said)
 }
 
 /// Faults of a store that serves.
@@ -68,28 +131,70 @@ pub(super) fn try_them(machine: &Machine) -> Result<()> {
 /// The first thing that is not as it should be.
 pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
     machine.sh("mariadb store -e \"INSERT INTO schema_migrations (version, name) VALUES (99, 'of-tomorrow')\"")?;
-    let restarted = machine.try_sh("systemctl restart store-host@1")?;
-    ensure!(
-        restarted.code != Some(0),
-        "a host serves a schema of tomorrow"
-    );
-    machine.gave_up("store-host@1", 3, &["schema 99", "newer store-host"])?;
+    machine.gives_up(
+        "systemctl restart store-host@1",
+        "store-host@1",
+        3,
+        &["schema 99", "newer store-host"],
+    )?;
     machine.sh("mariadb store -e 'DELETE FROM schema_migrations WHERE version = 99'")?;
     machine.sh("systemctl start store-host@1")?;
     passed("a database that a newer version has migrated: one line, and no loop");
 
-    // A configuration file that breaks while the proxy serves changes nothing.
-    machine.sh("cp /etc/store-manager/store-proxy.toml /var/tmp/whole && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
-    let reloaded = machine.try_sh("systemctl reload store-proxy")?;
-    ensure!(reloaded.code != Some(0), "half a file is taken up");
-    machine.sh("curl -sf http://127.0.0.1:8080/health-check && systemctl is-active store-proxy")?;
-    machine.sh(
-        "cp /var/tmp/whole /etc/store-manager/store-proxy.toml && systemctl reload store-proxy",
-    )?;
-    passed("half a file at a reload: the old settings stay in force");
+    waited_for(machine)?;
+    half_at_a_reload(machine, "store-host@0", APP, "127.0.0.1:5000")?;
+    half_at_a_reload(machine, "store-proxy", PROXY, "127.0.0.1:8080")?;
+    machine.sh("systemctl reload 'store-host@*'")?;
+    passed("half a file at a reload: the reload fails, and the old settings stay in force");
 
     hung(machine, "store-host@1")?;
     hung(machine, "store-proxy")
+}
+
+/// A database that is away may come back, so hosts try again for as long as it takes.
+fn waited_for(machine: &Machine) -> Result<()> {
+    machine.sh("systemctl stop mariadb")?;
+    let restarted = machine.try_sh("timeout 60 systemctl restart store-host@1")?;
+    ensure!(
+        restarted.code != Some(0),
+        "a host starts without its database: {}",
+        restarted.text
+    );
+    machine.wait_for(
+        "systemctl show --value --property=NRestarts store-host@1 | grep -c '^[1-9]'",
+        "1",
+    )?;
+    machine.sh("systemctl start mariadb")?;
+    machine.wait_for("systemctl is-active store-host@1", "active")?;
+    machine.wait_for(
+        "STORE_HOST_LISTEN=127.0.0.1:5001 store-host healthcheck",
+        "ready",
+    )?;
+    machine.wait_for("store-host healthcheck", "ready")?;
+    passed("a database that is away for a while: the host is started until it is back");
+    Ok(())
+}
+
+/// A file that breaks while its unit serves changes nothing, and the command that asks for a reload fails.
+fn half_at_a_reload(machine: &Machine, unit: &str, file: &str, address: &str) -> Result<()> {
+    machine.sh(&format!(
+        "cp {file} /var/tmp/whole && printf '\\n[upstr' >> {file}"
+    ))?;
+    let reload = format!("systemctl reload {unit}");
+    let reloaded = machine.try_sh(&reload)?;
+    ensure!(
+        reloaded.code != Some(0),
+        "`{reload}` takes up half of {file}: {}",
+        reloaded.text
+    );
+    machine.sh(&format!(
+        "curl -sf http://{address}/health-check && systemctl is-active {unit}"
+    ))?;
+    machine.sh(&format!("cp /var/tmp/whole {file} && {reload}"))?;
+    machine.sh(&format!(
+        "curl -sf http://{address}/health-check && systemctl is-active {unit}"
+    ))?;
+    Ok(())
 }
 
 /// A process that stops sending watchdog messages is replaced.
@@ -117,21 +222,24 @@ fn hung(machine: &Machine, unit: &str) -> Result<()> {
     Ok(())
 }
 
-fn fails_to_start(machine: &Machine, unit: &str) -> Result<()> {
-    let started = machine.try_sh(&format!("systemctl start {unit}"))?;
-    ensure!(started.code != Some(0), "{unit} starts, and should not");
-    Ok(())
+fn refuses(machine: &Machine, unit: &str, code: i32, parts: &[&str]) -> Result<()> {
+    machine.gives_up(&format!("systemctl start {unit}"), unit, code, parts)
 }
 
-/// A file as an editor leaves it that is killed while it writes.
-fn half_written(machine: &Machine, unit: &str, file: &str, name: &str) -> Result<()> {
+/// Changes a file by a command, checks that the unit refuses it, and puts the file back, of which `/var/tmp/whole` is a
+/// copy.
+fn with_changed(
+    machine: &Machine,
+    file: &str,
+    change: &str,
+    unit: &str,
+    code: i32,
+    parts: &[&str],
+) -> Result<()> {
+    machine.sh(&format!("cp -a {file} /var/tmp/whole && {change}"))?;
+    refuses(machine, unit, code, parts)?;
     machine.sh(&format!(
-        "cp {file} /var/tmp/whole && head -c 250 /var/tmp/whole > {file} && printf '\\n[upstr' >> {file}"
-    ))?;
-    fails_to_start(machine, unit)?;
-    machine.gave_up(unit, 2, &[name])?;
-    machine.sh(&format!(
-        "cp /var/tmp/whole {file} && systemctl reset-failed {unit}"
+        "cp -a /var/tmp/whole {file} && systemctl reset-failed {unit}"
     ))?;
     Ok(())
 }

@@ -9,12 +9,12 @@ use crate::deb::UNITS;
 /// The highest exposure that `systemd-analyze security` may report for a unit, on its scale from 0 to 10.
 const HIGHEST_EXPOSURE: f64 = 2.5;
 
-/// Installs the earlier version on a machine that has never seen it.
+/// Installs the package on a machine that has never seen it.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
 pub(super) fn try_it(machine: &Machine) -> Result<()> {
-    machine.sh("apt-get install -qq /var/tmp/earlier.deb")?;
+    machine.sh("apt-get install -qq /var/tmp/new.deb")?;
     let secrets = machine.sh("stat -c '%U %G %a' /etc/store-manager/secrets")?;
     ensure!(
         secrets == "root store-manager 750",

@@ -162,32 +162,73 @@ impl Machine {
         self.sh(&format!("systemctl show --value --property={name} {unit}"))
     }
 
-    /// Checks that a unit has stopped for good with the exit code `code`, and has logged the reason in one line that
-    /// contains these `parts`.
+    /// Runs a command that starts a unit, and checks that it fails: the unit has stopped for good with the exit code
+    /// `code`, and its program has said why in one line, which contains these `parts`. Other lines are of its log.
     ///
     /// # Errors
-    /// If it has not, or if systemd restarts it again and again.
-    pub(super) fn gave_up(&self, unit: &str, code: i32, parts: &[&str]) -> Result<()> {
+    /// If it is not so, or if systemd restarts the unit again and again.
+    pub(super) fn gives_up(
+        &self,
+        start: &str,
+        unit: &str,
+        code: i32,
+        parts: &[&str],
+    ) -> Result<()> {
+        let journal = "journalctl --sync; journalctl --quiet --output=cat";
+        let cursor = self.sh(&format!(
+            "{journal} --lines=1 --show-cursor | sed -n 's/^-- cursor: //p'"
+        ))?;
+        let started = self.try_sh(start)?;
+        ensure!(
+            started.code != Some(0),
+            "`{start}` succeeds, and should not: {}",
+            started.text
+        );
         self.wait_for(&format!("systemctl is-active {unit}"), "failed")?;
         let (found, restarts) = (
             self.property(unit, "ExecMainStatus")?,
             self.property(unit, "NRestarts")?,
         );
-        let said = self.sh(&format!("journalctl --unit={unit} --output=cat --lines=40"))?;
+        let program = unit.split('@').next().unwrap_or(unit);
+        // Without systemd's own lines, and without those of the same unit before.
+        let said = self.sh(&format!(
+            "{journal} --after-cursor='{cursor}' --unit={unit} --identifier={program}"
+        ))?;
         ensure!(
             found == code.to_string(),
-            "{unit} ended with {found}, not {code}: {said}"
+            "after `{start}`, {unit} ended with {found}, not {code}: {said}"
         );
         ensure!(
             restarts == "0",
-            "{unit} was started again {restarts} times: {said}"
+            "after `{start}`, {unit} was started again {restarts} times: {said}"
         );
-        let has_all = |line: &str| parts.iter().all(|part| line.contains(part));
-        let line = said.lines().rev().find(|line| has_all(line));
-        let line =
-            line.with_context(|| format!("{unit} does not say {parts:?} in one line: {said}"))?;
+        let line = the_reason(program, &said)
+            .with_context(|| format!("after `{start}`, {unit} says: {said}"))?;
+        for part in parts {
+            ensure!(
+                line.contains(part),
+                "after `{start}`, {unit} says nothing of `{part}`: {line}"
+            );
+        }
         println!("    {code}  {line}");
         Ok(())
+    }
+}
+
+/// The only line with which `program` says why it ends. All others must be lines of its log, and no errors.
+fn the_reason<'a>(program: &str, said: &'a str) -> Result<&'a str> {
+    let begin = format!("{program}: ");
+    let (reasons, others): (Vec<&str>, Vec<&str>) = said
+        .lines()
+        .filter(|line| !line.is_empty())
+        .partition(|line| line.starts_with(&begin));
+    let is_log_line = |line: &&&str| line.contains(" INFO ") || line.contains(" WARN ");
+    if let Some(line) = others.iter().find(|line| !is_log_line(line)) {
+        bail!("a line that is neither its reason nor of its log: {line}");
+    }
+    match reasons[..] {
+        [reason] => Ok(reason),
+        _ => bail!("{} reasons instead of one", reasons.len()),
     }
 }
 
@@ -212,5 +253,26 @@ impl Drop for Machine {
         }
         let _ = self.nspawn.kill();
         let _ = self.nspawn.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_beside_those_of_the_log() {
+        let log = "2026-11-30T09:00:00Z  INFO store_host: Loaded component `orders`";
+        let reason = "store-host: spin.toml: not valid TOML";
+        let one = format!("{log}\n{reason}\n");
+        assert_eq!(the_reason("store-host", &one).ok(), Some(reason));
+        for wrong in [
+            log.to_owned(),
+            format!("{reason}\n{reason}"),
+            format!("{reason}\nthread 'main' panicked at"),
+            format!("2026-11-30T09:00:00Z ERROR store_host: worse\n{reason}"),
+        ] {
+            assert!(the_reason("store-host", &wrong).is_err(), "{wrong}");
+        }
     }
 }

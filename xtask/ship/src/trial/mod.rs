@@ -1,20 +1,26 @@
 //! Tests the packages, each in a place that has nothing of ours: a booted Debian root, or an empty root.
 //!
-//! `roots` makes the roots, `machine` boots a root and runs commands in it. `install`, `faults`, `tour`, `upgrade` and
-//! `remove` test the Debian package, in this order. `tarball` and `image` start the other packages, the image as a
-//! `container` of a `bundle`. `kubernetes` validates the manifests, which can't be started here.
+//! `roots` makes the roots, `machine` boots a root and runs commands in it. `install`, `faults`, `tour`, `readers` and
+//! `remove` test the Debian package in this order, then `upgrade` installs it over an `earlier` one and goes back.
+//! `unbooted` installs it where no systemd runs. `tarball` and `image` start the other packages, the tarball by the
+//! commands that a `document` has, the image as a `container` of a `bundle`. `kubernetes` validates the manifests,
+//! which can't be started here.
 
 mod bundle;
 mod container;
+mod document;
+mod earlier;
 mod faults;
 mod image;
 mod install;
 mod kubernetes;
 mod machine;
+mod readers;
 mod remove;
 mod roots;
 mod tarball;
 mod tour;
+mod unbooted;
 mod upgrade;
 
 use std::fs;
@@ -24,17 +30,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xtask::paths;
 
+use self::earlier::EarlierPackage;
 use self::machine::Machine;
 use self::roots::Suite;
 use crate::contents::Contents;
-use crate::deb;
 use crate::package::Package;
 use crate::release::Release;
 
-/// The version from which the trial upgrades.
-const EARLIER: &str = "0.0.9";
+/// The password of the store's user of the database.
+const PASSWORD: &str = "a-secret";
 
-/// Tests what was `made`.
+/// The packages that are tried on each Debian.
+struct TrialPackages {
+    version: String,
+    new: PathBuf,
+    earlier: EarlierPackage,
+    broken: PathBuf,
+    tarball: Option<PathBuf>,
+}
+
+/// Tests what was `made`. `earlier` is the Debian package to upgrade from; without it, one is made up.
 ///
 /// # Errors
 /// The first thing that is not as it should be.
@@ -43,13 +58,18 @@ pub(crate) async fn run(
     contents: &Contents,
     made: &[PathBuf],
     only: &[Package],
+    earlier: Option<&[u8]>,
 ) -> Result<()> {
     ensure!(
         is_root()?,
         "--test makes roots and boots them: run it as root"
     );
-    if only.contains(&Package::Tarball) {
-        tarball::try_it(&found(made, ".tar.gz")?)?;
+    let tarball = match only.contains(&Package::Tarball) {
+        true => Some(found(made, ".tar.gz")?),
+        false => None,
+    };
+    if let Some(tarball) = &tarball {
+        tarball::try_it(tarball)?;
     }
     if only.contains(&Package::Image) {
         let [host, proxy] = ["store-host", "store-proxy"];
@@ -57,30 +77,50 @@ pub(crate) async fn run(
         image::try_them(&image(host)?, &image(proxy)?).await?;
     }
     if only.contains(&Package::Deb) {
-        let earlier = deb::build(&contents.as_version(EARLIER), release, &folder())?;
-        let new = found(made, ".deb")?;
+        let packages = TrialPackages {
+            version: release.version.clone(),
+            new: found(made, ".deb")?,
+            earlier: EarlierPackage::new(earlier, contents, release)?,
+            broken: earlier::broken(contents, release)?,
+            tarball,
+        };
         for suite in Suite::ALL {
-            try_on(suite, &earlier, &new)
-                .with_context(|| format!("the Debian package on {suite}"))?;
+            unbooted::try_it(suite, &packages.new)
+                .with_context(|| format!("the Debian package on {suite}, not booted"))?;
+            try_on(suite, &packages).with_context(|| format!("the packages on {suite}"))?;
         }
     }
     kubernetes::check().await
 }
 
-fn try_on(suite: Suite, earlier: &Path, new: &Path) -> Result<()> {
+fn try_on(suite: Suite, packages: &TrialPackages) -> Result<()> {
     let root = roots::fresh(suite)?;
-    let packages = [(earlier, "earlier.deb"), (new, "new.deb")];
-    for (package, name) in packages {
+    let put = |package: &Path, name: &str| {
         let place = root.join("var/tmp").join(name);
-        fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))?;
-    }
+        fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))
+    };
+    put(&packages.new, "new.deb")?;
+    put(&packages.earlier.path, "earlier.deb")?;
+    put(&packages.broken, "broken.deb")?;
     let machine = Machine::boot(&root, suite)?;
-    install::try_it(&machine)?;
-    faults::try_them(&machine)?;
-    tour::walk(&machine)?;
-    upgrade::try_it(&machine)?;
-    faults::try_later_ones(&machine)?;
-    remove::try_it(&machine)
+    machine.sh(&format!(
+        "mariadb -e \"CREATE USER store@127.0.0.1 IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON store.* TO store@127.0.0.1\""
+    ))?;
+    if let Some(tarball) = &packages.tarball {
+        let name = tarball.file_name().unwrap_or_default().to_string_lossy();
+        put(tarball, &name)?;
+        tarball::serve(&machine, &name).context("step `tarball`")?;
+    }
+    install::try_it(&machine).context("step `install`")?;
+    faults::try_them(&machine).context("step `faults`, of a start")?;
+    tour::walk(&machine).context("step `tour`")?;
+    readers::try_them(&machine).context("step `readers`")?;
+    faults::try_later_ones(&machine).context("step `faults`, of a store that serves")?;
+    remove::try_it(&machine).context("step `remove`")?;
+    upgrade::prepare(&machine, &packages.earlier).context("step `upgrade`, before it")?;
+    upgrade::try_it(&machine, &packages.earlier, &packages.version).context("step `upgrade`")?;
+    upgrade::fail(&machine, &packages.version).context("step `upgrade`, one that fails")?;
+    upgrade::go_back(&machine, &packages.earlier).context("step `upgrade`, the way back")
 }
 
 /// Whether we are root, which the trials need.

@@ -66,12 +66,29 @@ const CHANGES: [(&str, &str); 4] = [
     ("refresh", "`reports` has made its reports anew"),
 ];
 
+/// How many of the steps make the user, the product and the stock that other requests need.
+const FILLING: usize = 3;
+
+/// Fills an empty store with one user, one product and its stock.
+///
+/// # Errors
+/// The first answer that differs.
+pub(super) fn fill(machine: &Machine) -> Result<()> {
+    take(machine, &STEPS[..FILLING])
+}
+
 /// Takes the tour.
 ///
 /// # Errors
 /// The first answer that differs.
 pub(super) fn walk(machine: &Machine) -> Result<()> {
-    for (request, expected) in STEPS {
+    take(machine, &STEPS)?;
+    passed("the README's tour, through the proxy and past it");
+    operate(machine)
+}
+
+fn take(machine: &Machine, steps: &[(&str, &str)]) -> Result<()> {
+    for (request, expected) in steps {
         let answer = machine.sh(&format!("curl -s --max-time 10 {request}"))?;
         let has_it = answer.to_lowercase().contains(&expected.to_lowercase());
         ensure!(
@@ -79,8 +96,7 @@ pub(super) fn walk(machine: &Machine) -> Result<()> {
             "`curl {request}` is answered `{answer}`, without `{expected}`"
         );
     }
-    passed("the README's tour, through the proxy and past it");
-    operate(machine)
+    Ok(())
 }
 
 fn operate(machine: &Machine) -> Result<()> {
@@ -97,4 +113,46 @@ fn operate(machine: &Machine) -> Result<()> {
     }
     passed("an operator swaps a component, looks, goes back, and has the reports made anew");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::contents::of_repository;
+
+    /// The addresses in a text, with `N` for each number after the port.
+    fn addresses(text: &str) -> BTreeSet<String> {
+        let begin = "localhost:";
+        let words = text.split_whitespace();
+        let named = words.filter_map(|word| word.strip_prefix(begin));
+        named
+            .map(|address| {
+                let segments = address.split('/').enumerate();
+                let segments = segments.map(|(place, segment)| {
+                    let is_number = place > 0 && segment.parse::<u64>().is_ok();
+                    if is_number { "N" } else { segment }
+                });
+                segments.collect::<Vec<_>>().join("/")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_request_of_the_readme_s_tour_is_tried() -> Result<()> {
+        let readme = of_repository("README.md")?;
+        let (_, tour) = readme.split_once("\n## A tour\n").expect("it has one");
+        let tour = tour.split("\n## ").next().unwrap_or(tour);
+        let tour: Vec<&str> = tour
+            .lines()
+            .filter(|line| line.starts_with("$ curl "))
+            .collect();
+        let asked = addresses(&tour.join("\n"));
+        assert!(asked.contains("8080/orders/N"), "{asked:?}");
+        let tried = addresses(&STEPS.map(|(request, _)| request).join("\n"));
+        let missing: Vec<_> = asked.difference(&tried).collect();
+        assert!(missing.is_empty(), "{missing:?} is not among {tried:?}");
+        Ok(())
+    }
 }

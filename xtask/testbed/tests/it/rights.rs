@@ -147,6 +147,7 @@ async fn redis_lets_in_who_knows_its_password() {
             .await
     };
     assert_eq!(ping(redis.url()).await.unwrap(), "PONG");
+    assert_user_may_not_govern(&redis).await;
     let without = format!("redis://127.0.0.1:{}", redis.port());
     let refused = ping(without).await.unwrap_err().to_string();
     assert!(
@@ -154,6 +155,38 @@ async fn redis_lets_in_who_knows_its_password() {
         "{refused}"
     );
     assert!(!folder.path().join("redis/password.conf").exists());
+}
+
+/// The user of a server with a password reads and writes, also by scripts, and ends scripts; and no more.
+async fn assert_user_may_not_govern(redis: &RedisServer) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut eval = async |call: &str| {
+        let script = format!("return redis.call({call})");
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(script).arg(0).exec_async(&mut connection).await
+    };
+    for call in [
+        "'FLUSHALL'",
+        "'FLUSHDB'",
+        "'SWAPDB', 0, 1",
+        "'KEYS', '*'",
+        "'SORT', 'a'",
+        "'COPY', 'a', 'b'",
+        "'MOVE', 'a', 1",
+        "'SELECT', 1",
+        "'RESTORE', 'a', 0, 'x'",
+    ] {
+        let refused = eval(call).await.expect_err(call).to_string();
+        assert!(refused.contains("can't run this command"), "{refused}");
+    }
+    for call in ["'SET', 'a', 'b'", "'INFO', 'server'", "'PUBLISH', 'a', 'b'"] {
+        eval(call).await.expect(call);
+    }
+    let mut kill = redis::cmd("SCRIPT");
+    let told = kill.arg("KILL").exec_async(&mut connection).await;
+    let told = told.expect_err("no script runs");
+    assert_eq!(told.code(), Some("NOTBUSY"), "{told}");
 }
 
 #[tokio::test]

@@ -30,6 +30,10 @@ pub(in super::super) fn answer_bytes(query: &str) -> usize {
 }
 
 fn check(query: &str) -> Result<(), ServerError> {
+    cost(query).map(drop)
+}
+
+fn cost(query: &str) -> Result<Cost, ServerError> {
     super::check(&parse_query(query).expect("it is GraphQL"))
 }
 
@@ -162,4 +166,22 @@ fn a_variable_has_a_type_that_there_is() {
             "{unknown}"
         );
     }
+}
+
+#[test]
+fn memory_is_for_values_selections_and_the_query_itself() {
+    let bytes = |query: &str| cost(query).expect("it passes").memory_bytes(query);
+    let product = bytes("{product(id:\"1\"){id name sku price quantity}}");
+    assert!(product < 64 * 1024, "{product}");
+    let many: String = (0..300)
+        .map(|n| format!("a{n}:product(id:\"{n}\"){{name}} "))
+        .collect();
+    assert!(bytes(&format!("{{{many}}}")) > 600 * SELECTION_MEMORY);
+    let names: String = (0..900).map(|n| format!("a{n}:name ")).collect();
+    let values = format!("{{__type(name:\"__DirectiveLocation\"){{enumValues{{{names}}}}}}}");
+    assert!(bytes(&values) > 900 * 20 * VALUE_MEMORY);
+    assert!(bytes(&values) < MOST_MEMORY);
+    // Names that no operation uses are parsed all the same.
+    let unused = format!("{{a}} fragment F on Query {{{names}}}");
+    assert!(bytes(&unused) > 3 * 900 * TOKEN_MEMORY);
 }

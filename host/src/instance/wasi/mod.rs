@@ -1,53 +1,19 @@
 //! All uses of WASI 0.2 and 0.3, and nothing else. Wasmtime calls its WASI 0.3 experimental; if it changes, only this
-//! file has to.
+//! folder has to. What the functions here need of an instance is its `ctx`.
 
-use http::Request;
+mod ctx;
+
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi::p2::bindings::io::streams::StreamError as WitStreamError;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::caller::{Caller, caller};
-use super::context::Context;
-use super::guest_log::GuestLog;
+pub(crate) use self::ctx::Wasi;
+use super::caller::Caller;
+use super::requester::caller;
 use super::state::State;
-
-/// How many bytes of an answer are copied out of an instance at a time. However slowly a client reads, only a few such
-/// pieces are on their way to it. The rest stays in the instance's memory, where it counts.
-const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
-
-/// The WASI state of an instance: clocks, random numbers, environment variables of the manifest, and log lines. There
-/// are no files, no sockets and no outgoing HTTP.
-pub(crate) struct Wasi {
-    ctx: WasiCtx,
-    http: WasiHttpCtx,
-    hooks: NoOutgoingHttp,
-    stdout: GuestLog,
-    stderr: GuestLog,
-}
-
-impl Wasi {
-    pub(crate) fn new(component: &Context) -> Self {
-        let stdout = GuestLog::new(&component.id, "stdout");
-        let stderr = GuestLog::new(&component.id, "stderr");
-        let mut ctx = WasiCtx::builder();
-        ctx.stdout(stdout.clone()).stderr(stderr.clone());
-        for (name, value) in &component.environment {
-            ctx.env(name, value);
-        }
-        Self {
-            ctx: ctx.build(),
-            http: WasiHttpCtx::new(),
-            hooks: NoOutgoingHttp,
-            stdout,
-            stderr,
-        }
-    }
-}
 
 /// Adds WASI 0.2 and 0.3 to the linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -107,25 +73,5 @@ impl WasiHttpView for State {
             table: &mut self.table,
             hooks: &mut self.wasi.hooks,
         }
-    }
-}
-
-struct NoOutgoingHttp;
-
-type Exchange = (http::Response<WasiBody>, Transfer);
-type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for NoOutgoingHttp {
-    fn send_request(
-        &mut self,
-        _request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _transfer: Transfer,
-    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
-        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
-    }
-
-    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        ANSWER_CHUNK_BYTES
     }
 }

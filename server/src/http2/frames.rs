@@ -1,4 +1,4 @@
-//! Follows the frames that the proxy sends (RFC 9113, section 4.1).
+//! Follows the frames that a server sends (RFC 9113, section 4.1).
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ const GO_AWAY: u8 = 7;
 /// The request breaks the protocol (RFC 9113, sections 7 and 8.1.1).
 const PROTOCOL_ERROR: u32 = 1;
 
-/// Error codes that don't blame the client: no error, a mistake of the proxy, a stream that is no longer needed.
+/// Error codes that don't blame the client: no error, a mistake of the server, a stream that is no longer needed.
 const HARMLESS: [u32; 3] = [0, 2, 8];
 
 /// Most streams whose answers are remembered; more than can be open at once.
@@ -90,6 +90,14 @@ impl Frames {
             self.answered.pop_front();
         }
         self.answered.push_back(stream);
+    }
+
+    /// How many bytes of a frame's head are still to come, if it has begun.
+    pub(super) fn rest_of_head(&self) -> usize {
+        match self.seen {
+            1..HEAD => HEAD - self.seen,
+            _ => 0,
+        }
     }
 
     /// Finds a reset for a broken protocol (PROTOCOL_ERROR) in the bytes to be sent; returns its offset and its stream.

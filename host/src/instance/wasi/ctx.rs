@@ -1,0 +1,62 @@
+//! The WASI state of an instance.
+
+use http::Request;
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
+
+use crate::instance::context::Context;
+use crate::instance::guest_log::GuestLog;
+
+/// How many bytes of an answer are copied out of an instance at a time. However slowly a client reads, only a few such
+/// pieces are on their way to it. The rest stays in the instance's memory, where it counts.
+const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
+
+/// The WASI state of an instance: clocks, random numbers, environment variables of the manifest, and log lines. There
+/// are no files, no sockets and no outgoing HTTP.
+pub(crate) struct Wasi {
+    pub(super) ctx: WasiCtx,
+    pub(super) http: WasiHttpCtx,
+    pub(super) hooks: NoOutgoingHttp,
+    pub(super) stdout: GuestLog,
+    pub(super) stderr: GuestLog,
+}
+
+impl Wasi {
+    pub(crate) fn new(component: &Context) -> Self {
+        let stdout = GuestLog::new(&component.id, "stdout");
+        let stderr = GuestLog::new(&component.id, "stderr");
+        let mut ctx = WasiCtx::builder();
+        ctx.stdout(stdout.clone()).stderr(stderr.clone());
+        for (name, value) in &component.environment {
+            ctx.env(name, value);
+        }
+        Self {
+            ctx: ctx.build(),
+            http: WasiHttpCtx::new(),
+            hooks: NoOutgoingHttp,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// Refuses all requests of a guest to other servers.
+pub(super) struct NoOutgoingHttp;
+
+type Exchange = (http::Response<WasiBody>, Transfer);
+type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoOutgoingHttp {
+    fn send_request(
+        &mut self,
+        _request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _transfer: Transfer,
+    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        ANSWER_CHUNK_BYTES
+    }
+}
