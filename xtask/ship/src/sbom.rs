@@ -181,7 +181,7 @@ impl DependencyGraph {
         })
     }
 
-    /// The part of the graph with these packages, named as by [`reference`].
+    /// The part of the graph with these packages, named as by [`reference()`].
     fn limited_to(&self, built: &BTreeSet<String>) -> Self {
         let is_built = |id: &String| built.contains(&reference(self.packages.get(id)));
         let packages = self.packages.iter().filter(|(id, _)| is_built(id));
