@@ -41,8 +41,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     cargo_step("docs", doc).await?;
     build::components().await?;
     build::test_guest().await?;
-    // There are no doc tests; without these flags, cargo would print their empty summaries.
+    // There are no doc tests; without these flags, cargo would print their empty summaries. One run shows all that
+    // fails: the next one takes as long.
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
+    test.arg("--no-fail-fast");
     test.args(options.filter);
     if let Some(mysql) = &mysql {
         test.env(mysql::VARIABLE, mysql.to_variable());
