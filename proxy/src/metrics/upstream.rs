@@ -63,6 +63,8 @@ pub(crate) struct GroupMetrics {
     pub(crate) retry_budget_exhausted: IntCounter,
     /// Requests answered 503 because no upstream could take them.
     pub(crate) no_upstream: IntCounter,
+    /// Requests answered 503 because too many others' bodies were still coming.
+    pub(crate) uploads_refused: IntCounter,
 }
 
 pub(super) struct UpstreamVecs {
@@ -184,6 +186,7 @@ pub(super) struct GroupVecs {
     retries: IntCounterVec,
     retry_budget_exhausted: IntCounterVec,
     no_upstream: IntCounterVec,
+    uploads_refused: IntCounterVec,
 }
 
 impl GroupVecs {
@@ -216,6 +219,11 @@ impl GroupVecs {
                 "Requests that no upstream could take: all down, or all full",
                 &labels,
             )?,
+            uploads_refused: declare.counters(
+                "store_proxy_uploads_refused_total",
+                "Requests refused because as many others' bodies were still coming as may",
+                &labels,
+            )?,
         })
     }
 
@@ -235,6 +243,7 @@ impl GroupVecs {
             retries_timeout: retries("timeout"),
             retry_budget_exhausted: self.retry_budget_exhausted.with_label_values(&labels),
             no_upstream: self.no_upstream.with_label_values(&labels),
+            uploads_refused: self.uploads_refused.with_label_values(&labels),
         }
     }
 }

@@ -10,7 +10,7 @@ use store_server::trace::http_version;
 
 use super::exchange::{Exchange, Origin, Route, Upload};
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
-use crate::clients::{Kind, address_of};
+use crate::clients::{ClientPlace, Kind, address_of};
 use crate::message::problem::Problem;
 use crate::table::live::LiveTable;
 use crate::upstream::Group;
@@ -102,7 +102,8 @@ fn take_place(live: &LiveTable, exchange: &mut Exchange, is_whole: bool) -> Resu
         true => Kind::Request,
         false => Kind::Arriving,
     };
-    take(live, exchange, kind)
+    exchange.place = Some(take(live, exchange, kind)?);
+    Ok(())
 }
 
 /// Moves a request from its client's share of arriving requests to that of requests in flight, once as much of its body
@@ -112,14 +113,13 @@ fn take_place(live: &LiveTable, exchange: &mut Exchange, is_whole: bool) -> Resu
 /// The client has as many requests in flight as it may.
 pub(crate) fn arrived(live: &LiveTable, exchange: &mut Exchange) -> Result<(), Problem> {
     match &exchange.place {
-        Some(place) if place.is_arriving() => take(live, exchange, Kind::Request),
+        Some(place) if place.is_arriving() => {
+            exchange.place = Some(take(live, exchange, Kind::Request)?);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
-
-/// How many requests a client may have in flight for each one that it may have there whose body is still coming. Such a
-/// request holds its slot at an upstream for as long as its client likes, up to `limits.body_timeout`.
-const IN_FLIGHT_PER_UPLOAD: usize = 8;
 
 /// Takes the places of a request whose body is still coming, and which goes to an upstream all the same, as it is too
 /// large to be waited for. There are few of them, for each client and for each group: who sends slowly can keep only
@@ -129,10 +129,7 @@ const IN_FLIGHT_PER_UPLOAD: usize = 8;
 /// The client has, or all clients have, as many such requests as they may.
 pub(crate) fn begin_upload(live: &LiveTable, exchange: &mut Exchange) -> Result<(), Problem> {
     let group = exchange.group().ok_or(Problem::NoRoute)?;
-    let limit = exchange.table.config.limits.requests_per_client / IN_FLIGHT_PER_UPLOAD;
-    let client = exchange.origin.client;
-    let of_client = live.clients.take(client, Kind::Upload, limit.max(1));
-    let of_client = of_client.ok_or(Problem::ClientRequests)?;
+    let of_client = take(live, exchange, Kind::Upload)?;
     let of_group = group.upload().ok_or(Problem::Overloaded)?;
     exchange.upload = Some(Upload {
         _of_client: of_client,
@@ -145,15 +142,19 @@ pub(crate) fn begin_upload(live: &LiveTable, exchange: &mut Exchange) -> Result<
 /// and a client that sends only heads must not keep out others of the same address.
 const ARRIVING: usize = 8;
 
-fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
+/// How many requests a client may have in flight for each one that it may have there whose body is still coming. Such a
+/// request holds its permit of an upstream for as long as its client likes, up to `limits.body_timeout`.
+const IN_FLIGHT_PER_UPLOAD: usize = 8;
+
+fn take(live: &LiveTable, exchange: &Exchange, kind: Kind) -> Result<ClientPlace, Problem> {
     let limit = exchange.table.config.limits.requests_per_client;
     let limit = match kind {
         Kind::Arriving => limit.saturating_mul(ARRIVING),
-        Kind::Request | Kind::Connection | Kind::Upload => limit,
+        Kind::Upload => (limit / IN_FLIGHT_PER_UPLOAD).max(1),
+        Kind::Request | Kind::Connection => limit,
     };
     let place = live.clients.take(exchange.origin.client, kind, limit);
-    exchange.place = Some(place.ok_or(Problem::ClientRequests)?);
-    Ok(())
+    place.ok_or(Problem::ClientRequests)
 }
 
 /// The request's `Host`; empty if there is none. If the target had an authority, it was moved there.

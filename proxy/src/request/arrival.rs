@@ -22,6 +22,9 @@ pub(crate) enum Arrival {
 /// as pingora keeps to send it again: what is read beyond that would be lost. A client that expects `100 Continue` gets
 /// it here, so the upstream is not asked for it; HTTP/1.0 has no such answer (RFC 9110, section 10.1.1).
 ///
+/// So exchanges in both directions at once do not pass below 48 KiB: a client that sends a little, and waits for the
+/// answer before it goes on, is late here and gets 408.
+///
 /// # Errors
 /// That much does not come within `limit`, or the client left.
 pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<Arrival> {

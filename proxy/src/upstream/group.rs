@@ -16,8 +16,12 @@ use crate::metrics::{GroupMetrics, Metrics};
 /// How often a request that lost the race for the last free permit tries again before it waits in a queue.
 const RACES: usize = 3;
 
-/// How many slots there are at the upstreams for each one that may be held by a request whose body is still coming.
-const SLOTS_PER_UPLOAD: usize = 4;
+/// How many permits a group has for each one that may be held by a request whose body is still coming.
+const PERMITS_PER_UPLOAD: usize = 4;
+
+/// How many such requests a small group takes all the same, if it has as many permits: if it took only one, a single
+/// client that stops would keep out all others who send large bodies.
+const FEWEST_UPLOADS: usize = 2;
 
 /// The status of an upstream that can't do its work at the moment (RFC 9110, section 15.6.4).
 const UNAVAILABLE: u16 = 503;
@@ -32,7 +36,7 @@ pub(crate) struct Group {
     pub(crate) metrics: GroupMetrics,
     /// Present if the settings ask for a cache.
     pub(crate) cache: Option<&'static Cache>,
-    /// The slots that requests may hold whose bodies are still coming.
+    /// Places for requests whose bodies are still coming. There are fewer of them than permits.
     uploads: Arc<Semaphore>,
     /// Replaced as a whole by [`Group::refresh`].
     choice: ArcSwap<Choice>,
@@ -102,10 +106,10 @@ impl Choice {
 }
 
 fn uploads(upstreams: &[Arc<Upstream>]) -> Arc<Semaphore> {
-    let slots = upstreams.iter().map(|upstream| upstream.max_in_flight);
-    let slots = slots.fold(0, usize::saturating_add);
-    let places = slots / SLOTS_PER_UPLOAD;
-    Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)))
+    let permits = upstreams.iter().map(|upstream| upstream.max_in_flight);
+    let permits = permits.fold(0, usize::saturating_add);
+    let places = (permits / PERMITS_PER_UPLOAD).max(FEWEST_UPLOADS.min(permits));
+    Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
 }
 
 fn are_same(some: &[Arc<Upstream>], others: &[Arc<Upstream>]) -> bool {
@@ -198,11 +202,11 @@ impl Group {
         permit.ok_or(PermitError::Overloaded)
     }
 
-    /// The right of a request to hold a slot while its body is still coming; `None` if as many do as may.
+    /// The right of a request to hold a permit while its body is still coming; `None` if as many do as may.
     pub(crate) fn upload(&self) -> Option<OwnedSemaphorePermit> {
         let place = self.uploads.clone().try_acquire_owned().ok();
         if place.is_none() {
-            self.metrics.no_upstream.inc();
+            self.metrics.uploads_refused.inc();
         }
         place
     }

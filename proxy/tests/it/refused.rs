@@ -160,6 +160,7 @@ async fn every_counter_with_fixed_labels_is_there_from_the_start() {
         .map(|result| format!("store_proxy_trace_spans_total{{result=\"{result}\"}}"));
     let of_group = [
         "store_proxy_no_upstream_total",
+        "store_proxy_uploads_refused_total",
         "store_proxy_retry_budget_exhausted_total",
         "store_proxy_cache_purges_total",
     ]

@@ -245,6 +245,10 @@ async fn large_bodies_that_stop_hold_few_places() {
     let fifth = begun("127.0.0.4").await.answer().await;
     assert_eq!(fifth.header("retry-after"), Some("1"));
     problem(&fifth, 503);
+    let refused = rig.metric("store_proxy_uploads_refused_total", &[]).await;
+    assert_eq!(refused, 1.0);
+    // Upstreams have room, so nobody needs to be woken.
+    assert_eq!(rig.metric("store_proxy_no_upstream_total", &[]).await, 0.0);
     for source in ["127.0.0.2", "127.0.0.4"] {
         let mut client = Client::connect_from(source, rig.address).await;
         for _ in 0..20 {

@@ -1,5 +1,6 @@
-//! Images for container engines, made of our own files only: an OCI layout in a tarball, which `skopeo`, `podman load`
-//! and `ctr image import` accept (<https://specs.opencontainers.org/image-spec/>).
+//! Images for container engines, made of our own files only: an OCI layout in a tarball
+//! (<https://specs.opencontainers.org/image-spec/>), for `skopeo copy` and `ctr image import --base-name`. The layout
+//! holds only a tag. `podman load` would take that for the name.
 
 use std::collections::HashMap;
 use std::fs;

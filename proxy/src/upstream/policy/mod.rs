@@ -1,5 +1,5 @@
 //! Picks the next upstream, with a file for each policy. A policy is pure: it knows each `candidate` by its position in
-//! a list, and the requests in flight at each. Nothing here knows health or time, takes a slot, or waits.
+//! a list, and the requests in flight at each. Nothing here knows health or time, takes a permit, or waits.
 
 mod candidate;
 mod consistent_hash;

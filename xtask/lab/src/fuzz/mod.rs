@@ -19,8 +19,8 @@ use xtask::setup::{self, COMPILING, FUZZING, PROCESSES};
 /// Look for inputs that make a fuzz target fail, one target after the other
 ///
 /// Findings are written to `target/fuzz/found`, and the command then exits with 1. Inputs that reach new code in any of
-/// our crates stay in `target/fuzz/inputs`, where the next run begins. The run ends with a table of what was tried, as
-/// docs/FUZZING.md has one. `cargo xtask test` replays only `fuzz/seeds`.
+/// our crates stay in `target/fuzz/inputs`, where the next run begins. The run ends with a table of what was tried, for
+/// docs/FUZZING.md. `cargo xtask test` replays only `fuzz/seeds`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How long each target is tried

@@ -173,9 +173,9 @@ pub(super) fn go_back(machine: &Machine, earlier: &EarlierPackage) -> Result<()>
     );
     machine
         .sh("echo STORE_HOST_ALLOW_OTHER_SCHEMA=true >> /etc/store-manager/host.env && systemctl start store-host@0")?;
-    if earlier.is_made_up {
-        machine.sh("dpkg --configure -a 2>&1")?;
-    } else {
+    // With nothing left to configure, this does nothing.
+    machine.sh("dpkg --configure -a 2>&1")?;
+    if !earlier.is_made_up {
         machine.sh("systemctl restart store-host@1 && systemctl reload store-proxy")?;
     }
     is_installed(machine, &earlier.version)?;
