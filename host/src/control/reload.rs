@@ -23,14 +23,20 @@ pub struct Reloader(pub(crate) Arc<Control>);
 
 impl Reloader {
     /// Reads the manifest and the files again and serves them, or logs why that is not possible. The status shows the
-    /// outcome.
+    /// outcome. Must not be called again before it has ended, as the status shows one reload.
     pub async fn reload(&self) {
+        let before = self.0.signalled_reload.lock().clone();
+        let number = before.map_or(0, |before| before.number) + 1;
+        let show = |is_running, refusal| {
+            *self.0.signalled_reload.lock() = Some(SignalledReload {
+                number,
+                is_running,
+                refusal,
+            });
+        };
+        show(true, None);
         let reloaded = self.0.reload(&Initiator("SIGHUP".into())).await;
-        let mut last = self.0.signalled_reload.lock();
-        *last = Some(SignalledReload {
-            number: last.as_ref().map_or(0, |last| last.number) + 1,
-            refusal: reloaded.err().map(|error| error.to_string()),
-        });
+        show(false, reloaded.err().map(|error| error.to_string()));
     }
 }
 
