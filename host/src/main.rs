@@ -167,7 +167,10 @@ async fn migrate_all(settings: Migrate) -> ExitCode {
         Some(url) => vec![url.0],
         None => match databases(&settings.app, &settings.variable_file) {
             Ok(urls) => urls,
-            Err(error) => return fail(&error, 2),
+            Err(error) => {
+                let error = StartError::App(error);
+                return fail(&error, error.exit_code());
+            }
         },
     };
     for url in urls {
