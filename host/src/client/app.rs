@@ -43,8 +43,8 @@ pub(super) async fn reload(args: ReloadArgs) -> Result<(), ClientError> {
     }
 }
 
-/// Sends SIGHUP to the process `pid`, and waits until its admin listener says how the reload ended. One that was already
-/// running may have read the files before they were changed, so its outcome does not count.
+/// Sends SIGHUP to the process `pid`, and waits until its admin listener says how the reload ended. One that was
+/// already running may have read the files before they were changed, so its outcome does not count.
 async fn signal(pid: i32, admin: &AdminUrl, timeout: Duration) -> Result<(), ClientError> {
     let caller = Caller {
         token: None,

@@ -1,4 +1,5 @@
-//! Follows the frames that a client sends, for the settings that an inserted answer must keep (RFC 9113, section 6.5.2).
+//! Follows the frames that a client sends, for the settings that an inserted answer keeps to (RFC 9113, section
+//! 6.5.2).
 
 use super::frames::{Part, Position};
 

@@ -5,8 +5,8 @@
 //!
 //! Without such an answer are: resets for another reason (the client's windows, a stream that is over, too many streams),
 //! resets of requests whose answer has begun, those beyond the first 32 answers on a connection, those after the client
-//! has made its table for compression smaller, and connections that are given up. Where the client's window is too small
-//! for the body, the answer has none.
+//! has made its table for compression smaller, and connections that are given up. Where the client's window is too
+//! small for the body, the answer has none.
 
 mod client_settings;
 mod frames;
@@ -118,8 +118,8 @@ impl Resets {
     }
 
     /// Follows bytes of the library that were sent, and calls `blame` with the error code of each reset of a stream or
-    /// connection that blames the client (RFC 9113, section 7) and for which no answer was inserted. Returns whether any
-    /// of the bytes are of a body.
+    /// connection that blames the client (RFC 9113, section 7) and for which no answer was inserted. Returns whether
+    /// any of the bytes are of a body.
     pub fn follow(&mut self, bytes: &[u8], mut blame: impl FnMut(u32)) -> bool {
         // No more than that reset was sendable.
         let is_answered = self.is_answering();

@@ -161,7 +161,7 @@ impl Tracer {
     }
 
     /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed
-    /// ones is sent, whichever come first; of the others, only slow ones that are among the slowest are worth their work.
+    /// ones is sent, whichever come first; of the others, only the slowest are worth their work.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
