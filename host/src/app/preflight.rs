@@ -163,8 +163,8 @@ impl BackendFault {
                 "a Redis Cluster has database 0 only: leave the number out of the address"
             }
             Self::CanNotKeepNear => {
-                "`redis_near_cache` needs Redis 6 or newer, and a user who may run CLIENT: give it that, or take the key \
-                 out of the manifest"
+                "`redis_near_cache` needs Redis 6 or newer, and a user who may run CLIENT: give it that, or take the \
+                 key out of the manifest"
             }
             Self::OtherSchema => "use the store-host that is made for it",
         };

@@ -79,10 +79,10 @@ impl ConnectionUse {
         while idle_since.elapsed() < grace {
             let is_http_2 = self.is_http_2.load(Ordering::Relaxed);
             // Hyper itself closes an HTTP/1.1 connection as soon as nothing is left to be answered.
-            let is_hyper_s = began() && !is_http_2;
+            let is_left_to_hyper = began() && !is_http_2;
             // Over HTTP/2, an answer that has ended for us may still be sent.
             let is_sending = is_http_2 && self.is_recent.swap(false, Ordering::Relaxed);
-            if self.requests.load(Ordering::Relaxed) > 0 || is_hyper_s || is_sending {
+            if self.requests.load(Ordering::Relaxed) > 0 || is_left_to_hyper || is_sending {
                 (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
             }
             tokio::time::sleep(LOOK).await;
