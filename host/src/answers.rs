@@ -112,9 +112,12 @@ pub(crate) struct Status {
 /// A reload that a signal asked for. A signal has no answer, so whoever sent it looks here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SignalledReload {
-    /// Its number among those that have ended, counted from 1.
+    /// Its number among those that have begun, counted from 1.
     pub(crate) number: u64,
-    /// Why nothing was changed; `None` if the app was reloaded.
+    /// Whether it has not ended yet.
+    #[serde(default)]
+    pub(crate) is_running: bool,
+    /// Why nothing was changed; `None` if the app was reloaded or the reload is running.
     pub(crate) refusal: Option<String>,
 }
 

@@ -80,6 +80,14 @@ pub enum StartError {
     /// The tables of a database are those of another version.
     #[error("{0}")]
     Schema(String),
+    /// The state folder can't be used.
+    #[error("--state-folder {path}: {source}; name another, or `none` to forget swaps at the end")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// The error of the system.
+        source: std::io::Error,
+    },
     /// The host can't listen on an address.
     #[error("{flag} {address}: {source}; free the port or choose another (0 picks one)")]
     Listen {
@@ -101,6 +109,13 @@ impl StartError {
     /// starting again would not help. 1 stands for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::App(error) if error.may_pass() => 1,
+            // It is another host's, or no folder.
+            Self::State { source, .. } => match source.kind() {
+                ErrorKind::ResourceBusy | ErrorKind::AlreadyExists => 2,
+                _ if io_fault::stands(source) => 2,
+                _ => 1,
+            },
             Self::App(_) | Self::Setting(_) | Self::Refused(_) => 2,
             Self::Schema(_) => 3,
             Self::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => 4,
@@ -332,7 +347,7 @@ fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
     };
     StateFolder::open(&path)
         .map(Some)
-        .map_err(StartError::Setting)
+        .map_err(|source| StartError::State { path, source })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -370,7 +385,24 @@ mod tests {
             address: "127.0.0.1:80".to_owned(),
             source: kind.into(),
         };
+        // The numbers are those of Linux: ENOENT, EIO and ENFILE.
+        let manifest = |number| {
+            StartError::App(AppError::Manifest(ManifestError::Unreadable {
+                path: PathBuf::new(),
+                source: std::io::Error::from_raw_os_error(number),
+            }))
+        };
+        let state = |kind: ErrorKind| StartError::State {
+            path: PathBuf::new(),
+            source: kind.into(),
+        };
         for (error, code) in [
+            (manifest(2), 2),
+            (manifest(5), 1),
+            (manifest(23), 1),
+            (state(ErrorKind::PermissionDenied), 2),
+            (state(ErrorKind::ResourceBusy), 2),
+            (state(ErrorKind::StorageFull), 1),
             (StartError::Setting(String::new()), 2),
             (StartError::Refused(String::new()), 2),
             (StartError::Backend(String::new()), 1),

@@ -13,6 +13,7 @@ use store_server::terminal::{arguments, say, succeed};
 use store_server::{logging, manual, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// jemalloc replaces glibc's allocator. For each thread, glibc keeps only seven free blocks of one size, which is fewer
 /// than the requests that an instance serves at once.
@@ -96,9 +97,11 @@ async fn run(config: &Config) -> Result<(), StartError> {
     announce(&host)?;
     service_manager::ready();
     let _ended_on_drop = service_manager::show_life();
-    let reloader = host.reloader();
+    // A reload that waits begins after every signal that came before, so one is enough for them all.
+    let (reloads, asked) = mpsc::channel(1);
+    tokio::spawn(reload_each(host.reloader(), asked));
     host.serve(async {
-        signals.stop(&reloader).await;
+        signals.stop(&reloads).await;
         service_manager::stopping();
     })
     .await;
@@ -122,23 +125,28 @@ impl Signals {
         })
     }
 
-    /// Resolves at SIGTERM or SIGINT. Until then, SIGHUP reloads the app.
-    async fn stop(&mut self, reloader: &Reloader) {
+    /// Resolves at SIGTERM or SIGINT. Until then, SIGHUP asks for a reload of the app.
+    async fn stop(&mut self, reloads: &mpsc::Sender<()>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
-                    let reloader = reloader.clone();
-                    // The reload runs in a task of its own, so that a slow database does not delay the next signal.
-                    tokio::spawn(async move {
-                        service_manager::reloading();
-                        reloader.reload().await;
-                        service_manager::ready();
-                    });
+                    // If one waits already, that is enough.
+                    _ = reloads.try_send(());
                 }
             }
         }
+    }
+}
+
+/// Reloads the app each time that is `asked` for, one time after the other. This runs in a task of its own, so that a
+/// slow database does not delay the next signal.
+async fn reload_each(reloader: Reloader, mut asked: mpsc::Receiver<()>) {
+    while asked.recv().await.is_some() {
+        service_manager::reloading();
+        reloader.reload().await;
+        service_manager::ready();
     }
 }
 
@@ -159,7 +167,10 @@ async fn migrate_all(settings: Migrate) -> ExitCode {
         Some(url) => vec![url.0],
         None => match databases(&settings.app, &settings.variable_file) {
             Ok(urls) => urls,
-            Err(error) => return fail(&error, 2),
+            Err(error) => {
+                let error = StartError::App(error);
+                return fail(&error, error.exit_code());
+            }
         },
     };
     for url in urls {

@@ -27,8 +27,8 @@ pub(crate) use live::{App, LiveApp};
 pub(crate) use manifest::Manifest;
 pub use manifest::ManifestError;
 pub(crate) use mirror::{Comparison, Mirror, Original};
-pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
+pub(crate) use plan::{LoadFault, Plan};
 pub(crate) use preflight::PreflightError;
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::io_fault;
 use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
@@ -46,13 +47,53 @@ pub enum AppError {
     },
 }
 
+impl AppError {
+    /// Whether another start may succeed though nobody changes anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Manifest(ManifestError::Unreadable { source, .. }) => !io_fault::stands(source),
+            Self::Component { source, .. } => source.fault.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 /// Why a component's file can't be served.
 #[derive(Debug, thiserror::Error)]
-#[error("`component.{id}.source`: {path}: {reason}")]
+#[error("`component.{id}.source`: {path}: {fault}")]
 pub struct LoadError {
     pub(crate) id: String,
     pub(crate) path: PathBuf,
-    pub(crate) reason: String,
+    pub(crate) fault: LoadFault,
+}
+
+/// What is wrong with a component's file, or with the host that loads it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadFault {
+    #[error("can't be read: {0}; build the component first")]
+    Unreadable(std::io::Error),
+    /// What is in the file can't be served.
+    #[error("{0}")]
+    Unfit(String),
+    /// The host could not do what it had to, for example for want of memory.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl LoadFault {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreadable(error) => !io_fault::stands(error),
+            Self::Unfit(_) => false,
+            Self::Host(_) => true,
+        }
+    }
+}
+
+impl From<String> for LoadFault {
+    fn from(reason: String) -> Self {
+        Self::Unfit(reason)
+    }
 }
 
 /// An app whose settings are checked and whose components are not loaded yet.
@@ -176,13 +217,13 @@ impl Plan {
     }
 
     /// An error about a component's file.
-    pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
+    pub(crate) fn load_error(&self, id: &str, fault: LoadFault) -> AppError {
         AppError::Component {
             path: self.manifest.path.clone(),
             source: LoadError {
                 id: id.to_owned(),
                 path: self.manifest.components[id].source.clone(),
-                reason,
+                fault,
             },
         }
     }

@@ -9,7 +9,7 @@ use ::redis::{ErrorKind, FromRedisValue, RedisError};
 use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::outbound::{Backend, Kind, is_about_time, tls_error};
+use crate::outbound::{Backend, Kind, is_about_time, stands, tls_error};
 use crate::{migrate, mysql, redis};
 
 /// The generation number for the connections of this check. Generations that serve have other numbers.
@@ -18,12 +18,11 @@ const PREFLIGHT: u64 = 0;
 /// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
 const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
-/// Redis's error codes for a server that loads its data, runs a long script, waits for its primary, or can't write to
-/// its disk.
-const DELAYS: [&str; 4] = ["LOADING", "BUSY", "MASTERDOWN", "MISCONF"];
+/// What Redis says, without a code of its own, of a command that it does not have.
+const MISSING: [&str; 2] = ["unknown command", "unknown subcommand"];
 
-/// What Redis says, without a code of its own, when it has as many clients as it may have.
-const FULL: &str = "max number of clients";
+/// The command without which no value is kept near, as Redis names it to a user without the right to it.
+const TRACKING: &str = "'client";
 
 /// Connects to each database and cache once.
 ///
@@ -60,7 +59,7 @@ pub(crate) async fn check(
         match checked {
             Ok(()) => {}
             Err(Failure {
-                kind: BackendFault::Unreachable,
+                kind: BackendFault::Unreachable | BackendFault::Handshake(_),
                 reason,
             }) if config.allow_unreachable => {
                 tracing::warn!(component, "{reason}; serving without it until it is back");
@@ -108,8 +107,10 @@ enum BackendFault {
     Refused,
     /// Client and server don't agree on TLS. The string is the kind of server, as flags are named.
     Tls(&'static str),
+    /// The connection broke off while TLS was agreed on. The string is as for `Tls`.
+    Handshake(&'static str),
     /// The server's certificate is not valid yet, or no longer.
-    Untimely(&'static str),
+    Untimely,
     /// No Sentinel watches a primary of this name.
     NotWatched,
     /// The Redis server can't tell the host which values change, so no value can be kept near.
@@ -130,7 +131,7 @@ impl BackendFault {
     fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::NoDatabase | Self::Untimely(_)
+            Self::Unreachable | Self::NoDatabase | Self::Handshake(_) | Self::Untimely
         )
     }
 
@@ -141,7 +142,8 @@ impl BackendFault {
             }
             Self::NoDatabase => "`store-host migrate` makes it; or check the database's name",
             Self::Refused => "check the user, password and database, and whether it wants TLS",
-            Self::Tls(kind) | Self::Untimely(kind) => {
+            Self::Untimely => "renew the certificate, or check the clock of this machine",
+            Self::Tls(kind) | Self::Handshake(kind) => {
                 return format!(
                     "TLS is not agreed on: check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the \
                      host in the address unless the mode is verify-ca or require"
@@ -161,7 +163,8 @@ impl BackendFault {
                 "a Redis Cluster has database 0 only: leave the number out of the address"
             }
             Self::CanNotKeepNear => {
-                "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
+                "`redis_near_cache` needs Redis 6 or newer, and a user who may run CLIENT: give it that, or take the \
+                 key out of the manifest"
             }
             Self::OtherSchema => "use the store-host that is made for it",
         };
@@ -186,8 +189,9 @@ fn mysql_fault(error: &mysql_async::Error) -> BackendFault {
     match error {
         error if mysql::is_refusal(error) => BackendFault::Refused,
         error if mysql::lacks_database(error) => BackendFault::NoDatabase,
-        error if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely("mysql"),
+        error if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely,
         error if mysql::is_about_tls(error) => BackendFault::Tls("mysql"),
+        error if tls_error(error).is_some() => BackendFault::Handshake("mysql"),
         _ => BackendFault::Unreachable,
     }
 }
@@ -250,17 +254,30 @@ fn check_database(backend: &Backend) -> Result<(), Failure> {
 /// What the error of a Redis server means, for a component that wants values kept near or not.
 fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
     let has_code_of = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
-    let is_full = error.detail().is_some_and(|detail| detail.contains(FULL));
-    let may_pass = redis::is_outage(error) || has_code_of(&DELAYS) || is_full;
     match error.kind() {
         ErrorKind::AuthenticationFailed => BackendFault::Refused,
         _ if redis::is_unknown(error) => BackendFault::NotWatched,
         _ if redis::is_no_cluster(error) => BackendFault::NoCluster,
-        _ if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely("redis"),
-        _ if tls_error(error).is_some() => BackendFault::Tls("redis"),
+        _ if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely,
+        _ if tls_error(error).is_some_and(stands) => BackendFault::Tls("redis"),
+        _ if tls_error(error).is_some() => BackendFault::Handshake("redis"),
+        _ if keeps_near && forbids_tracking(error) => BackendFault::CanNotKeepNear,
         _ if has_code_of(&REFUSALS) => BackendFault::Refused,
-        _ if keeps_near && !may_pass => BackendFault::CanNotKeepNear,
         _ => BackendFault::Unreachable,
+    }
+}
+
+/// Whether a Redis server says that it can't tell which values change: it does not have the protocol or the commands
+/// for that, or the user may not run them.
+fn forbids_tracking(error: &RedisError) -> bool {
+    let text = error.to_string().to_ascii_lowercase();
+    match error.code() {
+        Some("NOPROTO") => true,
+        Some("NOPERM") => text.contains(TRACKING),
+        _ => {
+            error.kind() == ErrorKind::RESP3NotSupported
+                || MISSING.iter().any(|said| text.contains(said))
+        }
     }
 }
 
@@ -283,7 +300,17 @@ mod tests {
                 "-ERR max number of clients reached",
                 BackendFault::Unreachable,
             ),
+            ("-ERR Proxy error", BackendFault::Unreachable),
             ("-NOPERM this user has", BackendFault::Refused),
+            (
+                "-NOPERM User app has no permissions to run the 'client|tracking' command",
+                BackendFault::CanNotKeepNear,
+            ),
+            ("-NOPROTO unsupported", BackendFault::CanNotKeepNear),
+            (
+                "-ERR Unknown subcommand or wrong number of arguments",
+                BackendFault::CanNotKeepNear,
+            ),
             ("-ERR unknown command", BackendFault::CanNotKeepNear),
         ] {
             let reply = ::redis::parse_redis_value(format!("{reply}\r\n").as_bytes());
@@ -317,12 +344,12 @@ mod tests {
         }
         let silent = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert!(mysql_fault(&silent.into()).may_pass());
-        for (reason, may_pass) in [
-            (CertificateError::Expired, true),
-            (CertificateError::NotValidYet, true),
-            (CertificateError::UnknownIssuer, false),
+        for (tls, may_pass) in [
+            (rustls::Error::from(CertificateError::Expired), true),
+            (rustls::Error::from(CertificateError::NotValidYet), true),
+            (rustls::Error::from(CertificateError::UnknownIssuer), false),
+            (rustls::Error::DecryptError, true),
         ] {
-            let tls = rustls::Error::InvalidCertificate(reason);
             let error = mysql_async::Error::from(std::io::Error::other(tls.clone()));
             assert_eq!(mysql_fault(&error).may_pass(), may_pass, "{tls}");
             let error = RedisError::from(std::io::Error::other(tls.clone()));

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::http::{Call, Caller};
 use super::{ClientError, Targets, say};
-use crate::answers::{ComponentRefresh, Refresh, Reload, Status};
+use crate::answers::{ComponentRefresh, Refresh, Reload, SignalledReload, Status};
 use crate::config::{AdminAddress, AdminUrl};
 
 /// The pause between two looks at the status of a process that reloads.
@@ -43,7 +43,8 @@ pub(super) async fn reload(args: ReloadArgs) -> Result<(), ClientError> {
     }
 }
 
-/// Sends SIGHUP to the process `pid`, and waits until its admin listener says how the reload ended.
+/// Sends SIGHUP to the process `pid`, and waits until its admin listener says how the reload ended. One that was
+/// already running may have read the files before they were changed, so its outcome does not count.
 async fn signal(pid: i32, admin: &AdminUrl, timeout: Duration) -> Result<(), ClientError> {
     let caller = Caller {
         token: None,
@@ -60,7 +61,8 @@ async fn signal(pid: i32, admin: &AdminUrl, timeout: Duration) -> Result<(), Cli
     }
     let began = Instant::now();
     while began.elapsed() < timeout {
-        if let Some(reload) = last().await?.filter(|reload| reload.number > before) {
+        let ended = |reload: &SignalledReload| reload.number > before && !reload.is_running;
+        if let Some(reload) = last().await?.filter(ended) {
             return match reload.refusal {
                 None => {
                     say(&format!("{admin}: the app is reloaded"));

@@ -12,8 +12,9 @@ use super::rollout::RestoredRollout;
 use super::state_folder::StateFolder;
 use super::trust::Trust;
 use super::version_record::{EarlierVersion, Record};
+use crate::app::LoadFault;
 use crate::config::Config;
-use crate::instance::{Code, Compiler, Origin, Source, Version};
+use crate::instance::{Code, CompileError, Compiler, Origin, Source, Version};
 use crate::metrics::Metrics;
 use crate::mysql::WriterRecords;
 
@@ -47,13 +48,13 @@ pub(super) struct FirstVersion {
 ///
 /// # Errors
 /// The file can't be read; the text says what to do.
-pub(super) fn read_source(path: &Path) -> Result<Source, String> {
-    Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
+pub(super) fn read_source(path: &Path) -> Result<Source, LoadFault> {
+    Source::read(path).map_err(LoadFault::Unreadable)
 }
 
 impl Parts {
     /// Loads the version that was accepted last, or else the manifest's file.
-    pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<FirstVersion, String> {
+    pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<FirstVersion, LoadFault> {
         let file = read_source(path)?;
         let file_digest = file.digest.clone();
         let record = self
@@ -114,7 +115,7 @@ impl Parts {
         id: &str,
         file: &Source,
         record: Option<&Record>,
-    ) -> Result<Version, String> {
+    ) -> Result<Version, LoadFault> {
         let number = match record {
             Some(record) if record.digest == file.digest => record.generation,
             Some(record) => record.highest() + 1,
@@ -244,10 +245,13 @@ impl Parts {
         let accepted = state.accepted(id, digest);
         let accepted = accepted.map_err(|error| error.to_string())?;
         self.trust.check(&accepted)?;
-        self.compile(&accepted)
+        self.compile(&accepted).map_err(|fault| fault.to_string())
     }
 
-    fn compile(&self, source: &Source) -> Result<Code, String> {
-        Code::new(&self.engine, source).map_err(|error| error.to_string())
+    fn compile(&self, source: &Source) -> Result<Code, LoadFault> {
+        Code::new(&self.engine, source).map_err(|error| match error {
+            CompileError::System(reason) => LoadFault::Host(reason),
+            CompileError::Compile(reason) | CompileError::Link(reason) => LoadFault::Unfit(reason),
+        })
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::Control;
 use super::first::{FirstVersion, Parts};
 use super::ledger::Ledger;
-use crate::app::{App, AppError, LiveApp, Plan, Slot};
+use crate::app::{App, AppError, LiveApp, LoadFault, Plan, Slot};
 use crate::instance::Generation;
 
 impl Parts {
@@ -24,8 +24,8 @@ impl Parts {
             let joined = threads.into_iter().map(|(id, thread)| {
                 let first = thread
                     .join()
-                    .unwrap_or_else(|_| Err("the compiler panicked".into()));
-                (id, first.map_err(|reason| plan.load_error(id, reason)))
+                    .unwrap_or_else(|_| Err(LoadFault::Host("the compiler panicked".into())));
+                (id, first.map_err(|fault| plan.load_error(id, fault)))
             });
             joined.collect()
         })

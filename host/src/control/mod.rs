@@ -81,7 +81,7 @@ pub(crate) struct Control {
     /// What is known of each component besides what serves. Locked while an app is replaced, but never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     claims: Arc<Mutex<Claims>>,
-    /// Written by [`Reloader`] at the end of each reload.
+    /// Written by [`Reloader`] at the beginning and at the end of each reload.
     signalled_reload: Mutex<Option<SignalledReload>>,
     /// Tells the refresh task that the app was replaced.
     changed: watch::Sender<()>,

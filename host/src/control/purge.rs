@@ -57,14 +57,14 @@ impl Drop for Notice {
 
 impl Purger {
     /// # Errors
-    /// The file with the token can't be read, or its token is too short, in one line. Otherwise only proxies would
-    /// notice, and only at the first purge.
+    /// There are proxies, and the file with the token can't be read, or its token is too short, in one line. Otherwise
+    /// only proxies would notice, and only at the first purge.
     pub(crate) fn new(
         proxies: Vec<AdminUrl>,
         token_file: Option<PathBuf>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, String> {
-        if let Some(file) = &token_file {
+        if let Some(file) = token_file.as_ref().filter(|_| !proxies.is_empty()) {
             check_token(file)
                 .map_err(|reason| format!("--proxy-token-file {}: {reason}", file.display()))?;
         }
@@ -139,6 +139,17 @@ fn check_token(file: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_proxies_no_token_is_needed() {
+        let purger = |proxies| {
+            let metrics = Metrics::new().expect("metrics");
+            Purger::new(proxies, Some("no/such/file".into()), metrics)
+        };
+        assert!(purger(Vec::new()).is_ok());
+        let proxy = "http://127.0.0.1:1".parse().expect("an address");
+        assert!(purger(vec![proxy]).is_err());
+    }
 
     #[test]
     fn a_token_that_no_proxy_takes_is_told_at_start() {

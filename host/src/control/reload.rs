@@ -23,14 +23,20 @@ pub struct Reloader(pub(crate) Arc<Control>);
 
 impl Reloader {
     /// Reads the manifest and the files again and serves them, or logs why that is not possible. The status shows the
-    /// outcome.
+    /// outcome. Must not be called again before it has ended, as the status shows one reload.
     pub async fn reload(&self) {
+        let before = self.0.signalled_reload.lock().clone();
+        let number = before.map_or(0, |before| before.number) + 1;
+        let show = |is_running, refusal| {
+            *self.0.signalled_reload.lock() = Some(SignalledReload {
+                number,
+                is_running,
+                refusal,
+            });
+        };
+        show(true, None);
         let reloaded = self.0.reload(&Initiator("SIGHUP".into())).await;
-        let mut last = self.0.signalled_reload.lock();
-        *last = Some(SignalledReload {
-            number: last.as_ref().map_or(0, |last| last.number) + 1,
-            refusal: reloaded.err().map(|error| error.to_string()),
-        });
+        show(false, reloaded.err().map(|error| error.to_string()));
     }
 }
 
@@ -116,7 +122,7 @@ impl Control {
         id: &str,
         trace: &Trace,
     ) -> Result<Successor, ControlError> {
-        let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
+        let failed = |fault| ControlError::Reload(plan.load_error(id, fault).to_string());
         let path = plan.manifest.components[id].source.clone();
         let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
         let known = self
@@ -130,11 +136,13 @@ impl Control {
                 (serving.version.clone(), false)
             }
             _ => {
-                self.trust.check(&source).map_err(failed)?;
+                self.trust
+                    .check(&source)
+                    .map_err(|reason| failed(reason.into()))?;
                 let compiled = self
                     .compile(id, &source, trace)
                     .await
-                    .map_err(|error| failed(error.to_string()))?;
+                    .map_err(|error| failed(error.to_string().into()))?;
                 let file_digest = Some(source.digest.clone());
                 let version = self.version(id, Origin::File, file_digest, compiled);
                 (version, true)
@@ -144,7 +152,7 @@ impl Control {
         let generation = Generation::new(version, context.clone());
         if let Err(reason) = probe::ask(&context.probe, &generation, trace).await {
             discard(&generation);
-            return Err(failed(format!("its probe failed: {reason}")));
+            return Err(failed(format!("its probe failed: {reason}").into()));
         }
         if is_new {
             self.keep_file(id, &source)

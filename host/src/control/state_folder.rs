@@ -1,7 +1,7 @@
 //! The folder in which a restart finds the accepted components, and which of them should serve.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -46,25 +46,22 @@ impl StateFolder {
     ///
     /// # Errors
     /// The folder can't be written, or another host uses it.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let wrong = |error: &dyn std::fmt::Display| {
-            format!(
-                "--state-folder {}: {error}; name another, or `none` to forget swaps at the end",
-                path.display()
-            )
-        };
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         // Other users must not read the components.
         let mut folder = DirBuilder::new();
-        let made = folder.recursive(true).mode(0o700).create(path);
-        made.map_err(|error| wrong(&error))?;
+        folder.recursive(true).mode(0o700).create(path)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path.join(".lock"))
-            .map_err(|error| wrong(&error))?;
-        lock.try_lock()
-            .map_err(|_| wrong(&"another host uses it; give each host its own"))?;
+            .open(path.join(".lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => io::Error::new(
+                ErrorKind::ResourceBusy,
+                "another host uses it; give each host its own",
+            ),
+        })?;
         Ok(Self {
             path: path.to_owned(),
             noting: Mutex::new(()),
@@ -208,7 +205,10 @@ mod tests {
         let path = folder("state");
         let state = StateFolder::open(&path).expect("writable");
         let second = StateFolder::open(&path).err().expect("it is in use");
-        assert!(second.contains("another host uses it"), "{second}");
+        assert!(
+            second.to_string().contains("another host uses it"),
+            "{second}"
+        );
         let record = Record {
             generation: 2,
             digest: digest(b"two"),

@@ -135,7 +135,9 @@ impl Control {
         }
         let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
-            CompileError::Compile(reason) => ControlError::at(Step::Compile, reason),
+            CompileError::Compile(reason) | CompileError::System(reason) => {
+                ControlError::at(Step::Compile, reason)
+            }
             CompileError::Link(reason) => ControlError::at(Step::Link, reason),
         })?;
         self.metrics.swaps.compiled(id, compiled.took);

@@ -24,7 +24,8 @@ pub(crate) struct ConnectionUse {
     /// Whether a request has come.
     began: AtomicBool,
     is_http_2: AtomicBool,
-    /// Whether a head or a request has come, or an answer has ended, since the last check.
+    /// Whether a head or a request has come, an answer has ended, or a part of one was sent by HTTP/2, since the last
+    /// check.
     is_recent: AtomicBool,
     /// The number of unanswered requests. [`ActiveRequest`] changes it.
     requests: AtomicUsize,
@@ -76,9 +77,12 @@ impl ConnectionUse {
         let began = || self.began.load(Ordering::Relaxed);
         let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
         while idle_since.elapsed() < grace {
-            let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);
+            let is_http_2 = self.is_http_2.load(Ordering::Relaxed);
             // Hyper itself closes an HTTP/1.1 connection as soon as nothing is left to be answered.
-            if self.requests.load(Ordering::Relaxed) > 0 || !is_over {
+            let is_left_to_hyper = began() && !is_http_2;
+            // Over HTTP/2, an answer that has ended for us may still be sent.
+            let is_sending = is_http_2 && self.is_recent.swap(false, Ordering::Relaxed);
+            if self.requests.load(Ordering::Relaxed) > 0 || is_left_to_hyper || is_sending {
                 (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
             }
             tokio::time::sleep(LOOK).await;

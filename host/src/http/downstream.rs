@@ -134,8 +134,14 @@ impl Downstream {
 
     fn follow(&mut self, sent: &[u8]) {
         let (refusals, client) = (&self.refusals, self.client);
-        self.resets
+        let has_body = self
+            .resets
             .follow(sent, |code| refusals.reset(code, client));
+        if has_body {
+            // The library takes an answer before its client reads it. What is sent in answer to a client's ping is no
+            // use of the connection.
+            self.used.touch();
+        }
     }
 
     /// Checks the bytes that were read into `buf` from `start` on.
@@ -284,6 +290,7 @@ impl AsyncRead for Downstream {
         }
         let start = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.resets.read(&buf.filled()[start..]);
         if read.is_pending() && this.heads.is_within_one() {
             ready!(this.poll_late(cx));
             this.spoil(buf, Problem::HeadTooSlow);

@@ -20,6 +20,9 @@ use crate::instance::{InFlight, InstanceFate, RequestPlace};
 use crate::message::RequestId;
 use crate::metrics::{GaugeGuard, MethodMetrics};
 
+/// What ends an answer whose generation was cut off.
+const CUT: &str = "its generation did not finish within the time of its drain";
+
 /// What a request holds from its admission until its answer has ended: its place at the component, and the generation
 /// that answers it.
 pub(crate) struct Holdings {
@@ -70,10 +73,12 @@ impl Body for GuestBody {
         if next.is_none() && self.held.fate.has_failed() {
             next = Some(Err(Error::ConnectionTerminated));
         }
-        if let Some(Err(_)) = &next
-            && let Some(tally) = self.held.tally.take()
-        {
-            tally.broke();
+        if let Some(Err(error)) = &mut next {
+            if self.held.fate.was_cut() {
+                *error = Error::InternalError(Some(CUT.into()));
+            } else if let Some(tally) = self.held.tally.take() {
+                tally.broke();
+            }
         }
         if let Some(tap) = &mut self.tap {
             tap.see(next.as_ref());
@@ -158,8 +163,17 @@ impl Observation {
     }
 }
 
-/// Logs that the component has broken off an answer.
+/// Logs that the component has broken off an answer, or that the host has cut it off.
 pub(crate) fn log_broken(id: &str, request_id: &RequestId, ids: Option<Ids>, error: &Error) {
+    if matches!(error, Error::InternalError(Some(reason)) if reason == CUT) {
+        return tracing::warn!(
+            component = id,
+            request = request_id.as_str(),
+            trace_id = ids.map(|ids| display(ids.trace)),
+            span_id = ids.map(|ids| display(ids.span)),
+            "An answer of `{id}` was cut off: {CUT}"
+        );
+    }
     tracing::error!(
         component = id,
         request = request_id.as_str(),

@@ -1,9 +1,11 @@
 //! Compiles the bytes of a component to code that can be instantiated.
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use wasmtime::Engine;
+use rustix::io::Errno;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, OutOfMemory};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use super::bindings::refresher::RefresherPre;
@@ -21,6 +23,9 @@ pub(crate) enum CompileError {
     /// The bytes are not a component.
     #[error("{0}")]
     Compile(String),
+    /// The system refused what compiling needs, such as memory.
+    #[error("{0}")]
+    System(String),
     /// The component imports something that this host does not offer, or does not export a function that the host
     /// calls.
     #[error("{0}")]
@@ -43,7 +48,8 @@ impl Code {
     /// Compiles and links a component, which blocks the thread for up to some seconds.
     ///
     /// # Errors
-    /// The bytes are not a component, or the component needs something that this host does not offer.
+    /// The bytes are not a component, the component needs something that this host does not offer, or the system has no
+    /// memory for it.
     pub(crate) fn new(engine: &Engine, source: &Source) -> Result<Self, CompileError> {
         let started = Instant::now();
         let component = compile(engine, &source.bytes)?;
@@ -86,8 +92,15 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, CompileError> {
     if let Some(reason) = refused {
         return Err(CompileError::Compile(reason.into()));
     }
-    Component::new(engine, bytes)
-        .map_err(|cause| CompileError::Compile(format!("does not compile: {}", one_line(&cause))))
+    Component::new(engine, bytes).map_err(|cause| {
+        let reason = format!("does not compile: {}", one_line(&cause));
+        let root = cause.root_cause();
+        if root.is::<io::Error>() || root.is::<Errno>() || root.is::<OutOfMemory>() {
+            CompileError::System(reason)
+        } else {
+            CompileError::Compile(reason)
+        }
+    })
 }
 
 fn link(engine: &Engine, component: &Component) -> Result<InstancePre<State>, CompileError> {

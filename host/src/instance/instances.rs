@@ -10,6 +10,7 @@ use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use wasmtime::{Engine, PoolConcurrencyLimitError};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -70,6 +71,8 @@ pub(crate) struct InstanceFate {
     has_failed: Arc<AtomicBool>,
     /// Present in the copy that an answer holds.
     _reader: Option<Arc<Reader>>,
+    /// Cancelled when the generation is cut off. Present as the reader is.
+    cut: Option<CancellationToken>,
 }
 
 impl InstanceFate {
@@ -77,15 +80,25 @@ impl InstanceFate {
         self.has_failed.load(Ordering::Acquire)
     }
 
+    /// Whether the instance ended because the host cut its generation off, which is no failure of the component.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.has_failed()
+            && self
+                .cut
+                .as_ref()
+                .is_some_and(CancellationToken::is_cancelled)
+    }
+
     pub(super) fn fail(&self) {
         self.has_failed.store(true, Ordering::Release);
     }
 
-    /// The same fate for an answer. `reader` counts as reading until the result is dropped.
-    pub(super) fn of_answer(&self, reader: Reader) -> Self {
+    /// The same fate for an answer of the generation `life`. `reader` counts as reading until the result is dropped.
+    pub(super) fn of_answer(&self, reader: Reader, life: &GenerationLife) -> Self {
         Self {
             has_failed: self.has_failed.clone(),
             _reader: Some(Arc::new(reader)),
+            cut: Some(life.cut.clone()),
         }
     }
 }

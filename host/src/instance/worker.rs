@@ -298,8 +298,9 @@ impl<'a> Worker<'a> {
                 run.fail("no answer");
             }
             drop(run);
-            let outcome =
-                outcome.map(|response| (response, self.fate.of_answer(self.readers.begin())));
+            let life = self.instances.life();
+            let fate = || self.fate.of_answer(self.readers.begin(), life);
+            let outcome = outcome.map(|response| (response, fate()));
             // The receiver is gone if the client has left.
             _ = answer.send(outcome.map_err(NoAnswer::Failed));
             Ok(true)

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use mysql_async::{DriverError, IoError};
 
-use crate::outbound::tls_error;
+use crate::outbound::{stands, tls_error};
 
 /// The table of errors. `docs/MYSQL_ERRORS.md` explains its columns.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
@@ -97,12 +97,13 @@ pub(crate) fn lacks_database(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(error) if error.code == NO_DATABASE)
 }
 
-/// Whether the error is about TLS: the server has none, demands it, or shows a certificate that is not trusted.
+/// Whether client and server don't agree on TLS, so that waiting does not help: the server has none, demands it, or
+/// shows a certificate that is not trusted.
 pub(crate) fn is_about_tls(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
         mysql_async::Error::Server(error) => error.code == TLS_WANTED,
-        error => tls_error(error).is_some(),
+        error => tls_error(error).is_some_and(stands),
     }
 }
 

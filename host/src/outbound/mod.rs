@@ -23,4 +23,4 @@ pub(crate) use backend::{Backend, Kind};
 pub(crate) use by_address::{ByAddress, TOO_MANY};
 pub(crate) use largest_piece::largest_piece;
 pub(crate) use log_throttle::LogThrottle;
-pub(crate) use tls::{Tls, is_about_time, tls_error};
+pub(crate) use tls::{Tls, is_about_time, stands, tls_error};

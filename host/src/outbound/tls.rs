@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
 use super::verifier::Verifier;
 use crate::config::{TlsMode, TlsSettings};
@@ -178,6 +178,32 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rust
     None
 }
 
+/// Whether a TLS error stands until somebody changes a certificate or a setting: one of the two certificates is not
+/// accepted, or client and server have no version in common. Anything else may be a server that starts or a connection
+/// that broke.
+pub(crate) fn stands(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(_) => !is_about_time(error),
+        rustls::Error::PeerIncompatible(_) => true,
+        rustls::Error::AlertReceived(alert) => matches!(
+            alert,
+            AlertDescription::NoCertificate
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateRequired
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity
+                // With TLS 1.2, a server says this to a client without a certificate.
+                | AlertDescription::HandshakeFailure
+        ),
+        _ => false,
+    }
+}
+
 /// Whether a certificate is not valid yet, or no longer. That may pass: this machine's clock may not be set yet, and an
 /// old certificate is renewed.
 pub(crate) fn is_about_time(error: &rustls::Error) -> bool {
@@ -218,6 +244,17 @@ mod tests {
             Ok(_) => panic!("{settings:?} was accepted"),
             Err(refusal) => refusal,
         }
+    }
+
+    #[test]
+    fn only_certificates_and_versions_are_wrong_for_good() {
+        let alert = rustls::Error::AlertReceived;
+        assert!(stands(&CertificateError::UnknownIssuer.into()));
+        assert!(stands(&alert(AlertDescription::CertificateRequired)));
+        assert!(stands(&alert(AlertDescription::ProtocolVersion)));
+        assert!(!stands(&CertificateError::Expired.into()));
+        assert!(!stands(&alert(AlertDescription::InternalError)));
+        assert!(!stands(&rustls::Error::DecryptError));
     }
 
     #[test]

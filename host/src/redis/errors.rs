@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Whether Redis can't be reached, as opposed to answering with an error.
-pub(crate) fn is_outage(error: &RedisError) -> bool {
+pub(super) fn is_outage(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 

@@ -34,7 +34,6 @@ use std::sync::Arc;
 use store_server::trace::WeakTrace;
 
 pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
-pub(crate) use self::errors::is_outage;
 pub(crate) use self::host::add_to_linker;
 pub(crate) use self::links::Links;
 pub(crate) use self::sentinel::is_unknown;

@@ -50,7 +50,7 @@ impl Sentinels {
     /// The primary of `name`; the answer is at most half a second old.
     ///
     /// # Errors
-    /// No Sentinel answers, or none watches a primary of this name; see [`is_unknown`].
+    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`].
     pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
         let mut found = self.found.lock().await;
         if let Some(found) = found.get(name)
@@ -79,10 +79,18 @@ impl Sentinels {
                 Err(disagreement) => disagreement,
             };
         let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-        match (latest, errors.last()) {
-            (Some(latest), _) => Ok(latest.primary),
-            (None, Some(error)) if !errors.iter().any(is_unknown) => Err(self.unreachable(error)),
-            (None, _) => Err(self.unknown(name)),
+        match latest {
+            Some(latest) => Ok(latest.primary),
+            None => Err(self.failure(name, &errors)),
+        }
+    }
+
+    /// The error if no Sentinel says where the primary is. One that watches none of this name may not be set up yet, so
+    /// only all of them together are believed.
+    fn failure(&self, name: &str, errors: &[RedisError]) -> RedisError {
+        match errors.iter().rfind(|error| !is_unknown(error)) {
+            Some(error) => self.unreachable(error),
+            None => self.unknown(name),
         }
     }
 
@@ -143,6 +151,17 @@ mod tests {
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_name_is_unknown_only_if_all_sentinels_say_so() {
+        let sentinels = Sentinels::new(Vec::new());
+        let unknown = || RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN));
+        let silent = || RedisError::from(std::io::Error::other("silent"));
+        let is_unknown = |errors: &[RedisError]| is_unknown(&sentinels.failure("store", errors));
+        assert!(is_unknown(&[unknown(), unknown()]));
+        assert!(!is_unknown(&[unknown(), silent()]));
+        assert!(!is_unknown(&[silent(), unknown()]));
     }
 
     #[test]

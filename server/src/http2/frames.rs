@@ -1,10 +1,11 @@
-//! Follows the frames that a server sends (RFC 9113, section 4.1).
+//! Follows frames (RFC 9113, section 4.1): where they begin and end, and what those mean that a server sends.
 
 use std::collections::VecDeque;
 
 /// Bytes of a frame's head: length, type, flags and stream.
 const HEAD: usize = 9;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const GO_AWAY: u8 = 7;
@@ -18,14 +19,63 @@ const HARMLESS: [u32; 3] = [0, 2, 8];
 /// Most streams whose answers are remembered; more than can be open at once.
 const REMEMBERED: usize = 1024;
 
-/// The position within the frames that are sent.
+/// The position within frames.
 #[derive(Default)]
-pub(super) struct Frames {
+pub(super) struct Position {
     head: [u8; HEAD],
     /// How many bytes of the frame's head were seen.
     seen: usize,
     /// How many bytes of the frame's payload are still to come.
     left: usize,
+}
+
+/// What some bytes are of a frame.
+pub(super) enum Part<'a> {
+    /// A part of its head, of which more is to come.
+    Head,
+    /// The last part of its head.
+    HeadEnd,
+    /// A part of its payload, and how many bytes of the payload came before it.
+    Payload(usize, &'a [u8]),
+}
+
+impl Position {
+    /// Takes the bytes that are one part of a frame.
+    pub(super) fn take<'a>(&mut self, bytes: &mut &'a [u8]) -> Part<'a> {
+        let all: &'a [u8] = *bytes;
+        let part = if self.seen < HEAD {
+            let taken = all.len().min(HEAD - self.seen);
+            self.head[self.seen..self.seen + taken].copy_from_slice(&all[..taken]);
+            self.seen += taken;
+            *bytes = &all[taken..];
+            if self.seen < HEAD {
+                return Part::Head;
+            }
+            self.left = length(&self.head);
+            Part::HeadEnd
+        } else {
+            let before = length(&self.head) - self.left;
+            let (payload, rest) = all.split_at(all.len().min(self.left));
+            self.left -= payload.len();
+            *bytes = rest;
+            Part::Payload(before, payload)
+        };
+        if self.left == 0 {
+            self.seen = 0;
+        }
+        part
+    }
+
+    /// The type of the frame whose head came last.
+    pub(super) fn kind(&self) -> u8 {
+        self.head[3]
+    }
+}
+
+/// Follows the frames that a server sends.
+#[derive(Default)]
+pub(super) struct Frames {
+    position: Position,
     code: u32,
     /// Where the error code ends in the payload; `None` if the frame has none.
     code_ends: Option<usize>,
@@ -35,46 +85,38 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Follows sent bytes, and calls `blame` with the error code of each RST_STREAM and GOAWAY that blames the client.
-    pub(super) fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) {
+    /// Returns whether any of the bytes are of a body.
+    pub(super) fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) -> bool {
+        let mut has_body = false;
         while !bytes.is_empty() {
-            let taken;
-            if self.seen < HEAD {
-                taken = bytes.len().min(HEAD - self.seen);
-                self.head[self.seen..self.seen + taken].copy_from_slice(&bytes[..taken]);
-                self.seen += taken;
-                if self.seen == HEAD {
-                    self.begin_payload();
+            match self.position.take(&mut bytes) {
+                Part::Head => {}
+                Part::HeadEnd => self.begin_payload(),
+                Part::Payload(before, payload) => {
+                    has_body |= self.position.kind() == DATA;
+                    self.follow_code(before, payload, &mut blame);
                 }
-            } else {
-                taken = bytes.len().min(self.left);
-                self.follow_code(&bytes[..taken], &mut blame);
-                self.left -= taken;
-            }
-            bytes = &bytes[taken..];
-            if self.seen == HEAD && self.left == 0 {
-                self.seen = 0;
             }
         }
+        has_body
     }
 
     fn begin_payload(&mut self) {
-        self.left = length(&self.head);
         self.code = 0;
-        self.code_ends = match self.head[3] {
+        self.code_ends = match self.position.kind() {
             RESET => Some(4),
             // The code follows the number of the last stream.
             GO_AWAY => Some(8),
             HEADERS => {
-                self.remember(stream(&self.head));
+                self.remember(stream(&self.position.head));
                 None
             }
             _ => None,
         };
     }
 
-    fn follow_code(&mut self, payload: &[u8], blame: &mut impl FnMut(u32)) {
+    fn follow_code(&mut self, before: usize, payload: &[u8], blame: &mut impl FnMut(u32)) {
         let Some(ends) = self.code_ends else { return };
-        let before = length(&self.head) - self.left;
         for (at, &byte) in payload.iter().enumerate() {
             if before + at < ends {
                 self.code = self.code << 8 | u32::from(byte);
@@ -94,8 +136,8 @@ impl Frames {
 
     /// How many bytes of a frame's head are still to come, if it has begun.
     pub(super) fn rest_of_head(&self) -> usize {
-        match self.seen {
-            1..HEAD => HEAD - self.seen,
+        match self.position.seen {
+            seen @ 1..HEAD => HEAD - seen,
             _ => 0,
         }
     }
@@ -104,10 +146,10 @@ impl Frames {
     /// A reset at the very beginning counts only if its stream has no answer yet. For a later reset that is not known
     /// yet, as frames before it may begin the answer.
     pub(super) fn unanswered_reset(&self, bytes: &[u8]) -> Option<(usize, u32)> {
-        if self.seen > 0 && self.seen < HEAD {
+        if self.rest_of_head() > 0 {
             return None;
         }
-        let mut at = self.left;
+        let mut at = self.position.left;
         while let Some(frame) = bytes.get(at..at + HEAD) {
             let end = at + HEAD + length(frame);
             let code = PROTOCOL_ERROR.to_be_bytes();
@@ -153,10 +195,14 @@ pub(super) fn answer(stream: u32, status: &str, fields: &[(&str, &str)], body: &
             block.extend_from_slice(text);
         }
     }
-    [frame(HEADERS, 4, stream, &block), frame(0, 1, stream, body)].concat()
+    [
+        frame(HEADERS, 4, stream, &block),
+        frame(DATA, 1, stream, body),
+    ]
+    .concat()
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
     let stream = stream.to_be_bytes();
     [&length, &[kind, flags][..], &stream, payload].concat()
@@ -189,6 +235,20 @@ mod tests {
             }
             assert_eq!(seen, [1, 11, 7], "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn the_bytes_of_bodies_are_told_from_others() {
+        let bytes = [
+            frame(4, 0, 0, &[0; 6]),
+            frame(6, 0, 0, &[0; 8]),
+            frame(DATA, 0, 1, b"body"),
+        ];
+        let mut followed = Frames::default();
+        assert!(!followed.follow(&bytes[0], |_| {}));
+        assert!(!followed.follow(&bytes[1], |_| {}));
+        assert!(followed.follow(&bytes[2], |_| {}));
+        assert!(!followed.follow(&bytes[0], |_| {}));
     }
 
     #[test]

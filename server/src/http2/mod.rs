@@ -4,14 +4,17 @@
 //! 8.1.1, allows.
 //!
 //! Without such an answer are: resets for another reason (the client's windows, a stream that is over, too many streams),
-//! resets of requests whose answer has begun, those beyond the first 32 answers on a connection, and connections that
-//! are given up.
+//! resets of requests whose answer has begun, those beyond the first 32 answers on a connection, those after the client
+//! has made its table for compression smaller, and connections that are given up. Where the client's window is too
+//! small for the body, the answer has none.
 
+mod client_settings;
 mod frames;
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 
+use self::client_settings::ClientSettings;
 use self::frames::{Frames, RESET_BYTES};
 use crate::problem::MEDIA_TYPE;
 
@@ -34,8 +37,12 @@ pub struct OwnAnswer {
 }
 
 impl OwnAnswer {
-    fn frames(&self, stream: u32) -> Bytes {
-        let length = self.body.len().to_string();
+    /// The frames of this answer for a client whose stream takes `window` bytes.
+    fn frames(&self, stream: u32, window: u32) -> Bytes {
+        let fits = self.body.len() as u64 <= u64::from(window);
+        // An empty frame that ends the stream needs no window (RFC 9113, section 6.9.1).
+        let body = if fits { &self.body[..] } else { &[][..] };
+        let length = body.len().to_string();
         let fields = [
             ("content-type", MEDIA_TYPE),
             ("content-length", &length),
@@ -43,7 +50,9 @@ impl OwnAnswer {
             ("x-content-type-options", "nosniff"),
             ("x-request-id", &self.request_id),
         ];
-        frames::answer(stream, self.status.as_str(), &fields, &self.body).into()
+        // Without a body there is no type of it.
+        let fields = &fields[usize::from(body.is_empty())..];
+        frames::answer(stream, self.status.as_str(), fields, body).into()
     }
 }
 
@@ -51,6 +60,7 @@ impl OwnAnswer {
 #[derive(Default)]
 pub struct Resets {
     frames: Frames,
+    settings: ClientSettings,
     /// The part of the inserted answer that is not sent yet.
     unsent: Bytes,
     /// How many bytes of the reset that follows an inserted answer are still to be sent.
@@ -59,13 +69,18 @@ pub struct Resets {
 }
 
 impl Resets {
+    /// Follows bytes that the client sent, from the connection's first byte on.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.settings.follow(bytes);
+    }
+
     /// How many of the bytes may be sent now, after the bytes of [`Resets::unsent`]. A reset of a request without an
     /// answer waits until the bytes before it are sent. Then `answer` makes the answer that is sent first.
     pub fn sendable(&mut self, bytes: &[u8], answer: impl FnOnce() -> OwnAnswer) -> usize {
         if self.reset_left > 0 {
             return bytes.len().min(self.reset_left);
         }
-        if self.answers == MOST_ANSWERS {
+        if self.answers == MOST_ANSWERS || self.settings.has_shrunk_table {
             return bytes.len();
         }
         let rest_of_head = self.frames.rest_of_head();
@@ -76,7 +91,7 @@ impl Resets {
         match self.frames.unanswered_reset(bytes) {
             None => bytes.len(),
             Some((0, stream)) => {
-                self.unsent = answer().frames(stream);
+                self.unsent = answer().frames(stream, self.settings.least_window);
                 self.reset_left = RESET_BYTES;
                 self.answers += 1;
                 RESET_BYTES
@@ -103,8 +118,9 @@ impl Resets {
     }
 
     /// Follows bytes of the library that were sent, and calls `blame` with the error code of each reset of a stream or
-    /// connection that blames the client (RFC 9113, section 7) and for which no answer was inserted.
-    pub fn follow(&mut self, bytes: &[u8], mut blame: impl FnMut(u32)) {
+    /// connection that blames the client (RFC 9113, section 7) and for which no answer was inserted. Returns whether
+    /// any of the bytes are of a body.
+    pub fn follow(&mut self, bytes: &[u8], mut blame: impl FnMut(u32)) -> bool {
         // No more than that reset was sendable.
         let is_answered = self.is_answering();
         self.reset_left = self.reset_left.saturating_sub(bytes.len());
@@ -112,7 +128,7 @@ impl Resets {
             if !is_answered {
                 blame(code);
             }
-        });
+        })
     }
 }
 
@@ -126,6 +142,20 @@ mod tests {
             request_id: "id-1".into(),
             body: Bytes::from_static(b"{}"),
         }
+    }
+
+    const WINDOW: u32 = 65_535;
+
+    #[test]
+    fn a_client_gets_no_more_than_it_takes() {
+        let (whole, bare) = (own().frames(1, 2), own().frames(1, 1));
+        assert!(whole.ends_with(b"{}"));
+        // The last frame is empty and ends the stream.
+        assert!(bare.ends_with(&[0, 0, 0, 0, 1, 0, 0, 0, 1]));
+        let mut resets = Resets::default();
+        resets.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0");
+        assert_eq!(resets.sendable(&reset(1, 1), own), reset(1, 1).len());
+        assert!(resets.unsent().is_empty());
     }
 
     fn reset(stream: u8, code: u8) -> Vec<u8> {
@@ -158,10 +188,10 @@ mod tests {
         let library = [&settings[..], &reset(1, 1), &reset(3, 7), &reset(5, 1)].concat();
         let expected = [
             &settings[..],
-            &own().frames(1),
+            &own().frames(1, WINDOW),
             &reset(1, 1),
             &reset(3, 7),
-            &own().frames(5),
+            &own().frames(5, WINDOW),
             &reset(5, 1),
         ]
         .concat();
@@ -176,7 +206,7 @@ mod tests {
     fn so_many_are_answered_and_later_ones_are_bare() {
         let resets: Vec<u8> = (0..40).flat_map(|n| reset(2 * n + 1, 1)).collect();
         let (sent, blamed) = sent(&resets, 1000);
-        let answers = MOST_ANSWERS * own().frames(1).len();
+        let answers = MOST_ANSWERS * own().frames(1, WINDOW).len();
         assert_eq!(sent.len(), resets.len() + answers);
         assert_eq!(blamed, [1; 8]);
     }

@@ -133,10 +133,13 @@ impl Environment {
             }
         };
         let disabled = variables.get("OTEL_SDK_DISABLED");
-        variables.check_propagators()?;
+        let is_disabled = disabled.is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let destination = variables.destination()?;
+        if destination.is_some() && !is_disabled {
+            variables.check_propagators()?;
+        }
         Ok(Self {
-            is_disabled: disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            is_disabled,
             sampler,
             without_effect: match destination {
                 Some(_) => variables.without_effect(),
@@ -390,6 +393,13 @@ mod tests {
         assert_eq!(said(&[ENDPOINT, usual]), [""; 0]);
         // Nothing is sent.
         assert_eq!(said(&[limit, insecure]), [""; 0]);
+    }
+
+    #[test]
+    fn propagators_matter_only_where_traces_are_sent() {
+        let propagators = ("OTEL_PROPAGATORS", "b3");
+        read(&[propagators]).expect("nothing is sent");
+        read(&[propagators, ENDPOINT, ("OTEL_SDK_DISABLED", "true")]).expect("tracing is off");
     }
 
     #[test]

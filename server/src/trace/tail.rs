@@ -1,4 +1,4 @@
-//! Keeps the slowest and the failed requests of the last minutes, so that operators can look them up.
+//! Keeps the slowest and the last failed requests of the last minutes, so that operators can look them up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,11 +23,12 @@ const MOST_BYTES: usize = 4 << 20;
 /// would see a slow one otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    failed: Slowest,
+    /// The last ones: a request that fails at once says as much as one that fails late.
+    failed: Mutex<KeptTraces>,
     slow: Slowest,
 }
 
-/// The slowest traces of one kind.
+/// The slowest traces of slow requests.
 #[derive(Debug, Default)]
 struct Slowest {
     kept: Mutex<KeptTraces>,
@@ -52,30 +53,24 @@ struct Entry {
 }
 
 impl Tail {
-    /// Whether a trace that is kept for `why` and took so long would be among the slowest, as far as can be said
-    /// without a lock. It may be wrong once the kept ones are old: they are forgotten when the next one is kept.
-    pub(super) fn has_room_for(&self, why: KeepReason, took: Duration) -> bool {
-        let of_kind = self.of(why);
-        of_kind.is_some_and(|slowest| nanos(took) > slowest.bar_ns.load(Ordering::Relaxed))
+    /// Whether the trace of a slow request that took so long would be among the slowest, as far as can be said without
+    /// a lock. It may be wrong once the kept ones are old: they are forgotten when the next one is kept.
+    pub(super) fn has_room_for(&self, took: Duration) -> bool {
+        nanos(took) > self.slow.bar_ns.load(Ordering::Relaxed)
     }
 
-    /// Keeps the trace of a slow or failed request, if it is among the slowest. Returns whether it is.
+    /// Keeps the trace of a failed request, or of a slow one if it is among the slowest. Returns whether it is kept.
     pub(super) fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) -> bool {
-        let of_kind = self.of(tree.why);
-        of_kind.is_some_and(|slowest| slowest.keep(tree, now))
-    }
-
-    fn of(&self, why: KeepReason) -> Option<&Slowest> {
-        match why {
-            KeepReason::Sampled => None,
-            KeepReason::Slow => Some(&self.slow),
-            KeepReason::Failed => Some(&self.failed),
+        match tree.why {
+            KeepReason::Sampled => false,
+            KeepReason::Slow => self.slow.keep(tree, now),
+            KeepReason::Failed => self.failed.lock().keep_last(tree, now),
         }
     }
 
     /// All kept traces, or those with the id `trace`, the newest first.
     pub(super) fn json(&self, now: Instant, trace: Option<&str>) -> Json {
-        let mut trees = self.failed.all(now);
+        let mut trees = self.failed.lock().all(now);
         trees.extend(self.slow.all(now));
         trees.sort_by_key(|(ended, _)| *ended);
         let is_wanted = |tree: &FinishedTrace| {
@@ -107,23 +102,44 @@ impl Slowest {
     fn all(&self, now: Instant) -> Vec<(Instant, Arc<FinishedTrace>)> {
         let mut kept = self.kept.lock();
         self.forget_old(&mut kept, now);
-        let entries = kept.entries.iter();
-        entries
-            .map(|entry| (entry.ended, entry.tree.clone()))
-            .collect()
+        kept.all(now)
     }
 
     /// Forgets the traces that have been kept long enough. After that there is room again.
     fn forget_old(&self, kept: &mut KeptTraces, now: Instant) {
-        let is_old = |entry: &Entry| now.saturating_duration_since(entry.ended) > KEPT_FOR;
-        while kept.entries.front().is_some_and(is_old) {
-            kept.remove(0);
+        if kept.forget_old(now) {
             self.bar_ns.store(0, Ordering::Relaxed);
         }
     }
 }
 
 impl KeptTraces {
+    /// Keeps a trace; the oldest ones make room. Returns whether there is room for it at all.
+    fn keep_last(&mut self, tree: Arc<FinishedTrace>, now: Instant) -> bool {
+        self.forget_old(now);
+        self.add(tree, now);
+        while self.is_too_full() && self.remove(0).is_some() {}
+        !self.entries.is_empty()
+    }
+
+    fn all(&mut self, now: Instant) -> Vec<(Instant, Arc<FinishedTrace>)> {
+        self.forget_old(now);
+        let entries = self.entries.iter();
+        entries
+            .map(|entry| (entry.ended, entry.tree.clone()))
+            .collect()
+    }
+
+    /// Forgets the traces that have been kept long enough. Returns whether there were any.
+    fn forget_old(&mut self, now: Instant) -> bool {
+        let is_old = |entry: &Entry| now.saturating_duration_since(entry.ended) > KEPT_FOR;
+        let before = self.entries.len();
+        while self.entries.front().is_some_and(is_old) {
+            self.remove(0);
+        }
+        self.entries.len() < before
+    }
+
     fn add(&mut self, tree: Arc<FinishedTrace>, now: Instant) {
         let entry = Entry {
             ended: now,
@@ -225,6 +241,18 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_failed_one_makes_room_however_long_it_took() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        for number in 0..ROOM {
+            assert!(tail.keep(tree(number, KeepReason::Failed, 1000), now));
+        }
+        assert!(tail.keep(tree(ROOM, KeepReason::Failed, 1), now));
+        let numbers = shown(&tail, now);
+        assert_eq!((numbers.len(), numbers[0]), (MOST, ROOM));
+        assert!(!numbers.contains(&0));
+    }
+
+    #[test]
     fn slow_and_failed_ones_take_no_room_from_one_another() {
         let (tail, now) = (Tail::default(), Instant::now());
         for number in 0..2 * ROOM {
@@ -241,15 +269,13 @@ mod tests {
         let (tail, now) = (Tail::default(), Instant::now());
         let has_room = |took_ms| {
             let took = Duration::from_millis(took_ms);
-            tail.has_room_for(KeepReason::Slow, took)
+            tail.has_room_for(took)
         };
         for number in 0..=ROOM {
             assert!(has_room(100), "{number} are kept");
             tail.keep(slow(number, 100), now);
         }
         assert!(!has_room(100) && has_room(101));
-        assert!(tail.has_room_for(KeepReason::Failed, Duration::from_millis(1)));
-        assert!(!tail.has_room_for(KeepReason::Sampled, Duration::from_millis(101)));
         tail.keep(slow(ROOM + 1, 1), now + KEPT_FOR + Duration::from_secs(1));
         assert!(has_room(1));
     }

@@ -161,7 +161,7 @@ impl Tracer {
     }
 
     /// What becomes of a trace; `None` if it is thrown away. Beyond the sample, a limited number of slow and failed
-    /// ones is sent, whichever come first; of the others, only those are worth their work that are among the slowest.
+    /// ones is sent, whichever come first; of the others, only the slowest are worth their work.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
@@ -177,7 +177,8 @@ impl Tracer {
             return is_sent.then_some(Judgement { why, is_sent });
         };
         let is_sent = is_sampled || beyond.may_pass();
-        let is_kept = is_sent || self.tail.has_room_for(why, took);
+        let is_slow = matches!(why, KeepReason::Slow);
+        let is_kept = is_sent || (is_slow && self.tail.has_room_for(took));
         is_kept.then_some(Judgement { why, is_sent })
     }
 

@@ -17,34 +17,58 @@ enum Clause {
     Columns,
 }
 
+/// Reserved words after which tables come.
+const BEFORE_TABLES: [&str; 8] = [
+    "DELETE",
+    "FROM",
+    "INTO",
+    "JOIN",
+    "STRAIGHT_JOIN",
+    "TABLE",
+    "UPDATE",
+    "USING",
+];
+
+/// Reserved words after which columns come.
+const BEFORE_COLUMNS: [&str; 7] = [
+    "GROUP", "HAVING", "LIMIT", "ORDER", "SELECT", "SET", "WHERE",
+];
+
 impl Clause {
     /// The clause after `word`, which stands between `before` and `rest`. Only reserved words lead away from tables:
     /// any other may be the alias of one.
     fn after(self, word: &Token<'_>, before: &[Token<'_>], rest: &[Token<'_>]) -> Self {
         let follows = |text: &str| before.last().is_some_and(|last| last.is(text));
         let is_function = rest.first().is_some_and(|next| next.text == "(");
-        match word.text.to_ascii_uppercase().as_str() {
-            // After a dot, a reserved word is a name.
-            _ if follows(".") => self,
-            "DELETE" | "FROM" | "INTO" | "JOIN" | "STRAIGHT_JOIN" | "TABLE" | "USING" => {
-                Self::Tables
-            }
-            "INSERT" | "REPLACE" if !is_function => Self::Tables,
-            "UPDATE" if follows("KEY") => Self::Columns,
-            "UPDATE" => Self::Tables,
-            "ON" => Self::Condition,
-            // `USE INDEX FOR ORDER BY` belongs to a table, after which others may come.
-            "GROUP" | "ORDER" if follows("FOR") => self,
-            "GROUP" | "HAVING" | "LIMIT" | "ORDER" | "SELECT" | "SET" | "WHERE" => Self::Columns,
+        let is = |text: &str| word.is(text);
+        let is_any = |texts: &[&str]| texts.iter().any(|text| word.is(text));
+        // After a dot, a reserved word is a name. `USE INDEX FOR ORDER BY` belongs to a table, after which others may
+        // come.
+        if follows(".") || (is_any(&["GROUP", "ORDER"]) && follows("FOR")) {
+            self
+        } else if is("ON") {
+            Self::Condition
+        } else if is_any(&BEFORE_COLUMNS)
+            || (is("UPDATE") && follows("KEY"))
             // Elsewhere it may be the function of this name.
-            "VALUES" if self == Self::Tables => Self::Columns,
-            _ => self,
+            || (is("VALUES") && self == Self::Tables)
+        {
+            Self::Columns
+        } else if is_any(&BEFORE_TABLES) || (is_any(&["INSERT", "REPLACE"]) && !is_function) {
+            Self::Tables
+        } else {
+            self
         }
     }
 }
 
 /// Whether the statement names a table of another database than `own`. Without `own`, every database is another.
 pub(super) fn name_another_database(tokens: &[Token<'_>], own: Option<&str>) -> bool {
+    // Most statements have no dot, and this judges each one.
+    let is_dot = |token: &Token<'_>| token.kind == Kind::Sign && token.text == ".";
+    if !tokens.iter().any(is_dot) {
+        return false;
+    }
     let mut clause = Clause::Columns;
     let mut around = Vec::new();
     for (at, token) in tokens.iter().enumerate() {

@@ -90,7 +90,10 @@ impl AsyncRead for WatchedWire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.wire).poll_read(cx, buffer)
+        let start = buffer.filled().len();
+        let read = Pin::new(&mut *self.wire).poll_read(cx, buffer);
+        self.resets.read(&buffer.filled()[start..]);
+        read
     }
 }
 
