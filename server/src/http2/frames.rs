@@ -42,7 +42,7 @@ pub(super) enum Part<'a> {
 impl Position {
     /// Takes the bytes that are one part of a frame.
     pub(super) fn take<'a>(&mut self, bytes: &mut &'a [u8]) -> Part<'a> {
-        let all: &'a [u8] = *bytes;
+        let all: &'a [u8] = bytes;
         let part = if self.seen < HEAD {
             let taken = all.len().min(HEAD - self.seen);
             self.head[self.seen..self.seen + taken].copy_from_slice(&all[..taken]);
