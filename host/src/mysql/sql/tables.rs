@@ -4,7 +4,7 @@
 //! A name with a dot may also be a column of a table: `o.id`. So the clauses of the statement are followed. Where it is
 //! uncertain, a name counts as that of a table.
 
-use super::{Kind, Token};
+use super::tokens::{Kind, Token};
 
 /// What names with a dot mean in a part of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
