@@ -84,7 +84,11 @@ async fn doubtful_http2_is_served_or_refused_and_leaves_nothing_behind() {
     let cases = cases();
     let plain = cases.first().unwrap();
     let mut failures = Vec::new();
-    for case in &cases {
+    for (number, case) in cases.iter().enumerate() {
+        if number % 40 == 39 {
+            // The host writes at most a hundred such lines in a second, and would leave out those of later cases.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         let before = refusals(&shop).await;
         let (outcome, judged) = judge(case, connect().await, SERVED).await;
         failures.extend(judged.err());
