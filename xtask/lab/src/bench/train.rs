@@ -1,5 +1,6 @@
 //! `cargo xtask bench train`: renews the profiles that optimise the shipped builds.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::sides::{Bench, HOST, NATIVE, Side};
 use super::{Cpus, Programs, install};
 use crate::measure::Loaders;
 use xtask::build::{HOST_PACKAGE, NATIVE_PACKAGE};
-use xtask::{build, pgo, setup};
+use xtask::{build, paths, pgo, setup};
 
 /// Renew the profiles that optimise the shipped builds of host and twin, in loadtest/profiles
 ///
@@ -43,16 +44,8 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         None => [HOST, NATIVE].contains(&side),
     };
     let programs = Programs {
-        host: if trains(HOST) {
-            pgo::build_counting(HOST_PACKAGE).await?
-        } else {
-            build::dist_host().await?
-        },
-        native: if trains(NATIVE) {
-            pgo::build_counting(NATIVE_PACKAGE).await?
-        } else {
-            build::dist_native().await?
-        },
+        host: program(HOST_PACKAGE, trains(HOST)).await?,
+        native: program(NATIVE_PACKAGE, trains(NATIVE)).await?,
     };
     let cpus = Cpus::split()?;
     let loaders = Loaders::on(&cpus.load);
@@ -72,6 +65,15 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The program to start: with counters if it `is_trained`, otherwise as tests have it, because nobody asks it anything.
+async fn program(package: &str, is_trained: bool) -> Result<PathBuf> {
+    if is_trained {
+        return pgo::build_counting(package).await;
+    }
+    build::programs(&[package]).await?;
+    Ok(paths::program(package))
 }
 
 async fn load(side: &Side, loaders: &Loaders, seconds: u32) -> Result<()> {
