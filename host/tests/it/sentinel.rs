@@ -157,7 +157,20 @@ async fn a_dead_primary_is_replaced_and_orders_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_no_sentinel_watches_is_told() {
     let (store, watched) = WatchedPrimary::start().await;
-    let stranger = watched.options().variable("redis_address", "stranger");
+    // Another Sentinel, which is not there now, may know the name.
+    let uncertain = watched.options().variable("redis_address", "stranger");
+    refuses(
+        &store,
+        uncertain,
+        1,
+        &["no Sentinel answers at 127.0.0.1:1"],
+    )
+    .await;
+
+    let stranger = options()
+        .variable("redis_address", "stranger")
+        .arg("--redis-sentinel")
+        .arg(watched.address());
     let said = ["`stranger`", &watched.address(), "SENTINEL MASTERS"];
     refuses(&store, stranger.clone(), 2, &said).await;
     refuses(&store, stranger.arg("--allow-unreachable"), 2, &said).await;

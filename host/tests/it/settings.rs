@@ -206,13 +206,15 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
     .await;
     let zero = options().variable("report_refresh_seconds", "0");
     refuses(&store, zero, 2, &["report_refresh_seconds", "`0`"]).await;
-    for args in [
-        ["--no-such-flag", "1"],
-        ["--mysql-pool-size", "many"],
-        ["--admin-listen", "0.0.0.0:1"],
-        ["--proxy-token-file", "/no/such/token"],
+    // Without a proxy to tell of changes, nobody needs the token.
+    let purging = || options().arg("--purge").arg("http://127.0.0.1:1");
+    for (options, args) in [
+        (options(), ["--no-such-flag", "1"]),
+        (options(), ["--mysql-pool-size", "many"]),
+        (options(), ["--admin-listen", "0.0.0.0:1"]),
+        (purging(), ["--proxy-token-file", "/no/such/token"]),
     ] {
-        let bad = store.placed(options().arg(args[0]).arg(args[1]));
+        let bad = store.placed(options.arg(args[0]).arg(args[1]));
         let run = Host::run_to_end(&bad, store.addresses(), Duration::from_secs(60));
         let (status, said) = run.await.unwrap();
         assert_eq!(status.code(), Some(2), "{said}");
