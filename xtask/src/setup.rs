@@ -94,6 +94,14 @@ pub const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
 /// Needed for `bench`.
 pub const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
 
+/// Needed for `package --test`.
+pub const TRIAL: &[Tool] = &[
+    tool("debootstrap", "debootstrap"),
+    tool("systemd-nspawn", "systemd-container"),
+    tool("skopeo", "skopeo"),
+    tool("runc", "runc"),
+];
+
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// Runs the command.

@@ -92,6 +92,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             "--compare: this run writes to that folder; give another --out"
         );
     }
+    if options.test {
+        trial::prepare().await?;
+    }
     let release = Release::of_this_commit(options.profile).await?;
     let programs = programs::build(&release).await?;
     let contents = Contents::gather(&release, &programs)?;

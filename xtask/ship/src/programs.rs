@@ -109,8 +109,9 @@ async fn finish(
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
         .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "))
-        // The time that C code takes for the present: the proxy's allocator contains the time of its compilation.
-        .env("SOURCE_DATE_EPOCH", release.epoch.to_string());
+        // The time that C code takes for the present: the proxy's allocator contains the time of its compilation. With
+        // the commit's time, each commit would have build scripts compile all C code, and what depends on it, again.
+        .env("SOURCE_DATE_EPOCH", "0");
     cargo_step(title, command).await
 }
 

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use xtask::paths;
+use xtask::setup::{self, TRIAL};
 
 use self::earlier::EarlierPackage;
 use self::machine::Machine;
@@ -49,6 +50,19 @@ struct TrialPackages {
     tarball: Option<PathBuf>,
 }
 
+/// Makes sure that the trials can be run, and installs what they need. Called before the packages are built, which takes
+/// long.
+///
+/// # Errors
+/// If we are not root, or something can't be installed.
+pub(crate) async fn prepare() -> Result<()> {
+    ensure!(
+        is_root()?,
+        "--test makes roots and boots them: run it as root"
+    );
+    setup::tools(&[TRIAL]).await
+}
+
 /// Tests what was `made`. `earlier` is the Debian package to upgrade from; without it, one is made up.
 ///
 /// # Errors
@@ -60,10 +74,6 @@ pub(crate) async fn run(
     only: &[Package],
     earlier: Option<&[u8]>,
 ) -> Result<()> {
-    ensure!(
-        is_root()?,
-        "--test makes roots and boots them: run it as root"
-    );
     let tarball = match only.contains(&Package::Tarball) {
         true => Some(found(made, ".tar.gz")?),
         false => None,
