@@ -190,9 +190,10 @@ impl Machine {
             self.property(unit, "NRestarts")?,
         );
         let program = unit.split('@').next().unwrap_or(unit);
-        // Without systemd's own lines, and without those of the same unit before.
+        // Without systemd's own lines, and without those of the same unit before. systemd 252 finds nothing after a cursor
+        // if asked by both --unit and --identifier.
         let said = self.sh(&format!(
-            "{journal} --after-cursor='{cursor}' --unit={unit} --identifier={program}"
+            "{journal} --after-cursor='{cursor}' _SYSTEMD_UNIT={unit}.service"
         ))?;
         ensure!(
             found == code.to_string(),
