@@ -174,8 +174,8 @@ impl Machine {
         code: i32,
         parts: &[&str],
     ) -> Result<()> {
-        // The unit's own lines, without systemd's about it. Those from before are counted: systemd 252 leaves out the first
-        // line after a cursor if it is asked for some lines only.
+        // The unit's own lines, without systemd's about it. Those from before are counted: systemd 252 leaves out the
+        // first line after a cursor if it is asked for some lines only.
         let journal = format!(
             "journalctl --sync; journalctl --quiet --output=cat _SYSTEMD_UNIT={unit}.service"
         );
