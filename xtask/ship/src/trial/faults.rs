@@ -155,7 +155,8 @@ pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
 
 /// A database that is away may come back, so hosts try again for as long as it takes.
 fn waited_for(machine: &Machine) -> Result<()> {
-    machine.sh("systemctl stop mariadb")?;
+    // Its sockets too: systemd would start it again for a client.
+    machine.sh("systemctl stop 'mariadb*'")?;
     let restarted = machine.try_sh("timeout 60 systemctl restart store-host@1")?;
     ensure!(
         restarted.code != Some(0),
