@@ -628,7 +628,7 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
         rig.metric("store_proxy_refused_total", reason).await == 1.0
     })
     .await;
-    assert_eq!(open().await, 0.0);
+    eventually("it is gone", async || open().await == 0.0).await;
     eventually("it is logged", async || {
         lines(&rig.folder)
             .iter()

@@ -359,8 +359,9 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
     assert!(spans.len() > 1);
     for attempt in &spans[1..] {
         assert_eq!(attempt["parent_id"], spans[0]["span_id"]);
-        assert_eq!(attempt["error"], "unreachable");
     }
+    // The first try may go over the connection of the request before, and notice that it is closed.
+    assert_eq!(spans.last().unwrap()["error"], "unreachable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
