@@ -360,8 +360,12 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
     for attempt in &spans[1..] {
         assert_eq!(attempt["parent_id"], spans[0]["span_id"]);
     }
-    // The first try may go over the connection of the request before, and notice that it is closed.
-    assert_eq!(spans.last().unwrap()["error"], "unreachable");
+    let (last, before) = spans[1..].split_last().unwrap();
+    assert_eq!(last["error"], "unreachable");
+    // An earlier try may go over the connection of the request before, and find out that it is closed.
+    for attempt in before {
+        assert!(["unreachable", "broke off"].contains(&attempt["error"].as_str().unwrap()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
