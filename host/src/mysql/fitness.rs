@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 /// The variables that say whether the server is read-only for users who are no administrators, whether it belongs to a
 /// Galera cluster (MySQL has no such variable), and whether it belongs to a Group Replication (MariaDB has no such
-/// variable).
+/// variable). Nobody need ask for `super_read_only`: MySQL turns `read_only` on with it.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('read_only', 'wsrep_on', 'group_replication_group_name')";
 
@@ -41,6 +41,14 @@ const NOT_ONLINE: &str = "it is not online in its group";
 
 /// The error code for a table that the user may not read.
 const TABLE_DENIED: u16 = 1142;
+
+/// Said of a member of a Galera cluster that takes no writes.
+const NO_QUORUM: &str =
+    "its cluster has no quorum, or it is not in step with it: start the members that are missing";
+
+/// Said of a member of Group Replication that can't get a commit confirmed.
+const MOST_LOST: &str = "its group has lost most of its members: start them, and see Group Replication in \
+    docs/RUNBOOK.md";
 
 /// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
 const DONOR: &str = "2";
@@ -141,7 +149,7 @@ pub(super) fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
         return Err("it is read-only");
     }
     if is("members_lost", "most") {
-        return Err("its group has lost most of its members");
+        return Err(MOST_LOST);
     }
     if is_group_member(found) {
         match found.get("member_state").map(String::as_str) {
@@ -154,14 +162,13 @@ pub(super) fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
     if !is("wsrep_on", "ON") {
         return Ok(Fitness::Fit);
     }
-    let no_quorum = "its cluster has no quorum, or it is not in step with it";
     if found.contains_key("wsrep_ready") && !is("wsrep_ready", "ON") {
-        return Err(no_quorum);
+        return Err(NO_QUORUM);
     }
     match found.get("wsrep_local_state").map(String::as_str) {
         Some(SYNCED) | None => Ok(Fitness::Fit),
         Some(DONOR) => Ok(Fitness::Busy),
-        Some(_) => Err(no_quorum),
+        Some(_) => Err(NO_QUORUM),
     }
 }
 
@@ -203,9 +210,8 @@ mod tests {
         };
         assert_eq!(judged(member("ON", SYNCED)), Ok(Fitness::Fit));
         assert_eq!(judged(member("ON", DONOR)), Ok(Fitness::Busy));
-        let reason = "its cluster has no quorum, or it is not in step with it";
-        assert_eq!(judged(member("OFF", SYNCED)), Err(reason));
-        assert_eq!(judged(member("ON", "3")), Err(reason));
+        assert_eq!(judged(member("OFF", SYNCED)), Err(NO_QUORUM));
+        assert_eq!(judged(member("ON", "3")), Err(NO_QUORUM));
     }
 
     #[test]
@@ -256,8 +262,7 @@ mod tests {
         assert_eq!(member("OFF", "OFFLINE", "few"), Err(NOT_ONLINE));
         assert_eq!(member("OFF", "RECOVERING", "few"), Err(NOT_ONLINE));
         // A primary whose two secondaries have died: it is as before, but a commit there does not end.
-        let lost = "its group has lost most of its members";
-        assert_eq!(member("OFF", "ONLINE", "most"), Err(lost));
+        assert_eq!(member("OFF", "ONLINE", "most"), Err(MOST_LOST));
     }
 
     #[test]

@@ -400,6 +400,12 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
     primary.start_again().await.unwrap();
     make_user(&host, 1).await;
     assert!(writes_to(&host, &primary.address()).await);
+    let said = format!(
+        "MySQL member {}: it holds another store's data",
+        stranger.address()
+    );
+    assert!(host.log().contains(&said), "{}", host.log());
+    assert!(!says_of_member(&host, "store_mysql_member_fit", &stranger.address()).await);
     assert_eq!(pair.users_at(&primary).await, 1);
     assert_eq!(pair.term_at(&stranger).await, 0);
 }

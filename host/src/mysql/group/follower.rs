@@ -13,8 +13,9 @@ use super::records::{Notebook, WriterRecord};
 use super::roster::GroupMembers;
 use super::row::Outcome;
 use super::standby::Standbys;
-use super::view::View;
+use super::view::{STRANGER, View};
 use super::{Group, State};
+use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
 
 /// The pause between two checks of the members. With the wait for a silent member, a dead writer is found within a
@@ -49,6 +50,8 @@ struct Follower {
     noted: Option<WriterRecord>,
     /// The refused change that was logged last.
     refusal: Option<Refusal>,
+    /// The members that hold another store's data, which the log has named.
+    strangers: Vec<HostPort>,
     metrics: GroupMetrics,
     told: watch::Sender<State>,
 }
@@ -74,6 +77,7 @@ pub(in crate::mysql) fn start(
         notebook,
         noted: None,
         refusal: None,
+        strangers: Vec::new(),
         metrics,
         told,
     };
@@ -149,12 +153,19 @@ impl Follower {
     /// Checks all members, and decides what follows.
     async fn look(&mut self) -> Decision {
         let views = join_all(self.roster.members.iter_mut().map(Member::look)).await;
-        for view in &views {
-            self.metrics
-                .member_is_fit(&view.at.to_string(), view.fitness.is_fit());
-        }
         let decision = self.election.decide(&views);
         let known = self.election.record();
+        let is_stranger = |view: &&View| known.is_some_and(|known| view.is_stranger(known));
+        for view in &views {
+            let is_fit = view.fitness.is_fit() && !is_stranger(&view);
+            self.metrics.member_is_fit(&view.at.to_string(), is_fit);
+        }
+        let strangers = views.iter().filter(is_stranger);
+        let strangers: Vec<HostPort> = strangers.map(|view| view.at.clone()).collect();
+        for at in strangers.iter().filter(|at| !self.strangers.contains(at)) {
+            tracing::warn!("MySQL member {at}: {STRANGER}");
+        }
+        self.strangers = strangers;
         let can_stand_by = |view: &&View| known.is_some_and(|known| view.can_stand_by(known));
         let standbys = views.iter().filter(can_stand_by);
         self.standbys

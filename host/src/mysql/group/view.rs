@@ -4,6 +4,10 @@ use super::records::WriterRecord;
 use super::row::Row;
 use crate::config::HostPort;
 
+/// Said of a member that holds other data than the group's.
+pub(super) const STRANGER: &str =
+    "it holds another store's data: name only members that replicate one another";
+
 /// The state of one member at a check.
 #[derive(Clone, Debug)]
 pub(super) struct View {
@@ -39,6 +43,12 @@ impl View {
         self.row.as_ref().is_some_and(|row| row.origin == origin)
     }
 
+    /// Whether the member holds other data than the group's. Nobody knows that of a member that has shown no row.
+    pub(super) fn is_stranger(&self, known: &WriterRecord) -> bool {
+        let row = self.row.as_ref();
+        row.is_some_and(|row| row.origin != known.origin)
+    }
+
     /// Whether the member has all that was written before the row `latest`. A member with an earlier term has missed
     /// some of it.
     pub(super) fn knows(&self, latest: &Row) -> bool {
@@ -58,9 +68,7 @@ impl View {
         match (&self.fitness, &self.row) {
             (Condition::Unfit(reason), _) => reason.as_str(),
             (Condition::Unheard, _) => "it has not answered yet",
-            (_, Some(row)) if row.origin != origin => {
-                "it holds another store's data, so it is no member"
-            }
+            (_, Some(row)) if row.origin != origin => STRANGER,
             (_, Some(_)) => "it lags behind what was seen before",
             (_, None) => "its table `mysql_writer` has no row",
         }
@@ -70,6 +78,27 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_is_known_by_its_row() {
+        let known = WriterRecord {
+            origin: "ours".into(),
+            term: 6,
+        };
+        let view = |origin: Option<&str>| View {
+            at: HostPort::new("db", 3306),
+            fitness: Condition::Fit,
+            row: origin.map(|origin| Row {
+                term: 6,
+                member: "db:3306".into(),
+                origin: origin.into(),
+            }),
+            is_in_step: false,
+        };
+        assert!(view(Some("theirs")).is_stranger(&known));
+        assert!(!view(Some("ours")).is_stranger(&known));
+        assert!(!view(None).is_stranger(&known));
+    }
 
     #[test]
     fn only_who_is_in_step_and_has_heard_of_the_last_change_stands_by() {
