@@ -1,5 +1,5 @@
 //! Three members of a Galera cluster: one is written to, and the next when it dies or falls silent. While there is
-//! none, reads go on.
+//! none, reads go on; reports even when two of the three are dead.
 
 use mysql_async::prelude::Queryable;
 use serde_json::json;
@@ -9,6 +9,8 @@ use crate::backends::backend_shop_on;
 use crate::member_faults::{DATABASE, nothing_is_lost, options_of, start};
 use crate::members::{connect, readiness};
 use crate::support::{Shop, UNAVAILABLE, eventually, host_binary, order_body};
+
+const SELLERS: &str = "/orders/reports/best-sellers";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_member_is_written_to_when_one_dies_or_falls_silent() {
@@ -94,6 +96,55 @@ async fn reads_go_on_while_no_member_takes_writes() {
             .log()
             .contains("All reads go to the MySQL writer again")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_reports_are_served_and_all_comes_back_by_itself() {
+    let mut cluster = match Replication::galera() {
+        Ok(galera) => start(galera).await,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    testbed::migrate(&host_binary(), &cluster.nodes()[0].url(DATABASE)).unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let shop = Shop::on(store, options_of(&cluster)).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 9).await);
+    let placed = shop.order(user, product, 2).await.expect(201);
+    let path = format!("/orders/{}", placed["order_id"]);
+    eventually("the reports are cached", async || {
+        shop.get(SELLERS).await.expect(200) != json!([])
+    })
+    .await;
+
+    cluster.kill(0);
+    cluster.kill(1);
+    let said = format!(
+        "{}: its cluster has no quorum",
+        cluster.nodes()[2].address()
+    );
+    eventually("the log says why, and what to do", async || {
+        let log = shop.host.log();
+        let mut lines = log.lines().filter(|line| line.contains(&said));
+        lines.any(|line| line.contains("start the members that are missing"))
+    })
+    .await;
+    eventually("there is no writer", async || {
+        readiness(&shop.host).await == 503
+    })
+    .await;
+    let refused = shop.post("/orders", &order_body(user, product, 1)).await;
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.problem(503), UNAVAILABLE);
+    shop.get(SELLERS).await.expect(200);
+
+    cluster.join(&[0, 1]).await.unwrap();
+    eventually("orders are placed again", async || {
+        shop.order(user, product, 1).await.status == 201
+    })
+    .await;
+    eventually("the order from before is there", async || {
+        shop.get(&path).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

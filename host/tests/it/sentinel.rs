@@ -1,5 +1,7 @@
 //! Redis behind Sentinel: the primary is found by name, and followed when another takes over.
 
+use std::fs;
+
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
@@ -152,6 +154,34 @@ async fn a_dead_primary_is_replaced_and_orders_go_on() {
     })
     .await;
     shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_may_want_a_user_and_a_password() {
+    let (store, watched) = WatchedPrimary::start().await;
+    let url = format!("redis://{}", watched.address());
+    let client = redis::Client::open(url).unwrap();
+    let mut sentinel = client.get_multiplexed_async_connection().await.unwrap();
+    let asker = ["ACL", "SETUSER", "asker", "on", ">s3cr/t@1%#", "+@all"];
+    command(&mut sentinel, &asker).await;
+    command(&mut sentinel, &["ACL", "SETUSER", "default", ">unknown"]).await;
+    let asking = options()
+        .variable("redis_address", NAME)
+        .arg("--redis-sentinel")
+        .arg(watched.address());
+    let said = ["Authentication required", &watched.address()];
+    refuses(&store, asking.clone(), 1, &said).await;
+
+    let file = store.folder().join("sentinel.password");
+    fs::write(&file, "s3cr/t@1%#\n").unwrap();
+    let asking = asking
+        .arg("--redis-sentinel-user")
+        .arg("asker")
+        .arg("--redis-sentinel-password-file")
+        .arg(file.display().to_string());
+    let shop = Shop::on(store, asking).await;
+    shop.refreshed().await;
+    assert!(!shop.host.log().contains("s3cr"), "{}", shop.host.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,7 +122,7 @@ fn migrates(store: &DataStore, flags: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_for_another_name_is_for_verify_ca_only() {
+async fn a_certificate_is_checked_as_far_as_the_mode_says() {
     let (store, papers) = mysql_store("other").await;
     let flags = papers.flags("mysql");
     let said = [
@@ -146,6 +146,15 @@ async fn a_certificate_for_another_name_is_for_verify_ca_only() {
     .into_iter()
     .fold(options(), HostOptions::arg);
     refuses(&shop.store, strangers, 2, &["UnknownIssuer"]).await;
+
+    let mut flags = papers.flags("mysql");
+    flags[1] = papers.file("stranger.pem");
+    let require = with_flags(options(), &flags)
+        .arg("--mysql-tls")
+        .arg("require");
+    let host = shop.store.host(require).await.unwrap();
+    let ready = reqwest::get(host.url("/readyz")).await.unwrap();
+    assert_eq!(ready.status(), 200);
 }
 
 /// It is connected to by an address, which its certificate is not for.
