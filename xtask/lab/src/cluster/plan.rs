@@ -90,8 +90,9 @@ impl Fault {
     }
 }
 
-/// The endless sequence of faults: first one death of each kind of member, then of two databases, then all other
-/// faults, and again from the start.
+/// The endless sequence of faults: first one death of each kind of member, then all other faults, and again from the
+/// start. Among the deaths, one member is stopped, one restarted and one cut off, and two databases die, because a run
+/// may end before it comes to the rest.
 pub(super) fn plan(seed: u64, can_cut_off: bool) -> impl Iterator<Item = Fault> {
     let possible = move |fault: &Fault| can_cut_off || fault.blow != Blow::CutOff;
     let mut numbers = Numbers(seed);
@@ -101,9 +102,19 @@ pub(super) fn plan(seed: u64, can_cut_off: bool) -> impl Iterator<Item = Fault> 
             .filter(|fault| !fault.is_death() && *fault != Fault::TWO)
             .filter(possible)
             .collect();
-        let mut round = shuffled(deaths, &mut numbers);
+        let mut deaths = shuffled(deaths, &mut numbers);
+        let mut others = shuffled(others, &mut numbers);
+        let mut round = Vec::new();
+        for blow in [Blow::Stop, Blow::Restart, Blow::CutOff] {
+            round.extend(deaths.drain(..1));
+            if let Some(first) = others.iter().position(|fault| fault.blow == blow) {
+                round.push(others.remove(first));
+            }
+        }
+        round.extend(deaths.drain(..1));
         round.push(Fault::TWO);
-        round.extend(shuffled(others, &mut numbers));
+        round.extend(deaths);
+        round.extend(others);
         round
     })
     .flatten()
@@ -153,10 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_dies_first_then_two_databases_then_all_else_happens() {
+    fn each_blow_falls_early_and_each_kind_dies_before_all_else_happens() {
         let all: Vec<Fault> = plan(42, true).take(29).collect();
-        assert!(all[..7].iter().all(|fault| fault.is_death()));
+        for blow in [Blow::Kill, Blow::Stop, Blow::Restart, Blow::CutOff] {
+            assert!(all[..6].iter().any(|fault| fault.blow == blow), "{blow:?}");
+        }
         assert_eq!(all[7], Fault::TWO);
+        let dead = all[..11].iter().filter(|fault| fault.is_death());
+        assert_eq!(dead.count(), 7);
         assert_eq!(BTreeSet::from_iter(all), Fault::all().collect());
     }
 

@@ -30,9 +30,12 @@ async fn nothing_is_lost(faults: &str, arguments: &[&str]) {
 }
 
 #[tokio::test]
-async fn the_writer_and_hosts_fail_and_nothing_is_lost() {
+async fn the_writer_hosts_and_two_databases_fail_and_nothing_is_lost() {
     match Replication::galera() {
-        Ok(_) => nothing_is_lost("database-writer.kill,host.kill,host.restart", &[]).await,
+        Ok(_) => {
+            let faults = "database-writer.kill,host.kill,host.restart,two-databases.kill";
+            nothing_is_lost(faults, &[]).await;
+        }
         Err(reason) => eprintln!("skipped: {reason}"),
     }
 }
