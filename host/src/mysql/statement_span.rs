@@ -9,6 +9,10 @@ const LONGEST: usize = 2048;
 /// Replaces a quoted string.
 const MASK: &str = "'?'";
 
+/// Where one of these is, a quote may be part of a comment or a name, or a string may end later than it seems. Then
+/// nothing is shown after the first quote.
+const UNCERTAIN: [&str; 5] = ["--", "#", "/*", "`", "\\"];
+
 /// The first words that name an operation; any other statement is called `QUERY`.
 const OPERATIONS: [&str; 11] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SET", "COMMIT", "CALL", "SHOW",
@@ -63,6 +67,7 @@ fn table(text: &str) -> Option<&str> {
 
 /// The text with quoted strings masked, cut if it is longer than [`LONGEST`].
 fn shown(text: &str) -> String {
+    let is_certain = UNCERTAIN.iter().all(|mark| !text.contains(*mark));
     let mut shown = String::with_capacity(text.len().min(LONGEST));
     let mut rest = text;
     while let Some(at) = rest.find(['\'', '"']) {
@@ -71,7 +76,11 @@ fn shown(text: &str) -> String {
         }
         shown.push_str(&rest[..at]);
         shown.push_str(MASK);
-        rest = after_quoted(&rest[at..]);
+        rest = match rest[at + 1..].split_once(&rest[at..=at]) {
+            Some((_, after)) if is_certain => after,
+            Some(_) => "…",
+            None => "",
+        };
     }
     shown.push_str(rest);
     if shown.len() > LONGEST {
@@ -79,25 +88,6 @@ fn shown(text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// The text after the quoted string at the start. A quote within the string is doubled, or follows a backslash.
-fn after_quoted(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    let quote = bytes[0];
-    let mut at = 1;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if byte == b'\\' {
-            at += 1;
-        } else if byte == quote {
-            if bytes.get(at) != Some(&quote) {
-                return text.get(at..).unwrap_or_default();
-            }
-            at += 1;
-        }
-    }
-    ""
 }
 
 #[cfg(test)]
@@ -145,9 +135,15 @@ mod tests {
         for (text, expected) in [
             ("SELECT ? LIMIT 10", "SELECT ? LIMIT 10"),
             ("SELECT 'a@b.c', \"d\" + 1", "SELECT '?', '?' + 1"),
-            (r"SELECT 'it''s \' é', `a`", "SELECT '?', `a`"),
+            ("SELECT 'it''s é', a", "SELECT '?''?', a"),
             ("SELECT 'open", "SELECT '?'"),
             (r"SELECT '\", "SELECT '?'"),
+            ("SELECT `a` -- b", "SELECT `a` -- b"),
+            ("SELECT a -- don't\n, 'b'", "SELECT a -- don'?'…"),
+            ("SELECT a # don't\n, 'b'", "SELECT a # don'?'…"),
+            ("SELECT /* ' */ 'a'", "SELECT /* '?'…"),
+            ("SELECT `it's`, 'a'", "SELECT `it'?'…"),
+            (r"SELECT '\', 'a'", "SELECT '?'…"),
         ] {
             assert_eq!(shown(text), expected);
         }

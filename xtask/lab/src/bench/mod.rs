@@ -26,7 +26,7 @@ use self::peer::Competitor;
 use self::report::Report;
 use self::routes::Route;
 use self::sides::Bench;
-use crate::measure::{Loaders, write_json};
+use crate::measure::{Loaders, results_file, write_json};
 use xtask::build;
 use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
 
@@ -88,8 +88,8 @@ struct CommonOptions {
     /// Seconds of one measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json,
-    /// bench-growth.json or bench-scale.json]
+    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-tracing.json,
+    /// bench-startup.json, bench-growth.json or bench-scale.json]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Measure this `store-host` instead of building one
@@ -190,9 +190,7 @@ impl CommonOptions {
     }
 
     fn output(&self, name: &str) -> PathBuf {
-        self.output
-            .clone()
-            .unwrap_or_else(|| format!("loadtest/results/{name}.json").into())
+        results_file(self.output.as_deref(), name)
     }
 }
 

@@ -8,6 +8,7 @@ mod report;
 mod row;
 mod sample;
 mod servers;
+mod tracing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use self::report::Report;
 use self::row::Row;
 use self::sample::Sample;
 use self::servers::{Balancer, Start, Upstreams, run_folder};
-use crate::measure::{Loaders, write_json};
+use crate::measure::{Loaders, results_file, write_json};
 use xtask::cargo::{cargo, cargo_step};
 use xtask::paths;
 use xtask::setup::{self, BENCH, COMPILING, COUNTING};
@@ -33,7 +34,7 @@ use xtask::setup::{self, BENCH, COMPILING, COUNTING};
 /// measures all, one after the other, in alternating order.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Rows to measure [default: all but `cached`]
+    /// Rows to measure [default: all but `cached`; with `--tracing` `plain`, `http2`, `post` and `cached`]
     #[arg(long, value_name = "ROW,…", value_delimiter = ',', value_enum)]
     rows: Vec<Row>,
     /// Rounds of each row; the table has their medians
@@ -56,13 +57,12 @@ pub(crate) struct Options {
     /// machine does no harm
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
-    /// The file that all samples are written to, as JSON
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "loadtest/results/proxy.json"
-    )]
-    output: PathBuf,
+    /// Only compare store-proxy with itself: without traces, with 1 % of them sent, and with all of them sent
+    #[arg(long, conflicts_with_all = ["instructions", "rate", "workers", "peers"])]
+    tracing: bool,
+    /// The file that all samples are written to, as JSON [default: loadtest/results/proxy.json or proxy-tracing.json]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Another proxy to measure in the same run: `haproxy`, or `haproxy=PROGRAM`
     #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Competitor::parse)]
     peers: Vec<Competitor>,
@@ -79,6 +79,10 @@ impl Options {
             rows => rows,
         }
     }
+
+    fn output(&self, name: &str) -> PathBuf {
+        results_file(self.output.as_deref(), name)
+    }
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -94,6 +98,11 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         cpus >= 2,
         "two processors are needed: one for the proxy, one for the load"
     );
+    if options.tracing {
+        let costs = tracing::run(&options, &binary, cpus).await?;
+        costs.report(&options.output("proxy-tracing")).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut report = Report::new(&options, cpus).await?;
     if options.instructions {
         setup::tools(&[COUNTING]).await?;
@@ -108,7 +117,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         }
     }
     println!("{report}");
-    write_json(&options.output, &report.json())?;
+    write_json(&options.output("proxy"), &report.json())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -246,6 +246,23 @@ export const steps = [
     for (const admin of hosts) await change(admin, "/components/reports/abort?rollout=console-test", token);
   }],
 
+  ["a swap on all hosts is done on one after the other", async context => {
+    const { page, settings: { hosts, token, files } } = context;
+    const before = await Promise.all(hosts.map(admin => live(admin, "reports")));
+    await swap(context, "reports", "", files.good);
+    await page.getByRole("dialog").getByText("Swap reports on host-1, host-2?").waitFor();
+    await confirm(context, "Swap");
+    const digests = new Set();
+    for (const [at, admin] of hosts.entries()) {
+      await eventually(`host-${at + 1} has another version`, async () => await live(admin, "reports") !== before[at]);
+      const { generation, digest } = (await component(admin, "reports")).generations.find(one => one.state === "live");
+      await rowOf(page, "reports", `host-${at + 1}`, generation).getByText("live").waitFor();
+      digests.add(digest);
+    }
+    assert.equal(digests.size, 1, [...digests].join(", "));
+    for (const [at, admin] of hosts.entries()) await change(admin, `/components/reports/rollback?generation=${before[at]}`, token);
+  }],
+
   ["an upstream is drained, and comes back", async ({ page, settings }) => {
     await view(page, "Upstreams");
     const upstreams = async () => (await json(`${settings.proxy.admin}/status`)).groups[0].upstreams;

@@ -12,6 +12,7 @@ mod reads;
 mod results;
 mod statistics;
 mod table;
+mod tracing;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
@@ -22,7 +23,8 @@ pub(crate) use machine::{commit, processor};
 pub(crate) use orders::{Basket, Numbers, Orders};
 pub(crate) use process::{cpu_seconds, forget_peak, memory_kib, peak_kib};
 pub(crate) use reads::reads;
-pub(crate) use results::write_json;
+pub(crate) use results::{results_file, write_json};
 pub(crate) use statistics::{Spread, mean, median, quantile, spread};
 pub(crate) use table::{Column, TextTable};
 pub(crate) use testbed::metrics::{label, series};
+pub(crate) use tracing::{TraceCosts, TraceReceiver, TraceShare, cpu_per_request};

@@ -1,8 +1,8 @@
 //! The charts, as traces and layouts for plotly.js.
 //!
 //! Colours are names; the page's style gives each a value for the light and the dark theme: `@c0` to `@c8`, after Okabe
-//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. Lines don't differ by colour alone: each has its own dash or
-//! marker too.
+//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. The type is a name too, `@type`. Lines don't differ by colour alone:
+//! each has its own dash or marker too.
 
 mod over_time;
 mod stages;
@@ -73,7 +73,7 @@ fn layout(extra: Value) -> Value {
     let mut layout = json!({
         "paper_bgcolor": "@clear",
         "plot_bgcolor": "@clear",
-        "font": {"color": "@ink", "size": 12, "family": "system-ui, sans-serif"},
+        "font": {"color": "@ink", "size": 12, "family": "@type"},
         "hoverlabel": {"bgcolor": "@paper", "bordercolor": "@grid", "font": {"color": "@ink"}},
         "margin": {"l": 40, "r": 24, "t": 12, "b": 48},
         "showlegend": false,

@@ -174,6 +174,9 @@ fn arrow(tone: Tone) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::report::charts::over_time;
+    use crate::lab::stage::Stage;
+    use crate::lab::testing::result;
 
     #[test]
     fn it_has_the_sheets_of_the_console_and_repeats_none() {
@@ -185,6 +188,19 @@ mod tests {
         for rule in base.lines().filter(|line| line.contains('{')) {
             let is_repeated = own.lines().any(|line| line.trim() == rule.trim());
             assert!(!is_repeated || rule.contains("@media"), "{rule}");
+        }
+    }
+
+    #[test]
+    fn charts_have_the_colours_and_the_type_of_the_sheets() {
+        let drawn = over_time(&result(Stage::Cached), 2);
+        let text = format!("{}{}", drawn.layout, drawn.data);
+        assert!(text.contains("\"@type\""), "{text}");
+        for name in text.split("\"@").skip(1) {
+            let end = name.find(['"', '/']).expect("the end of a name");
+            let name = &name[..end];
+            let is_known = STYLES[0].contains(&format!("--{name}: "));
+            assert!(is_known || name == "clear", "{name}");
         }
     }
 

@@ -23,7 +23,7 @@ struct Row {
     axis: Value,
 }
 
-/// A chart of users, throughput, latency, failures, processors, memory and the servers' work.
+/// A chart of users, requests/s, latency, failures, processors, memory and the servers' work.
 pub(in crate::lab::report) fn over_time(result: &StageResult, processors: usize) -> Chart {
     let rows = rows(result, processors);
     let count = rows.len();
@@ -49,7 +49,7 @@ pub(in crate::lab::report) fn over_time(result: &StageResult, processors: usize)
     settings.insert("hovermode".into(), json!("x"));
     settings.insert("margin".into(), json!({"l": 40, "r": 24, "t": 26, "b": 44}));
     let caption = format!(
-        "{} over time: users, throughput, latency and failures as Locust saw them (averages of ten seconds), and what the machine did meanwhile.",
+        "{} over time: users, requests/s, latency and failures as Locust saw them (averages of ten seconds), and what the machine did meanwhile.",
         result.stage.title()
     );
     let id = format!("time-{}", result.stage.name());

@@ -20,18 +20,18 @@
     document.head.append(script);
   }
 
-  // "@c0" is the style's colour --c0; "@c7/0.2" is --c7 with an opacity of 0.2.
-  function colour(name) {
+  // "@c0" is the style's colour --c0; "@c7/0.2" is --c7 with an opacity of 0.2. "@type" is its type.
+  function styled(name) {
     if (name === "clear") return "rgba(0,0,0,0)";
     const [variable, alpha] = name.split("/");
-    const hex = getComputedStyle(root).getPropertyValue("--" + variable).trim();
-    if (!alpha) return hex;
-    const [r, g, b] = [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));
+    const value = getComputedStyle(root).getPropertyValue("--" + variable).trim();
+    if (!alpha) return value;
+    const [r, g, b] = [1, 3, 5].map(at => parseInt(value.slice(at, at + 2), 16));
     return `rgba(${r},${g},${b},${alpha})`;
   }
 
   function themed(value) {
-    if (typeof value === "string") return value.startsWith("@") ? colour(value.slice(1)) : value;
+    if (typeof value === "string") return value.startsWith("@") ? styled(value.slice(1)) : value;
     if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(themed);
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, themed(inner)]));
