@@ -1,7 +1,5 @@
 //! HTTP/2 requests become HTTP/1.1 on their way to upstreams, and are refused in the same words.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
@@ -10,7 +8,6 @@ use serde_json::Value;
 use testbed::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -516,13 +513,7 @@ async fn cookies_and_lengths_become_those_of_http_1() {
 /// Idle ones are told and closed; a request under way ends as it would have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_stops_says_so_to_http2_clients() {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let rig = h2c(&shop("", [&upstream])).await;
     let mut idle = Http2::connect(&rig).await;
     assert_eq!(

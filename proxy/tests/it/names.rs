@@ -95,9 +95,7 @@ async fn all_addresses_of_a_name_are_servers_and_changes_lose_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_ends_at_a_server_that_its_name_no_longer_has() {
     let [old, new] = on_one_port().await;
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let inner = gate.clone();
-    old.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = old.hold();
     let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[old.address]);
     let rig = Rig::start(&by_name(&dns, "", &old)).await;

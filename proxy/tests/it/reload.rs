@@ -1,9 +1,6 @@
 //! Changes without a restart.
 
-use std::sync::Arc;
-
 use testbed::Signal;
-use tokio::sync::Semaphore;
 
 use crate::support::{
     Load, Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop,
@@ -77,9 +74,7 @@ async fn upstreams_limits_and_policy_are_those_of_the_new_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_finish_on_the_upstream_they_began_with() {
     let (old, new) = (Upstream::start().await, Upstream::start().await);
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    old.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = old.hold();
     let rig = Rig::start(&shop("", [&old])).await;
     let mut waiting = rig.client().await;
     waiting.send(request("POST", "/", &[], "body")).await;

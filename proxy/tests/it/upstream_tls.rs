@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use crate::shop::Shop;
 use crate::support::authority::{Authority, SignedCertificate};
 use crate::support::{
-    NO_EJECTION, NameServer, Reply, Rig, Upstream, answered_by, eventually, folder, get, group,
-    problem, request, server_at,
+    NO_EJECTION, NameServer, Rig, Upstream, answered_by, eventually, folder, get, group, problem,
+    request, server_at,
 };
 
 const CHECKS: &str = "health = { path = \"/alive\", interval = \"50ms\", timeout = \"1s\", down_after = 1, up_after = 1 }";
@@ -204,13 +204,7 @@ async fn behind_http2(
     folder: &Path,
     signed: &SignedCertificate,
 ) -> (Upstream, Rig, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let [certificate, key] = signed.write(folder, "server");
     let listen = listen
         .replace("CERTIFICATE", certificate.to_str().unwrap())
