@@ -73,11 +73,7 @@ async fn heads_without_bodies_keep_nobody_waiting() {
         connection.write_all(head).await.unwrap();
         connections.push(connection);
     }
-    eventually("all heads have come", async || {
-        let series = "store_requests_in_flight{component=\"orders\"}";
-        shop.metric(series).await == 1400.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1400).await;
     for _ in 0..20 {
         shop.get("/health-check").await.expect(200);
         shop.order(user, product, 1).await.expect(201);
@@ -379,12 +375,8 @@ async fn a_client_that_leaves_early_has_its_share_back_no_sooner() {
         _ = both => panic!("the stock is held"),
         () = eventually("both are in flight", async || shop.metric(in_flight).await == 2.0) => {}
     }
-    eventually("the host has noticed that their client left", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 0.0
-    })
-    .await;
+    // The host notices that their client left.
+    shop.wait_in_flight("orders", 0).await;
     let refused = shop.get("/orders/1").await;
     assert_eq!(refused.problem(429), TOO_MANY_OF_YOURS);
     blocker.release().await;

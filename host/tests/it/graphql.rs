@@ -7,7 +7,7 @@ use futures::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-use crate::support::{Shop, eventually, options};
+use crate::support::{Shop, options};
 
 /// Requests that one instance takes at once, unless a flag says otherwise.
 const AT_ONCE: usize = 64;
@@ -152,11 +152,7 @@ async fn half_answers_that_wait_for_mysql_fit_into_an_instance() {
     for number in 1..=AT_ONCE {
         let (asked, body) = (shop.clone(), body.clone());
         asking.push(tokio::spawn(async move { ask(&asked, &body).await }));
-        eventually("it has come", async || {
-            let series = "store_requests_in_flight{component=\"stocks\"}";
-            shop.metric(series).await == number as f64
-        })
-        .await;
+        shop.wait_in_flight("stocks", number).await;
         // Until it waits in its instance, the next request would have another one made.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

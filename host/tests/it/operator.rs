@@ -195,6 +195,12 @@ impl Shop {
         self.swap_so(component, "", bytes).await
     }
 
+    /// Swaps the test component `guest` for the one that answers `version`.
+    pub(crate) async fn swap_in(&self, version: &str) -> Value {
+        let answer = self.swap("guest", guest(version).into_bytes()).await;
+        answer.expect(200)
+    }
+
     /// Uploads a new version, with a query.
     pub(crate) async fn swap_so(&self, component: &str, query: &str, bytes: Vec<u8>) -> Answer {
         let path = format!("/components/{component}/swap{query}");

@@ -261,9 +261,7 @@ async fn two_hosts_keep_what_they_accepted_apart() {
     .arg(store.folder().join("state-2").display().to_string());
     let other = store.host(second.clone()).await.unwrap();
     let shop = Shop::on(store, first).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     drop(other);
     let other = shop.store.host(second).await.unwrap();
     let answer = shop.client.get(other.url("/x")).send().await.unwrap();

@@ -3,7 +3,7 @@
 use testbed::{RedisOptions, RedisServer, free_port};
 
 use crate::backends::{backend_shop, backend_shop_on};
-use crate::operator::{bare_store, guest};
+use crate::operator::bare_store;
 use crate::support::{empty_store, eventually, options, refuses};
 
 const REFUSED: &str = "store_outbound_refused_total{component=\"guest\",reason=\"command\"}";
@@ -73,9 +73,7 @@ async fn a_generation_leaves_no_connection_to_redis_behind() {
         ids
     };
     let before = clients().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.last("REDIS\ncommand GET k").await, "v");
     shop.wait_freed("guest", 1).await;
     eventually(

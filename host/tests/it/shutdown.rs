@@ -14,12 +14,7 @@ async fn a_request_in_flight_is_answered_before_the_host_ends() {
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));
     let in_flight = tokio::spawn(send(request));
-    eventually("the order waits for the row", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 1.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1).await;
 
     shop.host.sigterm().unwrap();
     eventually("no new connection is taken", async || {
@@ -45,12 +40,7 @@ async fn a_drain_ends_at_its_limit() {
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));
     let in_flight = tokio::spawn(try_send(request));
-    eventually("the order waits for the row", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 1.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1).await;
     shop.host.sigterm().unwrap();
     let status = shop.host.wait_exit(PATIENCE).await.unwrap();
     assert_eq!(status.code(), Some(0));

@@ -51,9 +51,7 @@ async fn a_request_in_flight_ends_on_the_version_it_started_on() {
         shop.component("guest").await["generations"][0]["in_flight"] == 1
     })
     .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.answer("/x").await, "second");
     assert_eq!(shop.generations("guest", "draining").await, [1]);
     assert_eq!(shop.freed("guest").await, 0.0, "freed under a request");
@@ -192,9 +190,7 @@ async fn an_unexpected_answer_to_the_probe_is_refused() {
     app.edit(r#"probe = { path = "/probe", status = 200 }"#, expected);
     let said = refusal(&shop.operate("/reload").await, 422, None);
     assert!(said.contains("`second`"), "{said}");
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.operate("/reload").await.expect(200);
     let answer = shop.swap("guest", guest("third").into_bytes()).await;
     let said = refusal(&answer, 422, Some("probe"));
@@ -238,9 +234,7 @@ async fn an_upload_that_breaks_off_changes_nothing() {
     .await;
     assert_eq!(shop.answer("/x").await, "original");
     // Nothing is held by the broken one.
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,9 +266,7 @@ async fn a_component_that_never_returns_does_not_hold_its_generation() {
         shop.component("guest").await["generations"][0]["in_flight"] == 2
     })
     .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.wait_freed("guest", 1).await;
     for cut in [waiting, looping] {
         let answer = cut.await.unwrap().unwrap();
@@ -288,9 +280,7 @@ async fn every_generation_but_those_kept_is_freed() {
     let (shop, _app) = guest_shop(&["--keep-generations", "2"]).await;
     for round in 2..=8 {
         let version = round.to_string();
-        shop.swap("guest", guest(&version).into_bytes())
-            .await
-            .expect(200);
+        shop.swap_in(&version).await;
         assert_eq!(shop.answer("/x").await, version);
     }
     // Those kept hold compiled code, but no instances: they are freed in this sense too.

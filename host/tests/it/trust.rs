@@ -77,9 +77,7 @@ async fn a_token_may_be_in_a_file() {
     let app = GuestApp::new(&store);
     let options = app.options(options().arg("--admin-token-file").arg(token_file(&store)));
     let shop = Shop::on(store, options).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
