@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::shutdown::{frame_types, get_frame};
 use crate::support::{
     Answer, Shop, TOO_MANY_OF_YOURS, TOO_MANY_REQUESTS, eventually, options, order_body, send,
-    try_send,
+    try_send, wait_for_log,
 };
 
 /// A connection of one's own.
@@ -173,7 +173,7 @@ async fn a_connection_beyond_a_client_s_share_is_told_so_and_closed() {
         assert!(answer.contains(part), "no {part}: {answer}");
     }
     assert_eq!(refusals(&shop, "client_connections").await, 1.0);
-    eventually("it is logged", async || shop.host.log().contains("third-1")).await;
+    wait_for_log(&shop.host, "third-1").await;
 
     let mut silent = connect(&shop).await;
     assert_eq!(read_all(&mut silent).await, "", "it asked for nothing");

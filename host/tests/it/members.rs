@@ -10,7 +10,7 @@ use testbed::{
 };
 
 use crate::backends::backend_shop_on;
-use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
+use crate::support::{PATIENCE, eventually, host_binary, options, refuses, wait_for_log};
 
 /// The user of the hosts, who may not write where others may not.
 const USER: &str = "member";
@@ -346,10 +346,7 @@ async fn a_restart_does_not_make_who_was_left_behind_the_writer() {
     primary.start_again().await.unwrap();
     pair.replica.kill();
     let host = pair.store.host(options).await.unwrap();
-    eventually("who was left behind is seen", async || {
-        host.log().contains("it lags behind what was seen before")
-    })
-    .await;
+    wait_for_log(&host, "it lags behind what was seen before").await;
     assert_eq!(readiness(&host).await, 503);
     assert_eq!(pair.term_at(&primary).await, 1);
     pair.replica.start_again().await.unwrap();
@@ -382,10 +379,7 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
     pair.replica.kill();
     let options = options.arg("--allow-unreachable");
     let host = pair.store.host(options).await.unwrap();
-    eventually("one of three is no majority", async || {
-        host.log().contains("1 of 3 have")
-    })
-    .await;
+    wait_for_log(&host, "1 of 3 have").await;
     assert_eq!(readiness(&host).await, 503);
     pair.replica.start_again().await.unwrap();
     eventually("one stands against one", async || {

@@ -10,7 +10,7 @@ use testbed::{
 };
 
 use crate::members::{Pair, make_user, metrics, options_with, readiness, writes_to};
-use crate::support::{empty_store, eventually, refuses};
+use crate::support::{empty_store, eventually, refuses, wait_for_log};
 
 const NAME: &str = "db.example";
 
@@ -125,10 +125,7 @@ async fn members_come_and_go_with_their_addresses() {
 
     // Without a name server, what was known stays.
     service.dns.stop().await;
-    eventually("it is missed", async || {
-        host.log().contains("the addresses known so far (2) stay")
-    })
-    .await;
+    wait_for_log(&host, "the addresses known so far (2) stay").await;
     make_user(&host, 2).await;
     eventually("the replica has all", async || {
         service.pair.users_at(&service.pair.replica).await == 3

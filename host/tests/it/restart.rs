@@ -5,7 +5,7 @@ use testbed::{DataStore, HostOptions};
 use crate::operator::{
     GuestApp, HELD, bare_store, guest, guest_in_mode, operated, refusal, with_token,
 };
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, eventually, wait_for_log};
 
 async fn start() -> (Shop, GuestApp, HostOptions) {
     let store = bare_store().await;
@@ -68,10 +68,7 @@ async fn a_file_deployed_after_a_swap_wins_at_a_restart() {
     guest("deployed").write(&app.guest).unwrap();
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "deployed");
-    eventually("the log says which was chosen", async || {
-        shop.host.log().contains("The file of `guest` has changed")
-    })
-    .await;
+    wait_for_log(&shop.host, "The file of `guest` has changed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -342,6 +342,11 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
+/// Waits until the host has logged a line with this text.
+pub(crate) async fn wait_for_log(host: &Host, text: &str) {
+    eventually(text, async || host.log().contains(text)).await;
+}
+
 /// Starts a host that must refuse, and checks its exit code and its one line.
 pub(crate) async fn refuses(store: &DataStore, options: HostOptions, code: i32, parts: &[&str]) {
     let options = store.placed(options);

@@ -17,7 +17,7 @@ use crate::operator::{
     GuestApp, TOKEN, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
     refusal, token_file, with_token,
 };
-use crate::support::{Answer, PATIENCE, Shop, eventually, options, send};
+use crate::support::{Answer, PATIENCE, Shop, eventually, options, send, wait_for_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_needs_the_token_and_a_look_does_not() {
@@ -435,8 +435,5 @@ async fn the_admin_listener_keeps_256_connections_at_most() {
         .unwrap();
     let refused = "store_refusals_total{reason=\"admin_connections\"} 1";
     assert!(said.lines().any(|line| line == refused), "{said}");
-    eventually("it is logged", async || {
-        shop.host.log().contains("Closed an admin connection")
-    })
-    .await;
+    wait_for_log(&shop.host, "Closed an admin connection").await;
 }

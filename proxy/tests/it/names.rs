@@ -288,10 +288,7 @@ async fn a_server_that_a_name_brings_gets_requests_after_its_first_good_check() 
         "health = {{ path = \"/readyz\", interval = \"50ms\", timeout = \"500ms\", down_after = 9, up_after = 1 }}\n{NO_EJECTION}"
     );
     let rig = Rig::start(&by_name(&dns, &keys, &old)).await;
-    eventually("the old one is up", async || {
-        rig.state(old.address).await == "up"
-    })
-    .await;
+    rig.wait_for_state(old.address, "up").await;
     let load = Load::start(rig.address, 2, |_| ("get".into(), get("/")));
     dns.set(NAME, 0, &[old.address, new.address]);
     eventually("the new one is asked", async || new.count_of("/readyz") > 2).await;

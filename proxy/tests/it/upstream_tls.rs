@@ -90,10 +90,7 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_log_says_why() {
         let keys = format!("{CHECKS}\n");
         rig.reload(&secure(&folder, &keys, name, &[tls.address]))
             .await;
-        eventually("it is down", async || {
-            rig.state(tls.address).await == "down"
-        })
-        .await;
+        rig.wait_for_state(tls.address, "down").await;
         eventually("the check says why", async || {
             let log = rig.proxy.log();
             log.lines()
@@ -299,8 +296,5 @@ async fn store_hosts_take_orders_over_http2() {
     let plain = rig.ask(request("POST", "/orders", &[json], body)).await;
     assert_eq!(plain.status(), 201, "{}", plain.text());
     assert_eq!(rig.get("/orders/1").await.json()["user_id"], 1);
-    eventually("it is ready", async || {
-        rig.state(shop.addresses[0]).await == "up"
-    })
-    .await;
+    rig.wait_for_state(shop.addresses[0], "up").await;
 }

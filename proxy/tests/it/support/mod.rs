@@ -218,6 +218,11 @@ impl Rig {
         upstream["state"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until one upstream is in this state.
+    pub(crate) async fn wait_for_state(&self, address: SocketAddr, state: &str) {
+        eventually(state, async || self.state(address).await == state).await;
+    }
+
     /// What `/status` says of one upstream.
     pub(crate) async fn status_of(&self, address: SocketAddr) -> Value {
         let status = self.status().await;
