@@ -13,21 +13,8 @@ use crate::support::{Shop, options};
 const AT_ONCE: usize = 64;
 
 /// What GraphiQL and Apollo ask to learn a schema.
-const FULL_INTROSPECTION: &str = "query IntrospectionQuery { __schema { description \
-    queryType { name kind } mutationType { name kind } subscriptionType { name kind } \
-    types { ...FullType } \
-    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } } } } \
-    fragment FullType on __Type { kind name description specifiedByURL isOneOf \
-    fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...InputValue } \
-    type { ...TypeRef } isDeprecated deprecationReason } \
-    inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef } \
-    enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } \
-    possibleTypes { ...TypeRef } } \
-    fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated \
-    deprecationReason } \
-    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name } } } } } } } } } }";
+const FULL_INTROSPECTION: &str =
+    include_str!("../../../components/stocks/src/graphql/cost/introspection.graphql");
 
 async fn ask(shop: &Shop, body: &Value) -> Value {
     shop.post("/stocks/graphql-query", body).await.expect(200)
