@@ -142,20 +142,10 @@ async fn a_password_comes_by_variable() {
             .unwrap();
     }
     let wrong = options().variable("redis_password", "wrong-secret");
-    refuses(
-        &store,
-        wrong,
-        2,
-        &["Redis at 127.0.0.1", "check the user, password"],
-    )
-    .await;
-    refuses(
-        &store,
-        options(),
-        2,
-        &["Redis at 127.0.0.1", "check the user"],
-    )
-    .await;
+    let parts = ["Redis at 127.0.0.1", "check the user, password"];
+    refuses(&store, wrong, 2, &parts).await;
+    let parts = ["Redis at 127.0.0.1", "check the user"];
+    refuses(&store, options(), 2, &parts).await;
     let right = options().variable("redis_password", "s3cret%40%2F%25");
     let host = store.host(right).await.unwrap();
     let health = reqwest::get(host.url("/health-check")).await.unwrap();

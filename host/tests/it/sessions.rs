@@ -370,14 +370,7 @@ async fn kill(mysql: &mut mysql_async::Conn, id: &str) {
 async fn no_address_leads_to_a_socket_or_past_the_allowed_hosts() {
     let shop = backend_shop("").await;
     let url = shop.store.addresses().mysql_url().to_owned();
-    let at = url
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap()
-        .0
-        .to_owned();
+    let at = mysql_address(&shop.store);
     let addresses = [
         format!("mysql {url}?socket=%2Ftmp%2Fmysql.sock"),
         format!("mysql {url}?%73ocket=%2Ftmp%2Fmysql.sock"),
@@ -406,18 +399,10 @@ async fn no_address_leads_to_a_socket_or_past_the_allowed_hosts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_varies_its_addresses_has_few_pools() {
     let shop = shop().await;
-    let url = shop.store.addresses().mysql_url().to_owned();
-    let port = url
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap()
-        .0
-        .to_owned();
+    let address = mysql_address(&shop.store);
     for number in 0..12 {
         // Each is another database, none of which is there.
-        shop.steps(&format!("mysql mysql://store:store@{port}/none_{number}"))
+        shop.steps(&format!("mysql mysql://store:store@{address}/none_{number}"))
             .await;
     }
     assert_eq!(
