@@ -236,6 +236,11 @@ impl Shop {
         answer.text
     }
 
+    /// Waits until the test component answers so.
+    pub(crate) async fn wait_for_answer(&self, path: &str, expected: &str) {
+        eventually(expected, async || self.answer(path).await == expected).await;
+    }
+
     /// How many generations of a component are gone: instances, requests and all.
     pub(crate) async fn freed(&self, component: &str) -> f64 {
         let series = "store_component_generations_freed_total";

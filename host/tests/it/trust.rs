@@ -286,10 +286,7 @@ async fn a_signature_that_comes_after_its_file_is_noticed() {
     })
     .await;
     sign_file(&keys, &app.guest);
-    eventually("the new version serves", async || {
-        shop.answer("/x").await == "second"
-    })
-    .await;
+    shop.wait_for_answer("/x", "second").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

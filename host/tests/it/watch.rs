@@ -98,10 +98,7 @@ async fn a_manifest_that_changes_is_reloaded() {
         r#"greeting = { default = "hello" }"#,
         r#"greeting = { default = "good day" }"#,
     );
-    eventually("the new variable counts", async || {
-        shop.answer("/greeting").await == "good day"
-    })
-    .await;
+    shop.wait_for_answer("/greeting", "good day").await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -118,10 +115,7 @@ async fn a_manifest_that_waits_for_a_file_is_reloaded_when_it_comes() {
     assert_eq!(shop.answer("/greeting").await, "hello");
     std::fs::write(&app.guest, &bytes).unwrap();
     served(&shop, "second").await;
-    eventually("the new variable counts", async || {
-        shop.answer("/greeting").await == "good day"
-    })
-    .await;
+    shop.wait_for_answer("/greeting", "good day").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,10 +125,7 @@ async fn a_component_that_the_app_does_not_have_yet_is_waited_for() {
     app.edit("other.wasm", "newer.wasm");
     wait_for_log(&shop.host, "reload refused").await;
     guest("newer").write(&newer).unwrap();
-    eventually("the new component serves", async || {
-        shop.answer("/other/x").await == "newer"
-    })
-    .await;
+    shop.wait_for_answer("/other/x", "newer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,10 +137,7 @@ async fn a_canary_of_one_component_does_not_keep_others_waiting() {
     guest("deployed").write(&app.guest).unwrap();
     let other = shop.store.folder().join("other.wasm");
     guest("newer").write(&other).unwrap();
-    eventually("the other one is swapped", async || {
-        shop.answer("/other/x").await == "newer"
-    })
-    .await;
+    shop.wait_for_answer("/other/x", "newer").await;
     assert_eq!(shop.generations("guest", "canary").await, [2]);
     // Its own turn comes at the end of its trial.
     shop.operate("/components/guest/abort").await.expect(200);

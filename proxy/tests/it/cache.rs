@@ -119,10 +119,7 @@ async fn head_is_answered_from_what_get_would_bring() {
     assert_eq!(asked[0].method(), "GET");
     // The client's call was no GET, so no host counts one.
     assert_eq!(asked[0].header("store-cache-fill"), Some("?1"));
-    eventually("both are counted", async || {
-        rig.metric("best_sellers_total", &[]).await == 2.0
-    })
-    .await;
+    rig.wait_for_metric("best_sellers_total", &[], 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

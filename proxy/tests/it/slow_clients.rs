@@ -102,10 +102,7 @@ async fn connections_on_which_nothing_comes_end() {
         }
         silent.push(client);
     }
-    eventually("all are closed", async || {
-        rig.metric("store_proxy_connections", &[]).await == 0.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 0.0).await;
     for mut client in silent {
         assert!(client.rest().await.is_some(), "the end is told");
     }
@@ -156,10 +153,7 @@ async fn a_body_that_does_not_come_takes_no_place() {
             .await;
         waiting.push((client, framing));
     }
-    eventually("they are connected", async || {
-        rig.metric("store_proxy_connections", &[]).await == 20.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 20.0).await;
     for _ in 0..20 {
         assert_eq!(rig.get("/").await.status(), 200);
     }

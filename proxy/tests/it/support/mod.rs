@@ -250,12 +250,14 @@ impl Rig {
         meant.map(|(_, value)| value).sum()
     }
 
+    /// Waits until [`Rig::metric`] has this value.
+    pub(crate) async fn wait_for_metric(&self, name: &str, labels: &[&str], value: f64) {
+        eventually(name, async || self.metric(name, labels).await == value).await;
+    }
+
     /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
     pub(crate) async fn permits_are_free(&self) {
-        eventually("all permits are free", async || {
-            self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
-        })
-        .await;
+        self.wait_for_metric("store_proxy_upstream_in_flight", &[], 0.0).await;
     }
 }
 
