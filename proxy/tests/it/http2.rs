@@ -44,6 +44,12 @@ impl Http2 {
         let answer = timeout(PATIENCE, answer).await.expect("an answer")?;
         Answer::read(answer).await
     }
+
+    /// Sends a GET of this path, which must be answered with 200.
+    async fn is_served(&mut self, path: &str) {
+        let answer = self.ask(get(path), &[]).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
 }
 
 #[derive(Debug)]
@@ -264,10 +270,7 @@ async fn what_http_1_refuses_http_2_refuses_too() {
         assert_eq!(after, before + 1.0, "{what}");
     }
     // The connection and its other streams go on.
-    assert_eq!(
-        client.ask(get("/good"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/good").await;
     assert_eq!(upstream.count(), 1);
     eventually("all are logged", async || {
         lines(&rig.folder).len() == count + 1
@@ -372,8 +375,7 @@ async fn a_client_reads_the_answer_to_what_breaks_the_protocol() {
             // The reset may be faster read than the answer before it.
             Err(error) => assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR)),
         }
-        let good = client.ask(get("/good"), &[]).await.unwrap();
-        assert_eq!(good.status, StatusCode::OK);
+        client.is_served("/good").await;
     }
 }
 
@@ -386,20 +388,14 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
     let sender = client.sender.clone().ready().await.unwrap();
     client.sender = sender;
     let (answer, body) = client.sender.send_request(post("/never"), false).unwrap();
-    assert_eq!(
-        client.ask(get("/other"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/other").await;
     let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
     // Only what comes at once: as the request never ends, its stream may be reset after the answer.
     let said = timeout(PATIENCE, answer.into_body().data()).await.unwrap();
     let said: Value = serde_json::from_slice(&said.unwrap().unwrap()).unwrap();
     assert_eq!(said["detail"], "the request took too long to arrive");
-    assert_eq!(
-        client.ask(get("/other"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/other").await;
     rig.permits_are_free().await;
     drop(body);
 }
@@ -414,8 +410,7 @@ async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
     let rig = h2c(&shop(NO_EJECTION, [&broken, &good])).await;
     let mut client = Http2::connect(&rig).await;
     for _ in 0..6 {
-        let answer = client.ask(get("/in"), &[]).await.unwrap();
-        assert_eq!(answer.status, StatusCode::OK);
+        client.is_served("/in").await;
     }
     assert!(broken.count() > 0);
     good.behave(|_| Reply::Close);
@@ -484,8 +479,7 @@ async fn an_answer_that_is_cut_short_ends_its_stream_alone() {
     let mut client = Http2::connect(&rig).await;
     let error = client.ask(get("/half"), &[]).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
-    let answer = client.ask(get("/whole"), &[]).await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
+    client.is_served("/whole").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -516,10 +510,7 @@ async fn a_proxy_that_stops_says_so_to_http2_clients() {
     let (upstream, gate) = Upstream::holding("/held").await;
     let rig = h2c(&shop("", [&upstream])).await;
     let mut idle = Http2::connect(&rig).await;
-    assert_eq!(
-        idle.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    idle.is_served("/").await;
     // It answers no ping, as clients that sleep.
     let mut silent = TcpStream::connect(rig.address).await.unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -564,6 +555,16 @@ async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
     assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
 }
 
+/// Waits until a connection over the client's share is logged.
+async fn share_is_logged(rig: &Rig) {
+    eventually("it is logged", async || {
+        lines(&rig.folder)
+            .iter()
+            .any(|line| line["refused"] == "client_connections")
+    })
+    .await;
+}
+
 /// In its own protocol, on the first streams that it opens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_over_the_share_is_told_so_in_http2() {
@@ -571,10 +572,7 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
     let limits = "[limits]\nconnections_per_client = 1\n";
     let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
     let mut first = Http2::connect(&rig).await;
-    assert_eq!(
-        first.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    first.is_served("/").await;
     let mut second = Http2::connect(&rig).await;
     let refused = second.ask(get("/"), &[]).await.unwrap();
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
@@ -582,18 +580,10 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
     assert!(refused.headers.contains_key("retry-after"));
     let ended = timeout(PATIENCE, second.connection).await;
     assert!(ended.is_ok(), "its connection ends");
-    assert_eq!(
-        first.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    first.is_served("/").await;
     let reason = &["reason=\"client_connections\""];
     assert_eq!(rig.metric("store_proxy_refused_total", reason).await, 1.0);
-    eventually("it is logged", async || {
-        lines(&rig.folder)
-            .iter()
-            .any(|line| line["refused"] == "client_connections")
-    })
-    .await;
+    share_is_logged(&rig).await;
 }
 
 /// It has nothing that could be answered, so that nothing would show it.
@@ -603,8 +593,7 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
     let limits = "[limits]\nconnections_per_client = 1\n";
     let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
     let mut first = Http2::connect(&rig).await;
-    let served = first.ask(get("/"), &[]).await.unwrap();
-    assert_eq!(served.status, StatusCode::OK);
+    first.is_served("/").await;
     let open = async || rig.metric("store_proxy_refused_connections", &[]).await;
     assert_eq!(open().await, 0.0);
     let second = Http2::connect(&rig).await;
@@ -614,12 +603,7 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
     let reason = &["reason=\"client_connections\""];
     rig.wait_for_metric("store_proxy_refused_total", reason, 1.0).await;
     eventually("it is gone", async || open().await == 0.0).await;
-    eventually("it is logged", async || {
-        lines(&rig.folder)
-            .iter()
-            .any(|line| line["refused"] == "client_connections")
-    })
-    .await;
+    share_is_logged(&rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
