@@ -518,7 +518,8 @@ async fn a_proxy_that_stops_says_so_to_http2_clients() {
     let mut busy = Http2::connect(&rig).await;
     let busy = tokio::spawn(async move { busy.ask(get("/held"), &[]).await });
     eventually("it is under way", async || upstream.count_of("/held") == 1).await;
-    rig.wait_for_metric("store_proxy_connections", &[], 3.0).await;
+    rig.wait_for_metric("store_proxy_connections", &[], 3.0)
+        .await;
     rig.signal(Signal::SIGTERM);
     let ended = timeout(PATIENCE, idle.connection)
         .await
@@ -601,7 +602,8 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
     let ended = timeout(PATIENCE, second.connection).await;
     assert!(ended.is_ok(), "its connection ends");
     let reason = &["reason=\"client_connections\""];
-    rig.wait_for_metric("store_proxy_refused_total", reason, 1.0).await;
+    rig.wait_for_metric("store_proxy_refused_total", reason, 1.0)
+        .await;
     eventually("it is gone", async || open().await == 0.0).await;
     share_is_logged(&rig).await;
 }

@@ -100,7 +100,8 @@ async fn a_file_with_an_error_changes_nothing_and_says_where_it_is() {
     );
     rig.signal(Signal::SIGHUP);
     let failed = &["result=\"failed\""];
-    rig.wait_for_metric("store_proxy_reloads_total", failed, 2.0).await;
+    rig.wait_for_metric("store_proxy_reloads_total", failed, 2.0)
+        .await;
     assert_eq!(rig.get("/").await.status(), 200);
     rig.reload(&good).await;
     assert_eq!(rig.get("/").await.status(), 200);

@@ -102,7 +102,8 @@ async fn connections_on_which_nothing_comes_end() {
         }
         silent.push(client);
     }
-    rig.wait_for_metric("store_proxy_connections", &[], 0.0).await;
+    rig.wait_for_metric("store_proxy_connections", &[], 0.0)
+        .await;
     for mut client in silent {
         assert!(client.rest().await.is_some(), "the end is told");
     }
@@ -153,7 +154,8 @@ async fn a_body_that_does_not_come_takes_no_place() {
             .await;
         waiting.push((client, framing));
     }
-    rig.wait_for_metric("store_proxy_connections", &[], 20.0).await;
+    rig.wait_for_metric("store_proxy_connections", &[], 20.0)
+        .await;
     for _ in 0..20 {
         assert_eq!(rig.get("/").await.status(), 200);
     }

@@ -257,7 +257,8 @@ impl Rig {
 
     /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
     pub(crate) async fn permits_are_free(&self) {
-        self.wait_for_metric("store_proxy_upstream_in_flight", &[], 0.0).await;
+        self.wait_for_metric("store_proxy_upstream_in_flight", &[], 0.0)
+            .await;
     }
 }
 
