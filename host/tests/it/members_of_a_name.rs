@@ -236,9 +236,7 @@ async fn a_name_for_all_members_stands_alone_and_is_no_address() {
     ] {
         refuses(&store, options_with(members), 2, &["--mysql-members", part]).await;
     }
-    let asked = options_with("127.0.0.1:3306")
-        .arg("--mysql-name-servers")
-        .arg("127.0.0.1");
+    let asked = options_with("127.0.0.1:3306").args(&["--mysql-name-servers", "127.0.0.1"]);
     let said = ["--mysql-name-servers", "dns:host:port"];
     refuses(&store, asked, 2, &said).await;
 }

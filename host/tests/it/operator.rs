@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use testbed::{DataStore, Guest, HostOptions};
 
-use crate::support::{Answer, Shop, eventually, host_binary, options, send};
+use crate::support::{Answer, Shop, empty_store, eventually, host_binary, options, send};
 
 /// The admin token of every host here.
 pub(crate) const TOKEN: &str = "a-token-that-only-these-tests-know";
@@ -26,11 +26,8 @@ pub(crate) fn operated(store: &DataStore) -> HostOptions {
 }
 
 /// The same without a memory of what it accepted.
-pub(crate) fn with_token(mut options: HostOptions) -> HostOptions {
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned()));
-    options
+pub(crate) fn with_token(options: HostOptions) -> HostOptions {
+    options.env("STORE_HOST_ADMIN_TOKEN", TOKEN)
 }
 
 /// An app of two test components: `guest` serves everything but what is under `/other`.
@@ -137,10 +134,7 @@ pub(crate) async fn bare_store() -> DataStore {
 pub(crate) async fn guest_shop(flags: &[&str]) -> (Shop, GuestApp) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(operated(&store));
-    options
-        .args
-        .extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let options = app.options(operated(&store)).args(flags);
     (Shop::on(store, options).await, app)
 }
 
@@ -172,6 +166,13 @@ pub(crate) fn content_digest(bytes: &[u8]) -> String {
 }
 
 impl Shop {
+    /// A shop whose host takes swaps.
+    pub(crate) async fn operated() -> Self {
+        let store = empty_store().await;
+        let options = operated(&store);
+        Self::on(store, options).await
+    }
+
     /// Runs `store-host` as an operator of this shop's host does.
     pub(crate) async fn typed(&self, args: &[&str]) -> Output {
         let (admin, token) = (self.host.admin_url(""), token_file(&self.store));

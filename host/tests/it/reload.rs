@@ -191,9 +191,7 @@ async fn a_request_in_flight_outlives_a_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_goes_on_over_a_reload() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 100).await);
     let orders = async {
         for _ in 0..20 {

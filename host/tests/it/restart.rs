@@ -183,11 +183,8 @@ async fn what_served_before_a_restart_can_be_rolled_back_to() {
 async fn a_host_that_may_write_nowhere_forgets_swaps() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let options = app.options(
-        with_token(crate::support::options())
-            .arg("--state-folder")
-            .arg("none"),
-    );
+    let options = with_token(crate::support::options()).args(&["--state-folder", "none"]);
+    let options = app.options(options);
     let shop = Shop::on(store, options.clone()).await;
     let swapped = shop.swap("guest", guest("second").into_bytes()).await;
     assert_eq!(swapped.expect(200)["persisted"], false);

@@ -216,8 +216,7 @@ async fn a_tester_gets_the_new_version_and_counts_for_nothing() {
 async fn kept() -> (Shop, HostOptions) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(operated(&store));
-    options.args.extend(PATIENT.map(str::to_owned));
+    let options = app.options(operated(&store)).args(&PATIENT);
     (Shop::on(store, options.clone()).await, options)
 }
 

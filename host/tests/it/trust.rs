@@ -111,10 +111,7 @@ async fn an_admin_listener_beyond_loopback_needs_a_token() {
 async fn an_empty_token_is_none() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(options());
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), String::new()));
+    let options = app.options(options().env("STORE_HOST_ADMIN_TOKEN", ""));
     let shop = Shop::on(store, options).await;
     refusal(&shop.operate("/reload").await, 401, None);
 }
@@ -144,10 +141,7 @@ async fn a_token_that_everybody_can_read_is_a_warning() {
 async fn a_token_that_can_be_guessed_is_refused() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(options());
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), "secret".to_owned()));
+    let options = app.options(options().env("STORE_HOST_ADMIN_TOKEN", "secret"));
     let (code, said) = end_of(&store, options).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(!said.contains("secret"), "{said}");
@@ -204,14 +198,10 @@ async fn strict_shop(keys: &KeyPair, flags: &[&str]) -> (Shop, GuestApp, HostOpt
     sign_file(keys, &store.folder().join("other.wasm"));
     let key = store.folder().join("key.pub");
     std::fs::write(&key, keys.pk.to_box().unwrap().to_string()).unwrap();
-    let mut options = app.options(
-        operated(&store)
-            .arg("--require-signature")
-            .arg(key.display().to_string()),
-    );
-    options
-        .args
-        .extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let options = operated(&store)
+        .arg("--require-signature")
+        .arg(key.display().to_string());
+    let options = app.options(options.args(flags));
     let shop = Shop::on(store, options.clone()).await;
     (shop, app, options)
 }
@@ -263,11 +253,8 @@ async fn an_app_with_an_unsigned_file_does_not_start_when_signatures_are_require
     let store = bare_store().await;
     let app = GuestApp::new(&store);
     sign_file(&keys, &app.guest);
-    let options = app.options(
-        operated(&store)
-            .arg("--require-signature")
-            .arg(keys.pk.to_base64()),
-    );
+    let options = operated(&store).args(&["--require-signature", &keys.pk.to_base64()]);
+    let options = app.options(options);
     let (code, said) = end_of(&store, options).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(
