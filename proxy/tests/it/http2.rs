@@ -403,10 +403,7 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
 /// What an upstream does wrong is not taken for its client's doing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
-    let (broken, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (broken, good) = (Upstream::closing().await, Upstream::start().await);
     let rig = h2c(&shop(NO_EJECTION, [&broken, &good])).await;
     let mut client = Http2::connect(&rig).await;
     for _ in 0..6 {

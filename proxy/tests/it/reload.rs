@@ -2,9 +2,7 @@
 
 use testbed::Signal;
 
-use crate::support::{
-    Load, Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop,
-};
+use crate::support::{Load, Rig, Upstream, answered_by, eventually, get, problem, request, shop};
 
 fn mixed(n: usize) -> (String, String) {
     let target = format!("/{n}");
@@ -110,10 +108,7 @@ async fn a_file_with_an_error_changes_nothing_and_says_where_it_is() {
 /// What an upstream has gone through stays known over a reload that keeps it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_stays_keeps_its_state() {
-    let (bad, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (bad, good) = (Upstream::closing().await, Upstream::start().await);
     let keys = "ejection = { failures = 2, base = \"60s\", max = \"60s\" }";
     let config = shop(keys, [&bad, &good]);
     let rig = Rig::start(&config).await;

@@ -41,10 +41,7 @@ async fn tls_failures(rig: &Rig) -> f64 {
 async fn requests_and_checks_go_through_tls_on_kept_connections() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let tls = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
+    let tls = authority.before("store.test", &upstream).await;
     let name = "server_name = \"store.test\"";
     let rig = Rig::start(&secure(&folder, "", name, &[tls.address])).await;
     let mut client = rig.client().await;
@@ -105,14 +102,8 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_log_says_why() {
 async fn a_request_goes_to_another_server_if_one_is_not_believed() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let good = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
-    let bad = authority
-        .sign("other.test")
-        .before(upstream.address, None)
-        .await;
+    let good = authority.before("store.test", &upstream).await;
+    let bad = authority.before("other.test", &upstream).await;
     let name = "server_name = \"store.test\"";
     let rig = Rig::start(&secure(&folder, "", name, &[good.address, bad.address])).await;
     for _ in 0..6 {
@@ -127,17 +118,11 @@ async fn a_request_goes_to_another_server_if_one_is_not_believed() {
 async fn certificates_are_for_the_host_that_is_connected_to() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let by_address = authority
-        .sign("127.0.0.1")
-        .before(upstream.address, None)
-        .await;
+    let by_address = authority.before("127.0.0.1", &upstream).await;
     let rig = Rig::start(&secure(&folder, "", "", &[by_address.address])).await;
     assert_eq!(answered_by(&rig.get("/").await), upstream.address);
 
-    let by_name = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
+    let by_name = authority.before("store.test", &upstream).await;
     let dns = NameServer::start().await.unwrap();
     dns.set("store.test", 60, &[by_name.address]);
     dns.set_services(
@@ -268,10 +253,7 @@ async fn requests_share_a_connection_of_http2_with_tls_and_without() {
 async fn a_server_that_does_not_agree_to_http2_is_asked_without() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let tls = authority
-        .sign("127.0.0.1")
-        .before(upstream.address, None)
-        .await;
+    let tls = authority.before("127.0.0.1", &upstream).await;
     let rig = Rig::start(&secure(&folder, "http2 = true", "", &[tls.address])).await;
     for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), upstream.address);

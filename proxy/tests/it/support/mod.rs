@@ -95,27 +95,18 @@ impl Rig {
         let env = env
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
-        let env: Vec<_> = env.collect();
-        let folder = folder();
-        let write = |place: &ProxyLayout| file(place, "", "", config);
-        let started = Proxy::start_on_free_ports_with(&env, binary(), &folder, write);
-        let (proxy, place) = started.await.unwrap();
-        Self {
-            proxy,
-            address: SocketAddr::from(([127, 0, 0, 1], place.port)),
-            folder,
-            place,
-            server: String::new(),
-            listen: String::new(),
-        }
+        Self::started(&env.collect::<Vec<_>>(), "", "", config).await
     }
 
     /// The same, with further keys of `[server]` and of its only `[[listen]]`.
     pub(crate) async fn with(server: &str, listen: &str, config: &str) -> Self {
+        Self::started(&[], server, listen, config).await
+    }
+
+    async fn started(env: &[(String, String)], server: &str, listen: &str, config: &str) -> Self {
         let folder = folder();
-        let started = Proxy::start_on_free_ports(binary(), &folder, |place| {
-            file(place, server, listen, config)
-        });
+        let write = |place: &ProxyLayout| file(place, server, listen, config);
+        let started = Proxy::start_on_free_ports_with(env, binary(), &folder, write);
         let (proxy, place) = started.await.unwrap();
         Self {
             proxy,

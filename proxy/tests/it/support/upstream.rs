@@ -74,6 +74,11 @@ impl Upstream {
         Self::with(|_| Reply::Echo).await
     }
 
+    /// One that closes each connection at its first request.
+    pub(crate) async fn closing() -> Self {
+        Self::with(|_| Reply::Close).await
+    }
+
     pub(crate) async fn with(
         behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static,
     ) -> Self {
