@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream;
 use reqwest::{Body, Client, Method};
+use testbed::http2::kind::{GOAWAY, HEADERS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -188,8 +189,6 @@ async fn a_connection_beyond_a_client_s_share_is_told_so_and_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_of_http_2_beyond_a_client_s_share_is_told_so_and_closed() {
-    const HEADERS: u8 = 1;
-    const GOAWAY: u8 = 7;
     let (shop, _held) = with_all_connections().await;
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     let answer = send(client.get(shop.host.url("/orders/1"))).await;

@@ -3,6 +3,7 @@
 use testbed::{RedisOptions, RedisServer, free_port};
 
 use crate::backends::{backend_shop, backend_shop_on};
+use crate::near::stat;
 use crate::operator::bare_store;
 use crate::support::{empty_store, eventually, options, refuses};
 
@@ -91,18 +92,8 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
     let shop = backend_shop("").await;
     let mut redis = shop.store.redis().await.unwrap();
     shop.steps("REDIS\ncommand SET k v").await;
-    let connections = async |redis: &mut redis::aio::MultiplexedConnection| {
-        let info: String = redis::cmd("INFO")
-            .arg("stats")
-            .query_async(redis)
-            .await
-            .unwrap();
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("total_connections_received:"));
-        line.unwrap().trim().parse::<u64>().unwrap()
-    };
-    let before = connections(&mut redis).await;
+    let connections = "total_connections_received";
+    let before = stat(&mut redis, connections).await;
     let replicate = |host: &'static str, port: &'static str| {
         let mut command = redis::cmd("REPLICAOF");
         command.arg(host).arg(port);
@@ -118,7 +109,7 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
         "{answer}"
     );
     assert!(
-        connections(&mut redis).await > before,
+        stat(&mut redis, connections).await > before,
         "the old connection was kept"
     );
     replicate("NO", "ONE").exec_async(&mut redis).await.unwrap();

@@ -6,6 +6,9 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use testbed::Signal;
+use testbed::http2::{
+    END_HEADERS, END_STREAM, PREFACE, block, fields, frame, kind, request_for, settings,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -316,19 +319,11 @@ async fn what_breaks_the_protocol_is_answered_counted_and_logged() {
             false,
         ),
     ];
-    for (number, (name, fields, is_stream)) in cases.into_iter().enumerate() {
+    for (number, (name, of_case, is_stream)) in cases.into_iter().enumerate() {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.extend([0, name.len() as u8]);
-            block.extend(name.bytes());
-            block.push(value.len() as u8);
-            block.extend(value.bytes());
-        }
-        bytes.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1]);
-        bytes.extend(block);
+        let block = block(&fields(&of_case));
+        let head = frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block);
+        let bytes = [PREFACE, &settings(&[]), &head].concat();
         stream.write_all(&bytes).await.unwrap();
         let mut received = Vec::new();
         let reset = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -526,10 +521,9 @@ async fn a_proxy_that_stops_says_so_to_http2_clients() {
     let mut said = Vec::new();
     let closed = timeout(PATIENCE, silent.read_to_end(&mut said)).await;
     assert!(closed.is_ok(), "the silent one is closed");
-    const GO_AWAY: u8 = 7;
     assert!(
         said.windows(9)
-            .any(|frame| frame[..4] == [0, 0, 8, GO_AWAY]),
+            .any(|frame| frame[..4] == [0, 0, 8, kind::GOAWAY]),
         "{said:?}"
     );
     gate.add_permits(1);
@@ -611,17 +605,9 @@ async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
     let only = server_at(upstream.address, "max_connections = 1, max_queue = 0");
     let rig = h2c(&group("shop", "", [only])).await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    let mut block = vec![0x83, 0x86, 0x84];
-    for (name, value) in [(":authority", "a"), ("expect", "100-continue")] {
-        block.extend([0, name.len() as u8]);
-        block.extend(name.bytes());
-        block.push(value.len() as u8);
-        block.extend(value.bytes());
-    }
-    bytes.extend([0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1]);
-    bytes.extend(block);
+    let block = block(&request_for("POST", "/", &[("expect", "100-continue")]));
+    let head = frame(kind::HEADERS, END_HEADERS, 1, &block);
+    let bytes = [PREFACE, &settings(&[]), &head].concat();
     stream.write_all(&bytes).await.unwrap();
     let mut received = Vec::new();
     // A head on the stream that does not end it.
