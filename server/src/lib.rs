@@ -7,12 +7,16 @@
 //!   `client_network`);
 //! - for the admin listener: its answers (`admin_answer`), its client (`admin_client`, `admin_url`), the names that it
 //!   may be asked by (`admin_name`), tokens (`token`, `secret`) and the page (`console`);
-//! - for operators: settings (`document`, `duration`), which errors another start would find again (`io_fault`), logs
-//!   (`logging`, `recent`), metrics, traces (`trace`, `per_second`), the build (`build`), messages on the terminal
-//!   (`terminal`) and to the service manager (`service_manager`), man pages and completions (`manual`);
+//! - for operators: settings (`document`, `duration`, `written_as_text`), which errors another start would find again
+//!   (`io_fault`), logs (`logging`, `recent`), metrics, traces (`trace`, `per_second`), the build (`build`), messages on
+//!   the terminal (`terminal`) and to the service manager (`service_manager`), man pages and completions (`manual`);
 //! - for the network: addresses of listeners (`listener`) and of names (`names`).
 //!
 //! Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
+
+// First, so that all the others know its macro.
+#[macro_use]
+mod written_as_text;
 
 pub mod admin_answer;
 pub mod admin_client;

@@ -68,12 +68,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         channel: String,
         payload: Payload,
     ) -> Answer<()> {
-        run(
-            accessor,
-            connection,
-            redis::cmd("PUBLISH").arg(channel).arg(payload),
-        )
-        .await
+        let mut command = redis::cmd("PUBLISH");
+        run(accessor, connection, command.arg(channel).arg(payload)).await
     }
 
     async fn get(
@@ -119,12 +115,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         key: String,
         values: Vec<String>,
     ) -> Answer<u32> {
-        run(
-            accessor,
-            connection,
-            redis::cmd("SADD").arg(key).arg(values),
-        )
-        .await
+        let mut command = redis::cmd("SADD");
+        run(accessor, connection, command.arg(key).arg(values)).await
     }
 
     async fn smembers(
@@ -141,12 +133,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         key: String,
         values: Vec<String>,
     ) -> Answer<u32> {
-        run(
-            accessor,
-            connection,
-            redis::cmd("SREM").arg(key).arg(values),
-        )
-        .await
+        let mut command = redis::cmd("SREM");
+        run(accessor, connection, command.arg(key).arg(values)).await
     }
 
     async fn execute(

@@ -53,19 +53,7 @@ impl FromStr for Phase {
     }
 }
 
-impl TryFrom<String> for Phase {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Phase> for String {
-    fn from(phase: Phase) -> Self {
-        phase.to_string()
-    }
-}
+store_server::written_as_text!(Phase);
 
 impl Phase {
     /// Whether both versions are live in this phase.

@@ -145,26 +145,8 @@ impl Tester {
     }
 }
 
-macro_rules! written_as_text {
-    ($kind:ty) => {
-        impl TryFrom<String> for $kind {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, String> {
-                text.parse()
-            }
-        }
-
-        impl From<$kind> for String {
-            fn from(kind: $kind) -> Self {
-                kind.to_string()
-            }
-        }
-    };
-}
-
-written_as_text!(Sticky);
-written_as_text!(Tester);
+store_server::written_as_text!(Sticky);
+store_server::written_as_text!(Tester);
 
 #[cfg(test)]
 mod tests {

@@ -245,9 +245,7 @@ async fn nothing_else_changes_a_component_during_its_trial() {
     // Other components are free.
     shop.swap("other", third).await.expect(200);
     shop.operate("/components/guest/abort").await.expect(200);
-    shop.swap("guest", guest("fourth").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("fourth").await;
     assert_eq!(shop.answer("/x").await, "fourth");
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream;
 use reqwest::{Body, Client, Method};
+use testbed::http2::kind::{GOAWAY, HEADERS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 use crate::shutdown::{frame_types, get_frame};
 use crate::support::{
     Answer, Shop, TOO_MANY_OF_YOURS, TOO_MANY_REQUESTS, eventually, options, order_body, send,
-    try_send,
+    try_send, wait_for_log,
 };
 
 /// A connection of one's own.
@@ -73,11 +74,7 @@ async fn heads_without_bodies_keep_nobody_waiting() {
         connection.write_all(head).await.unwrap();
         connections.push(connection);
     }
-    eventually("all heads have come", async || {
-        let series = "store_requests_in_flight{component=\"orders\"}";
-        shop.metric(series).await == 1400.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1400).await;
     for _ in 0..20 {
         shop.get("/health-check").await.expect(200);
         shop.order(user, product, 1).await.expect(201);
@@ -177,7 +174,7 @@ async fn a_connection_beyond_a_client_s_share_is_told_so_and_closed() {
         assert!(answer.contains(part), "no {part}: {answer}");
     }
     assert_eq!(refusals(&shop, "client_connections").await, 1.0);
-    eventually("it is logged", async || shop.host.log().contains("third-1")).await;
+    wait_for_log(&shop.host, "third-1").await;
 
     let mut silent = connect(&shop).await;
     assert_eq!(read_all(&mut silent).await, "", "it asked for nothing");
@@ -192,8 +189,6 @@ async fn a_connection_beyond_a_client_s_share_is_told_so_and_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_of_http_2_beyond_a_client_s_share_is_told_so_and_closed() {
-    const HEADERS: u8 = 1;
-    const GOAWAY: u8 = 7;
     let (shop, _held) = with_all_connections().await;
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     let answer = send(client.get(shop.host.url("/orders/1"))).await;
@@ -379,12 +374,8 @@ async fn a_client_that_leaves_early_has_its_share_back_no_sooner() {
         _ = both => panic!("the stock is held"),
         () = eventually("both are in flight", async || shop.metric(in_flight).await == 2.0) => {}
     }
-    eventually("the host has noticed that their client left", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 0.0
-    })
-    .await;
+    // The host notices that their client left.
+    shop.wait_in_flight("orders", 0).await;
     let refused = shop.get("/orders/1").await;
     assert_eq!(refused.problem(429), TOO_MANY_OF_YOURS);
     blocker.release().await;

@@ -4,9 +4,9 @@
 use mysql_async::prelude::Queryable;
 use reqwest::Method;
 
-use crate::group_orders::one_instance;
+use crate::group_orders::{count, one_instance, relayed};
 use crate::mysql_relay::Fault;
-use crate::outcomes::{self, broken, count};
+use crate::outcomes::broken;
 use crate::support::{Shop, UNAVAILABLE, options, order_body};
 
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
@@ -85,7 +85,7 @@ async fn each_error_has_its_status_its_retries_and_its_end_of_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_error_at_a_commit_leaves_one_order_or_none() {
-    let (shop, relay) = outcomes::shop().await;
+    let (shop, relay) = relayed(options()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
     let order = || {
         let body = order_body(user, product, 1);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, Shop, eventually, send};
+use crate::support::{Answer, Shop, send, wait_for_log};
 
 async fn post_raw(shop: &Shop, path: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = shop.request(Method::POST, path);
@@ -306,7 +306,7 @@ async fn heads_that_make_no_sense_are_problems_too_and_are_logged() {
         assert_eq!(problem["status"], status);
         assert_eq!(problem["error"], problem["detail"]);
         assert_eq!(problem["instance"], format!("urn:request:{id}"));
-        eventually("it is logged", async || shop.host.log().contains(id)).await;
+        wait_for_log(&shop.host, id).await;
     }
     for reason in [
         "malformed",

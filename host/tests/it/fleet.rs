@@ -33,15 +33,12 @@ impl Fleet {
                 .options(with_token(options()))
                 .arg("--state-folder")
                 .arg(folder.join(format!("state-{number}")).display().to_string())
-                .arg("--canary-p99-slack")
-                .arg("10s");
+                .args(&["--canary-p99-slack", "10s"])
+                .args(flags);
             options.admin_listen = format!(
                 "unix:{}",
                 sockets.path().join(format!("{number}.sock")).display()
             );
-            options
-                .args
-                .extend(flags.iter().map(|flag| (*flag).to_owned()));
             options
         });
         let mut fleet = Self {

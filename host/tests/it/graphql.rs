@@ -7,27 +7,14 @@ use futures::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-use crate::support::{Shop, eventually, options};
+use crate::support::{Shop, options};
 
 /// Requests that one instance takes at once, unless a flag says otherwise.
 const AT_ONCE: usize = 64;
 
 /// What GraphiQL and Apollo ask to learn a schema.
-const FULL_INTROSPECTION: &str = "query IntrospectionQuery { __schema { description \
-    queryType { name kind } mutationType { name kind } subscriptionType { name kind } \
-    types { ...FullType } \
-    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } } } } \
-    fragment FullType on __Type { kind name description specifiedByURL isOneOf \
-    fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...InputValue } \
-    type { ...TypeRef } isDeprecated deprecationReason } \
-    inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef } \
-    enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } \
-    possibleTypes { ...TypeRef } } \
-    fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated \
-    deprecationReason } \
-    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name } } } } } } } } } }";
+const FULL_INTROSPECTION: &str =
+    include_str!("../../../components/stocks/src/graphql/cost/introspection.graphql");
 
 async fn ask(shop: &Shop, body: &Value) -> Value {
     shop.post("/stocks/graphql-query", body).await.expect(200)
@@ -152,11 +139,7 @@ async fn half_answers_that_wait_for_mysql_fit_into_an_instance() {
     for number in 1..=AT_ONCE {
         let (asked, body) = (shop.clone(), body.clone());
         asking.push(tokio::spawn(async move { ask(&asked, &body).await }));
-        eventually("it has come", async || {
-            let series = "store_requests_in_flight{component=\"stocks\"}";
-            shop.metric(series).await == number as f64
-        })
-        .await;
+        shop.wait_in_flight("stocks", number).await;
         // Until it waits in its instance, the next request would have another one made.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

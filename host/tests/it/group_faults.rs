@@ -132,10 +132,8 @@ async fn an_instance_that_ends_leaves_each_order_of_its_group_whole_or_absent() 
         let store = empty_store().await;
         let relay = MysqlRelay::to(&store).await;
         let options = operated(&store)
-            .arg("--instance-concurrency")
-            .arg("256")
-            .arg("--swap-drain-timeout")
-            .arg("300ms")
+            .args(&["--instance-concurrency", "256"])
+            .args(&["--swap-drain-timeout", "300ms"])
             .variable("mysql_address", relay.address());
         let shop = Shop::on(store, options).await;
         let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
@@ -200,8 +198,7 @@ async fn who_is_over_the_time_limit_with_a_group_is_told_so_and_later_orders_go_
     let shop = Shop::open().await;
     let relay = MysqlRelay::to(&shop.store).await;
     let hasty = one_instance()
-        .arg("--request-timeout")
-        .arg("2s")
+        .args(&["--request-timeout", "2s"])
         .variable("mysql_address", relay.address());
     let hasty = shop.store.host(hasty).await.unwrap();
     // Nobody waits for another's row.

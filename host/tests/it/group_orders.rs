@@ -316,8 +316,7 @@ async fn ids_are_right_however_far_they_lie_apart() {
     let relay = MysqlRelay::to(&store).await;
     // Whatever a statement writes, the next begins on another connection.
     let options = one_instance()
-        .arg("--mysql-pool-idle")
-        .arg("200ms")
+        .args(&["--mysql-pool-idle", "200ms"])
         .variable("mysql_address", relay.address());
     let shop = Shop::on(store, options).await;
     let products = [shop.product(1.0, 1000).await, shop.product(2.0, 1000).await];

@@ -204,8 +204,7 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
         let store = empty_store().await;
         let relay = MysqlRelay::to(&store).await;
         let options = options()
-            .arg("--instance-concurrency")
-            .arg("64")
+            .args(&["--instance-concurrency", "64"])
             .variable("stock_policy", stock_policy)
             .variable("mysql_address", relay.address());
         let shop = Shop::on(store, options).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Client;
+use testbed::http2::kind::{GOAWAY, HEADERS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -10,9 +11,6 @@ use tokio::time::{sleep, timeout};
 use crate::clients::connect;
 use crate::shutdown::{frame_types, get_frame};
 use crate::support::{PATIENCE, Shop, options, order_body, send};
-
-const HEADERS: u8 = 1;
-const GOAWAY: u8 = 7;
 
 /// The preface of HTTP/2 and a client's settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -40,11 +40,7 @@ async fn an_endless_loop_ends_at_its_time_limit_and_others_are_served_meanwhile(
     let shop = host_with(r#"request_timeout = "1s""#, guest("second").into_bytes()).await;
     let looping = tokio::spawn(send(shop.request(Method::GET, "/loop")));
     let other = async {
-        eventually("the loop runs", async || {
-            let series = "store_requests_in_flight{component=\"guest\"}";
-            shop.metric(series).await == 1.0
-        })
-        .await;
+        shop.wait_in_flight("guest", 1).await;
         for _ in 0..5 {
             assert_eq!(shop.answer("/other/x").await, "other");
         }
@@ -92,9 +88,7 @@ async fn the_memory_limit_is_for_all_memories_together() {
     assert!(answer.text.starts_with("refused after "), "{answer:?}");
 
     // The same request, without the second memory, is within the limit.
-    shop.swap("guest", guest("third").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("third").await;
     assert_eq!(shop.get("/bomb?40").await.text, "took 40 MiB");
 }
 
@@ -119,11 +113,7 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     let mut held = Vec::new();
     for number in 1..=3 {
         held.push(tokio::spawn(send(shop.request(Method::GET, HELD))));
-        eventually("the request is in flight", async || {
-            let series = "store_requests_in_flight{component=\"guest\"}";
-            shop.metric(series).await == f64::from(number)
-        })
-        .await;
+        shop.wait_in_flight("guest", number).await;
     }
     // The one place that is left is beside the third; or else it gets an instance of its own.
     let trapped = shop.get("/trap").await.problem(500);
@@ -146,11 +136,7 @@ async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
     let limits = r#"request_timeout = "1s", instance_concurrency = 2"#;
     let shop = host_with(limits, guest("second").into_bytes()).await;
     let held = tokio::spawn(send(shop.request(Method::GET, "/sleep?600000")));
-    eventually("the neighbour is in flight", async || {
-        let series = "store_requests_in_flight{component=\"guest\"}";
-        shop.metric(series).await == 1.0
-    })
-    .await;
+    shop.wait_in_flight("guest", 1).await;
     let looping = send(shop.request(Method::GET, "/loop")).await;
     assert_eq!(looping.problem(504), TOOK_TOO_LONG);
     let held = held.await.unwrap();
@@ -172,9 +158,7 @@ async fn a_client_that_reads_nothing_does_not_hold_a_generation() {
         .await
         .unwrap();
     client.readable().await.unwrap();
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.wait_freed("guest", 1).await;
     assert_eq!(traps(&shop, "guest").await, 0.0, "a cut is no trap");
     assert_eq!(shop.answer("/x").await, "second");
@@ -185,11 +169,7 @@ async fn a_sleeper_does_not_keep_others_of_its_instance_waiting() {
     let limits = r#"request_timeout = "1s", instance_concurrency = 16"#;
     let shop = host_with(limits, guest("second").into_bytes()).await;
     let sleeping = tokio::spawn(send(shop.request(Method::GET, "/sleep")));
-    eventually("it sleeps", async || {
-        let series = "store_requests_in_flight{component=\"guest\"}";
-        shop.metric(series).await == 1.0
-    })
-    .await;
+    shop.wait_in_flight("guest", 1).await;
     for _ in 0..5 {
         assert_eq!(shop.answer("/x").await, "second");
     }

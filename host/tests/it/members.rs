@@ -10,7 +10,7 @@ use testbed::{
 };
 
 use crate::backends::backend_shop_on;
-use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
+use crate::support::{PATIENCE, eventually, host_binary, options, refuses, wait_for_log};
 
 /// The user of the hosts, who may not write where others may not.
 const USER: &str = "member";
@@ -153,6 +153,12 @@ impl Pair {
         self.number(server, "SELECT COUNT(*) FROM users").await
     }
 
+    /// Waits until the replica has so many users.
+    pub(crate) async fn wait_for_users(&self, users: i64) {
+        let has_them = async || self.users_at(&self.replica).await == users;
+        eventually("the replica has the users", has_them).await;
+    }
+
     async fn term_at(&self, server: &MariaDb) -> i64 {
         self.number(server, "SELECT term FROM mysql_writer").await
     }
@@ -238,10 +244,7 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     make_user(&other, 2).await;
     assert_eq!(pair.users_at(pair.primary()).await, 2);
     assert!(writes_to(&one, &pair.primary().address()).await);
-    eventually("the replica has both", async || {
-        pair.users_at(&pair.replica).await == 2
-    })
-    .await;
+    pair.wait_for_users(2).await;
 
     let mut primary = pair.store.mariadb.take().unwrap();
     primary.kill();
@@ -331,10 +334,7 @@ async fn a_restart_does_not_make_who_was_left_behind_the_writer() {
     let options = remembering(pair.options(), &state).arg("--allow-unreachable");
     let host = pair.store.host(options.clone()).await.unwrap();
     make_user(&host, 1).await;
-    eventually("the replica has it", async || {
-        pair.users_at(&pair.replica).await == 1
-    })
-    .await;
+    pair.wait_for_users(1).await;
     let mut primary = pair.store.mariadb.take().unwrap();
     primary.kill();
     pair.promote().await;
@@ -346,10 +346,7 @@ async fn a_restart_does_not_make_who_was_left_behind_the_writer() {
     primary.start_again().await.unwrap();
     pair.replica.kill();
     let host = pair.store.host(options).await.unwrap();
-    eventually("who was left behind is seen", async || {
-        host.log().contains("it lags behind what was seen before")
-    })
-    .await;
+    wait_for_log(&host, "it lags behind what was seen before").await;
     assert_eq!(readiness(&host).await, 503);
     assert_eq!(pair.term_at(&primary).await, 1);
     pair.replica.start_again().await.unwrap();
@@ -382,10 +379,7 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
     pair.replica.kill();
     let options = options.arg("--allow-unreachable");
     let host = pair.store.host(options).await.unwrap();
-    eventually("one of three is no majority", async || {
-        host.log().contains("1 of 3 have")
-    })
-    .await;
+    wait_for_log(&host, "1 of 3 have").await;
     assert_eq!(readiness(&host).await, 503);
     pair.replica.start_again().await.unwrap();
     eventually("one stands against one", async || {

@@ -10,7 +10,7 @@ use testbed::{
 };
 
 use crate::members::{Pair, make_user, metrics, options_with, readiness, writes_to};
-use crate::support::{empty_store, eventually, refuses};
+use crate::support::{empty_store, eventually, refuses, wait_for_log};
 
 const NAME: &str = "db.example";
 
@@ -87,10 +87,7 @@ async fn all_addresses_of_a_name_are_members() {
         make_user(host, number).await;
         assert!(writes_to(host, &service.pair.primary().address()).await);
     }
-    eventually("the replica has both", async || {
-        service.pair.users_at(&service.pair.replica).await == 2
-    })
-    .await;
+    service.pair.wait_for_users(2).await;
 
     let mut primary = service.pair.store.mariadb.take().unwrap();
     primary.kill();
@@ -125,15 +122,9 @@ async fn members_come_and_go_with_their_addresses() {
 
     // Without a name server, what was known stays.
     service.dns.stop().await;
-    eventually("it is missed", async || {
-        host.log().contains("the addresses known so far (2) stay")
-    })
-    .await;
+    wait_for_log(&host, "the addresses known so far (2) stay").await;
     make_user(&host, 2).await;
-    eventually("the replica has all", async || {
-        service.pair.users_at(&service.pair.replica).await == 3
-    })
-    .await;
+    service.pair.wait_for_users(3).await;
 
     // Both take writes from here on, and one of them is a member no longer.
     service.pair.promote().await;
@@ -157,10 +148,7 @@ async fn nothing_is_written_to_who_has_left_while_the_next_is_silent() {
     service.stands_for(&[service.pair.primary()]);
     let host = service.pair.store.host(service.options()).await.unwrap();
     make_user(&host, 0).await;
-    eventually("the replica has it", async || {
-        service.pair.users_at(&service.pair.replica).await == 1
-    })
-    .await;
+    service.pair.wait_for_users(1).await;
 
     let silent = service.pair.replica.process().unwrap();
     silent.signal(Signal::SIGSTOP).unwrap();
@@ -190,10 +178,7 @@ async fn who_was_left_behind_is_not_believed_though_the_name_stands_for_it_alone
     service.stands_for(&[service.pair.primary(), &service.pair.replica]);
     let host = service.pair.store.host(service.options()).await.unwrap();
     make_user(&host, 0).await;
-    eventually("the replica has it", async || {
-        service.pair.users_at(&service.pair.replica).await == 1
-    })
-    .await;
+    service.pair.wait_for_users(1).await;
     let mut primary = service.pair.store.mariadb.take().unwrap();
     primary.kill();
     service.pair.promote().await;
@@ -239,9 +224,7 @@ async fn a_name_for_all_members_stands_alone_and_is_no_address() {
     ] {
         refuses(&store, options_with(members), 2, &["--mysql-members", part]).await;
     }
-    let asked = options_with("127.0.0.1:3306")
-        .arg("--mysql-name-servers")
-        .arg("127.0.0.1");
+    let asked = options_with("127.0.0.1:3306").args(&["--mysql-name-servers", "127.0.0.1"]);
     let said = ["--mysql-name-servers", "dns:host:port"];
     refuses(&store, asked, 2, &said).await;
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use reqwest::Method;
 
 use crate::operator::refusal;
-use crate::support::{Shop, UNAVAILABLE, eventually, options, send};
+use crate::support::{Shop, UNAVAILABLE, options, send, wait_for_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_course_s_counters_count_calls() {
@@ -118,10 +118,7 @@ async fn what_a_component_writes_is_logged_with_component_and_request() {
         .json(&crate::support::order_body(1, 1, 1));
     assert_eq!(send(request).await.problem(503), UNAVAILABLE);
     // Lines are written by a thread of their own.
-    eventually("the line is written", async || {
-        shop.host.log().contains("request-42")
-    })
-    .await;
+    wait_for_log(&shop.host, "request-42").await;
     let log = shop.host.log();
     let line = log
         .lines()

@@ -135,12 +135,7 @@ async fn copies_are_dropped_when_the_component_is_busy() {
     let held: Vec<_> = (0..2)
         .map(|_| tokio::spawn(send(shop.request(Method::GET, HELD))))
         .collect();
-    eventually("two permits are taken", async || {
-        shop.metric("store_requests_in_flight{component=\"guest\"}")
-            .await
-            == 2.0
-    })
-    .await;
+    shop.wait_in_flight("guest", 2).await;
     assert_eq!(ask(&shop, 1).await, ["original"]);
     eventually("the copy is dropped", async || {
         count(&mirror(&shop).await, "dropped") > 0

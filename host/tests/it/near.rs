@@ -35,7 +35,7 @@ async fn shop_on(store: DataStore) -> (Shop, MultiplexedConnection) {
 }
 
 /// A number of `INFO stats`.
-async fn stat(redis: &mut MultiplexedConnection, name: &str) -> u64 {
+pub(crate) async fn stat(redis: &mut MultiplexedConnection, name: &str) -> u64 {
     let info: String = redis::cmd("INFO")
         .arg("stats")
         .query_async(redis)

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use testbed::{DataStore, Guest, HostOptions};
 
-use crate::support::{Answer, Shop, eventually, host_binary, options, send};
+use crate::support::{Answer, Shop, empty_store, eventually, host_binary, options, send};
 
 /// The admin token of every host here.
 pub(crate) const TOKEN: &str = "a-token-that-only-these-tests-know";
@@ -26,11 +26,8 @@ pub(crate) fn operated(store: &DataStore) -> HostOptions {
 }
 
 /// The same without a memory of what it accepted.
-pub(crate) fn with_token(mut options: HostOptions) -> HostOptions {
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned()));
-    options
+pub(crate) fn with_token(options: HostOptions) -> HostOptions {
+    options.env("STORE_HOST_ADMIN_TOKEN", TOKEN)
 }
 
 /// An app of two test components: `guest` serves everything but what is under `/other`.
@@ -137,10 +134,7 @@ pub(crate) async fn bare_store() -> DataStore {
 pub(crate) async fn guest_shop(flags: &[&str]) -> (Shop, GuestApp) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(operated(&store));
-    options
-        .args
-        .extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let options = app.options(operated(&store)).args(flags);
     (Shop::on(store, options).await, app)
 }
 
@@ -172,6 +166,13 @@ pub(crate) fn content_digest(bytes: &[u8]) -> String {
 }
 
 impl Shop {
+    /// A shop whose host takes swaps.
+    pub(crate) async fn operated() -> Self {
+        let store = empty_store().await;
+        let options = operated(&store);
+        Self::on(store, options).await
+    }
+
     /// Runs `store-host` as an operator of this shop's host does.
     pub(crate) async fn typed(&self, args: &[&str]) -> Output {
         let (admin, token) = (self.host.admin_url(""), token_file(&self.store));
@@ -193,6 +194,12 @@ impl Shop {
     /// Uploads a new version of a component.
     pub(crate) async fn swap(&self, component: &str, bytes: Vec<u8>) -> Answer {
         self.swap_so(component, "", bytes).await
+    }
+
+    /// Swaps the test component `guest` for the one that answers `version`.
+    pub(crate) async fn swap_in(&self, version: &str) -> Value {
+        let answer = self.swap("guest", guest(version).into_bytes()).await;
+        answer.expect(200)
     }
 
     /// Uploads a new version, with a query.
@@ -228,6 +235,11 @@ impl Shop {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.text
+    }
+
+    /// Waits until the test component answers so.
+    pub(crate) async fn wait_for_answer(&self, path: &str, expected: &str) {
+        eventually(expected, async || self.answer(path).await == expected).await;
     }
 
     /// How many generations of a component are gone: instances, requests and all.

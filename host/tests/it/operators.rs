@@ -249,21 +249,13 @@ async fn what_is_mistyped_exits_with_2_and_asks_nobody() {
 async fn two_hosts_keep_what_they_accepted_apart() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let first = HostOptions {
-        app: app.manifest.clone(),
-        ..operated(&store)
-    };
-    let second = HostOptions {
-        app: app.manifest.clone(),
-        ..with_token(options())
-    }
-    .arg("--state-folder")
-    .arg(store.folder().join("state-2").display().to_string());
+    let first = app.options(operated(&store));
+    let state = store.folder().join("state-2").display().to_string();
+    let second = with_token(options()).arg("--state-folder").arg(state);
+    let second = app.options(second);
     let other = store.host(second.clone()).await.unwrap();
     let shop = Shop::on(store, first).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     drop(other);
     let other = shop.store.host(second).await.unwrap();
     let answer = shop.client.get(other.url("/x")).send().await.unwrap();
@@ -274,11 +266,7 @@ async fn two_hosts_keep_what_they_accepted_apart() {
 async fn fleet(store: &DataStore, flags: &[&str]) -> ([Host; 2], Vec<String>) {
     let app = GuestApp::new(store);
     let start = async || {
-        let mut options = with_token(options());
-        options.app = app.manifest.clone();
-        options
-            .args
-            .extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let options = app.options(with_token(options())).args(flags);
         store.host(options).await.unwrap()
     };
     let hosts = [start().await, start().await];

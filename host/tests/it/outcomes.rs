@@ -3,16 +3,9 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
+use crate::group_orders::{count, relayed};
 use crate::mysql_relay::{Fault, MysqlRelay};
-use crate::support::{Answer, Shop, empty_store, options, order_body, send};
-
-/// A shop whose commits can be broken.
-pub(crate) async fn shop() -> (Shop, MysqlRelay) {
-    let store = empty_store().await;
-    let relay = MysqlRelay::to(&store).await;
-    let options = options().variable("mysql_address", relay.address());
-    (Shop::on(store, options).await, relay)
-}
+use crate::support::{Answer, options, order_body, send};
 
 /// Sends a request whose commit is broken.
 pub(crate) async fn broken(relay: &MysqlRelay, fault: Fault, request: RequestBuilder) -> Answer {
@@ -22,16 +15,9 @@ pub(crate) async fn broken(relay: &MysqlRelay, fault: Fault, request: RequestBui
     answer
 }
 
-pub(crate) async fn count(shop: &Shop, table: &str) -> i64 {
-    use mysql_async::prelude::Queryable;
-    let mut mysql = shop.store.mysql().await.unwrap();
-    let count = mysql.query_first(format!("SELECT COUNT(*) FROM {table}"));
-    count.await.unwrap().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_placed_once_whatever_becomes_of_its_commit() {
-    let (shop, relay) = shop().await;
+    let (shop, relay) = relayed(options()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let body = order_body(user, product, 1);
     let faults = [
@@ -71,7 +57,7 @@ async fn an_order_is_placed_once_whatever_becomes_of_its_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_products_and_stock_are_written_once_whatever_becomes_of_their_commit() {
-    let (shop, relay) = shop().await;
+    let (shop, relay) = relayed(options()).await;
     for (number, fault) in [Fault::AnswerLost, Fault::CommitLost, Fault::Refused(1213)]
         .into_iter()
         .enumerate()
@@ -101,7 +87,7 @@ async fn users_products_and_stock_are_written_once_whatever_becomes_of_their_com
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_is_said_to_be_whatever_becomes_of_the_commit() {
-    let (shop, relay) = shop().await;
+    let (shop, relay) = relayed(options()).await;
     let kept = shop.product(10.0, 5).await;
     for fault in [Fault::AnswerLost, Fault::CommitLost, Fault::Refused(1213)] {
         let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
@@ -124,7 +110,7 @@ async fn what_is_deleted_is_said_to_be_whatever_becomes_of_the_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_nobody_can_look_up_is_said_to_be_open() {
-    let (shop, relay) = shop().await;
+    let (shop, relay) = relayed(options()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let keyed = || {
         shop.request(Method::POST, "/orders")

@@ -3,7 +3,8 @@
 use testbed::{RedisOptions, RedisServer, free_port};
 
 use crate::backends::{backend_shop, backend_shop_on};
-use crate::operator::{bare_store, guest};
+use crate::near::stat;
+use crate::operator::bare_store;
 use crate::support::{empty_store, eventually, options, refuses};
 
 const REFUSED: &str = "store_outbound_refused_total{component=\"guest\",reason=\"command\"}";
@@ -73,9 +74,7 @@ async fn a_generation_leaves_no_connection_to_redis_behind() {
         ids
     };
     let before = clients().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.last("REDIS\ncommand GET k").await, "v");
     shop.wait_freed("guest", 1).await;
     eventually(
@@ -93,18 +92,8 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
     let shop = backend_shop("").await;
     let mut redis = shop.store.redis().await.unwrap();
     shop.steps("REDIS\ncommand SET k v").await;
-    let connections = async |redis: &mut redis::aio::MultiplexedConnection| {
-        let info: String = redis::cmd("INFO")
-            .arg("stats")
-            .query_async(redis)
-            .await
-            .unwrap();
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("total_connections_received:"));
-        line.unwrap().trim().parse::<u64>().unwrap()
-    };
-    let before = connections(&mut redis).await;
+    let connections = "total_connections_received";
+    let before = stat(&mut redis, connections).await;
     let replicate = |host: &'static str, port: &'static str| {
         let mut command = redis::cmd("REPLICAOF");
         command.arg(host).arg(port);
@@ -120,7 +109,7 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
         "{answer}"
     );
     assert!(
-        connections(&mut redis).await > before,
+        stat(&mut redis, connections).await > before,
         "the old connection was kept"
     );
     replicate("NO", "ONE").exec_async(&mut redis).await.unwrap();
@@ -144,20 +133,10 @@ async fn a_password_comes_by_variable() {
             .unwrap();
     }
     let wrong = options().variable("redis_password", "wrong-secret");
-    refuses(
-        &store,
-        wrong,
-        2,
-        &["Redis at 127.0.0.1", "check the user, password"],
-    )
-    .await;
-    refuses(
-        &store,
-        options(),
-        2,
-        &["Redis at 127.0.0.1", "check the user"],
-    )
-    .await;
+    let parts = ["Redis at 127.0.0.1", "check the user, password"];
+    refuses(&store, wrong, 2, &parts).await;
+    let parts = ["Redis at 127.0.0.1", "check the user"];
+    refuses(&store, options(), 2, &parts).await;
     let right = options().variable("redis_password", "s3cret%40%2F%25");
     let host = store.host(right).await.unwrap();
     let health = reqwest::get(host.url("/health-check")).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::bare_store;
-use crate::support::{Shop, TOOK_TOO_LONG, eventually, send};
+use crate::support::{Shop, TOOK_TOO_LONG, eventually, send, wait_for_log};
 
 const ENDLESS: &str = "REDIS\ncommand EVAL while\ttrue\tdo\tend 0";
 
@@ -81,10 +81,7 @@ async fn a_script_that_has_written_is_told_to_the_operator() {
     let script = ENDLESS.replace("while", "redis.call('SET','k','v')\twhile");
     let answer = shop.last(&script).await;
     assert!(answer.starts_with("error"), "{answer}");
-    eventually("it is logged", async || {
-        shop.host.log().contains("SHUTDOWN NOSAVE")
-    })
-    .await;
+    wait_for_log(&shop.host, "SHUTDOWN NOSAVE").await;
 }
 
 /// Where nothing else uses Redis, and it is started again when it ends, a host may stop it.

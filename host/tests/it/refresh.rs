@@ -4,6 +4,7 @@ use mysql_async::prelude::Queryable;
 use testbed::seed::Dataset;
 
 use crate::limits::changed_app;
+use crate::mysql_relay::mysql_address;
 use crate::operator::{TOKEN, with_token};
 use crate::relay::Relay;
 use crate::support::{Shop, empty_store, eventually, numbers_to, options, send};
@@ -146,9 +147,7 @@ async fn a_refresh_after_a_long_outage_reads_no_more_than_any_other() {
     const STEP_BYTES: u64 = 1000;
 
     let store = empty_store().await;
-    let mut variables = store.addresses().variables().into_iter();
-    let mysql = variables.find(|(name, _)| *name == "mysql_address");
-    let relay = Relay::to(&mysql.unwrap().1).await;
+    let relay = Relay::to(&mysql_address(&store)).await;
     let mut host = with_token(options())
         .variable("report_refresh_seconds", "3600")
         .variable("mysql_address", relay.address());

@@ -93,9 +93,7 @@ async fn a_component_that_fails_keeps_all_others_as_they_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_keeps_what_was_swapped_in() {
     let (shop, app) = guest_shop(&[]).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     app.edit(HELLO, r#"greeting = { default = "good day" }"#);
     shop.operate("/reload").await.expect(200);
     assert_eq!(shop.answer("/x").await, "second");
@@ -110,9 +108,7 @@ async fn a_reload_keeps_what_was_swapped_in() {
 async fn a_reload_keeps_what_was_swapped_in_over_a_file_that_nobody_loaded() {
     let (shop, app) = guest_shop(&[]).await;
     guest("deployed").write(&app.guest).unwrap();
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     app.edit(HELLO, r#"greeting = { default = "good day" }"#);
     shop.operate("/reload").await.expect(200);
     assert_eq!(shop.answer("/greeting").await, "good day");
@@ -123,9 +119,7 @@ async fn a_reload_keeps_what_was_swapped_in_over_a_file_that_nobody_loaded() {
 async fn a_reload_that_can_not_be_noted_is_undone_whole() {
     let (shop, app) = guest_shop(&[]).await;
     let folder = shop.store.folder();
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     let record = || std::fs::read_to_string(folder.join("state/guest.json")).unwrap();
     let before = record();
     guest("deployed").write(&app.guest).unwrap();
@@ -144,9 +138,7 @@ async fn a_reload_that_can_not_be_noted_is_undone_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_version_that_fails_with_other_settings_is_not_rolled_back_to() {
     let (shop, app) = guest_shop(&[]).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     app.edit(
         r#"probe = { path = "/probe", status = 200 }"#,
         r#"probe = { path = "/probe", status = 200, contains = "second" }"#,
@@ -189,12 +181,7 @@ async fn a_request_in_flight_outlives_a_reload() {
     let (shop, app) = guest_shop(&[]).await;
     let request = shop.request(reqwest::Method::GET, HELD);
     let held = tokio::spawn(send(request));
-    eventually("the request is in flight", async || {
-        shop.metric("store_requests_in_flight{component=\"guest\"}")
-            .await
-            == 1.0
-    })
-    .await;
+    shop.wait_in_flight("guest", 1).await;
     app.edit(HELLO, r#"greeting = { default = "good day" }"#);
     shop.operate("/reload").await.expect(200);
     assert_eq!(shop.answer("/greeting").await, "good day");
@@ -204,9 +191,7 @@ async fn a_request_in_flight_outlives_a_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_goes_on_over_a_reload() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 100).await);
     let orders = async {
         for _ in 0..20 {

@@ -5,7 +5,7 @@ use testbed::{DataStore, HostOptions};
 use crate::operator::{
     GuestApp, HELD, bare_store, guest, guest_in_mode, operated, refusal, with_token,
 };
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, eventually, wait_for_log};
 
 async fn start() -> (Shop, GuestApp, HostOptions) {
     let store = bare_store().await;
@@ -18,10 +18,7 @@ async fn start() -> (Shop, GuestApp, HostOptions) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_version_is_served_after_a_restart() {
     let (shop, _app, options) = start().await;
-    let swapped = shop
-        .swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    let swapped = shop.swap_in("second").await;
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
     assert_eq!(shop.answer("/other/x").await, "other");
@@ -37,9 +34,7 @@ async fn an_accepted_version_is_served_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_version_survives_a_crash() {
     let (shop, _app, options) = start().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.host.kill();
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
@@ -59,9 +54,7 @@ async fn an_ephemeral_version_is_forgotten_at_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_version_is_not_served_after_a_restart() {
     let (shop, _app, options) = start().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     let bad = guest_in_mode("bad", "trap-on-probe");
     refusal(&shop.swap("guest", bad).await, 422, Some("probe"));
     let shop = shop.restarted(&options).await;
@@ -71,25 +64,17 @@ async fn a_refused_version_is_not_served_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_deployed_after_a_swap_wins_at_a_restart() {
     let (shop, app, options) = start().await;
-    shop.swap("guest", guest("swapped").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("swapped").await;
     guest("deployed").write(&app.guest).unwrap();
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "deployed");
-    eventually("the log says which was chosen", async || {
-        shop.host.log().contains("The file of `guest` has changed")
-    })
-    .await;
+    wait_for_log(&shop.host, "The file of `guest` has changed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_copy_of_an_accepted_version_is_not_served() {
     let (shop, _app, options) = start().await;
-    let swapped = shop
-        .swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    let swapped = shop.swap_in("second").await;
     let digest = swapped["digest"].as_str().unwrap();
     let kept = shop
         .store
@@ -105,9 +90,7 @@ async fn a_damaged_copy_of_an_accepted_version_is_not_served() {
 async fn a_rollback_serves_the_version_before() {
     let (shop, _app, _options) = start().await;
     for version in ["second", "third"] {
-        shop.swap("guest", guest(version).into_bytes())
-            .await
-            .expect(200);
+        shop.swap_in(version).await;
     }
     let back = shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(
@@ -130,18 +113,14 @@ async fn a_rollback_serves_the_version_before() {
 async fn a_rollback_is_kept_over_a_restart() {
     let (shop, _app, options) = start().await;
     for version in ["second", "third"] {
-        shop.swap("guest", guest(version).into_bytes())
-            .await
-            .expect(200);
+        shop.swap_in(version).await;
     }
     shop.operate("/components/guest/rollback").await.expect(200);
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 
     let (shop, _app, options) = start().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.operate("/components/guest/rollback").await.expect(200);
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original", "the swap came back");
@@ -169,9 +148,7 @@ async fn a_rollback_to_an_ephemeral_version_does_not_bring_back_what_it_undid() 
     let ephemeral = guest("ephemeral").into_bytes();
     let swapped = shop.swap_so("guest", "?ephemeral=true", ephemeral).await;
     swapped.expect(200);
-    shop.swap("guest", guest("bad").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("bad").await;
     let back = shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(back["persisted"], false);
     assert_eq!(shop.answer("/x").await, "ephemeral");
@@ -183,9 +160,7 @@ async fn a_rollback_to_an_ephemeral_version_does_not_bring_back_what_it_undid() 
 async fn what_served_before_a_restart_can_be_rolled_back_to() {
     let (shop, app, options) = start().await;
     for version in ["second", "third"] {
-        shop.swap("guest", guest(version).into_bytes())
-            .await
-            .expect(200);
+        shop.swap_in(version).await;
     }
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.generations("guest", "live").await, [3]);
@@ -208,11 +183,8 @@ async fn what_served_before_a_restart_can_be_rolled_back_to() {
 async fn a_host_that_may_write_nowhere_forgets_swaps() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let options = app.options(
-        with_token(crate::support::options())
-            .arg("--state-folder")
-            .arg("none"),
-    );
+    let options = with_token(crate::support::options()).args(&["--state-folder", "none"]);
+    let options = app.options(options);
     let shop = Shop::on(store, options.clone()).await;
     let swapped = shop.swap("guest", guest("second").into_bytes()).await;
     assert_eq!(swapped.expect(200)["persisted"], false);
@@ -241,9 +213,7 @@ async fn there_is_no_way_back_to_what_is_not_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_outlives_a_rollback() {
     let (shop, _app, _options) = start().await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     let request = shop.request(reqwest::Method::GET, HELD);
     let held = tokio::spawn(crate::support::send(request));
     eventually("the request is in flight", async || {

@@ -216,8 +216,7 @@ async fn a_tester_gets_the_new_version_and_counts_for_nothing() {
 async fn kept() -> (Shop, HostOptions) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(operated(&store));
-    options.args.extend(PATIENT.map(str::to_owned));
+    let options = app.options(operated(&store)).args(&PATIENT);
     (Shop::on(store, options.clone()).await, options)
 }
 
@@ -270,9 +269,7 @@ async fn what_was_promoted_before_the_last_swap_is_no_news_after_a_restart() {
     // A hand is no judge.
     let phases = "store_rollout_phases_total{component=\"guest\",result=\"passed\"}";
     assert_eq!(shop.metric(phases).await, 0.0);
-    shop.swap("guest", guest("third").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("third").await;
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "third");
     let guest = shop.component("guest").await;

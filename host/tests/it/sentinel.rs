@@ -189,13 +189,8 @@ async fn a_name_that_no_sentinel_watches_is_told() {
     let (store, watched) = WatchedPrimary::start().await;
     // Another Sentinel, which is not there now, may know the name.
     let uncertain = watched.options().variable("redis_address", "stranger");
-    refuses(
-        &store,
-        uncertain,
-        1,
-        &["no Sentinel answers at 127.0.0.1:1"],
-    )
-    .await;
+    let parts = ["no Sentinel answers at 127.0.0.1:1"];
+    refuses(&store, uncertain, 1, &parts).await;
 
     let stranger = options()
         .variable("redis_address", "stranger")

@@ -7,7 +7,7 @@ use testbed::{HostOptions, ServiceManager, Signal};
 
 use crate::limits::changed_app;
 use crate::operator::command_line;
-use crate::support::{PATIENCE, empty_store, eventually, host_binary, options};
+use crate::support::{PATIENCE, empty_store, eventually, host_binary, options, wait_for_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_hears_how_the_host_is() {
@@ -22,10 +22,7 @@ async fn a_service_manager_hears_how_the_host_is() {
     host.process().signal(Signal::SIGHUP).unwrap();
     manager.hears(&["RELOADING=1"]).unwrap();
     manager.hears(&["READY=1"]).unwrap();
-    eventually("the reload is logged", async || {
-        host.log().contains("The reload is done")
-    })
-    .await;
+    wait_for_log(&host, "The reload is done").await;
     host.sigterm().unwrap();
     manager.hears(&["STOPPING=1"]).unwrap();
 }

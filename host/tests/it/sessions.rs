@@ -7,7 +7,7 @@ use testbed::DataStore;
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::mysql_relay::{MysqlRelay, mysql_address};
-use crate::operator::{bare_store, guest};
+use crate::operator::bare_store;
 use crate::support::{Shop, eventually, host_binary, options, send, try_send};
 
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
@@ -215,9 +215,7 @@ async fn another_generation_gets_no_session_of_the_one_before() {
     let left = "query SELECT IFNULL(@left, '-')";
     shop.steps("MYSQL\nexecute INSERT INTO t VALUES (3, 3)")
         .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.last(&format!("MYSQL\n{left}")).await, "-");
 }
 
@@ -282,9 +280,7 @@ async fn a_generation_that_is_cut_off_leaves_no_statement_and_no_lock_behind() {
         mysql.query_first(holder).await.unwrap() != Some(0_u64)
     })
     .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     eventually("the lock is free", async || {
         mysql.query_first(holder).await.unwrap() == Some(0_u64)
     })
@@ -374,14 +370,7 @@ async fn kill(mysql: &mut mysql_async::Conn, id: &str) {
 async fn no_address_leads_to_a_socket_or_past_the_allowed_hosts() {
     let shop = backend_shop("").await;
     let url = shop.store.addresses().mysql_url().to_owned();
-    let at = url
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap()
-        .0
-        .to_owned();
+    let at = mysql_address(&shop.store);
     let addresses = [
         format!("mysql {url}?socket=%2Ftmp%2Fmysql.sock"),
         format!("mysql {url}?%73ocket=%2Ftmp%2Fmysql.sock"),
@@ -410,18 +399,10 @@ async fn no_address_leads_to_a_socket_or_past_the_allowed_hosts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_varies_its_addresses_has_few_pools() {
     let shop = shop().await;
-    let url = shop.store.addresses().mysql_url().to_owned();
-    let port = url
-        .split_once('@')
-        .unwrap()
-        .1
-        .split_once('/')
-        .unwrap()
-        .0
-        .to_owned();
+    let address = mysql_address(&shop.store);
     for number in 0..12 {
         // Each is another database, none of which is there.
-        shop.steps(&format!("mysql mysql://store:store@{port}/none_{number}"))
+        shop.steps(&format!("mysql mysql://store:store@{address}/none_{number}"))
             .await;
     }
     assert_eq!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use testbed::{Host, HostOptions};
+use testbed::{DataStore, Host, HostOptions, free_port};
 
 use crate::limits::changed_app;
 use crate::support::{empty_store, options, refuses};
@@ -16,16 +16,17 @@ fn with_app(path: impl Into<std::path::PathBuf>) -> HostOptions {
     }
 }
 
+/// The app with the file `x.wasm` beside it as the component `orders`.
+fn with_x_wasm(store: &DataStore) -> HostOptions {
+    let usual = "\"target/wasm32-wasip2/release/orders.wasm\"";
+    with_app(changed_app(store, usual, "\"x.wasm\""))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_or_malformed_app_is_exit_code_2() {
     let store = empty_store().await;
-    refuses(
-        &store,
-        with_app("no-such.toml"),
-        2,
-        &["no-such.toml", "--app"],
-    )
-    .await;
+    let parts = ["no-such.toml", "--app"];
+    refuses(&store, with_app("no-such.toml"), 2, &parts).await;
     let cases = [
         (
             "spin_manifest_version = 2",
@@ -75,13 +76,8 @@ async fn a_variable_with_another_value_than_it_may_have_is_exit_code_2() {
     ] {
         let wrong = options().variable(variable, "sometimes");
         let key = format!("`component.{component}.variables.{variable}`");
-        refuses(
-            &store,
-            wrong,
-            2,
-            &["spin.toml", &key, "`sometimes`", values],
-        )
-        .await;
+        let parts = ["spin.toml", &key, "`sometimes`", values];
+        refuses(&store, wrong, 2, &parts).await;
     }
 }
 
@@ -97,47 +93,23 @@ async fn a_file_that_is_no_component_is_exit_code_2() {
     ];
     for (bytes, part) in cases {
         fs::write(&wasm, bytes).unwrap();
-        let app = changed_app(
-            &store,
-            "\"target/wasm32-wasip2/release/orders.wasm\"",
-            "\"x.wasm\"",
-        );
-        refuses(
-            &store,
-            with_app(app),
-            2,
-            &["`component.orders.source`", "x.wasm", part],
-        )
-        .await;
+        let parts = ["`component.orders.source`", "x.wasm", part];
+        refuses(&store, with_x_wasm(&store), 2, &parts).await;
     }
     fs::remove_file(&wasm).unwrap();
-    let app = changed_app(
-        &store,
-        "\"target/wasm32-wasip2/release/orders.wasm\"",
-        "\"x.wasm\"",
-    );
-    refuses(&store, with_app(app), 2, &["x.wasm", "can't be read"]).await;
+    let parts = ["x.wasm", "can't be read"];
+    refuses(&store, with_x_wasm(&store), 2, &parts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_imports_something_unknown_is_named() {
     let store = empty_store().await;
-    let app = changed_app(
-        &store,
-        "\"target/wasm32-wasip2/release/orders.wasm\"",
-        "\"x.wasm\"",
-    );
     let component = wat::parse_str(
         r#"(component (import "alien:tools/probe@1.0.0" (instance (export "f" (func)))))"#,
     );
     fs::write(store.folder().join("x.wasm"), component.unwrap()).unwrap();
-    refuses(
-        &store,
-        with_app(app),
-        2,
-        &["`component.orders.source`", "alien:tools/probe@1.0.0"],
-    )
-    .await;
+    let parts = ["`component.orders.source`", "alien:tools/probe@1.0.0"];
+    refuses(&store, with_x_wasm(&store), 2, &parts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,32 +125,15 @@ async fn a_wrong_password_is_exit_code_2_and_an_unreachable_server_is_1() {
     }
     // Migrations may be about to make it.
     let missing = options().variable("mysql_database", "no_such_database");
-    refuses(
-        &store,
-        missing,
-        1,
-        &["no_such_database", "`store-host migrate`"],
-    )
-    .await;
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
-    refuses(
-        &store,
-        options().variable("redis_address", &free),
-        1,
-        &["Redis at", &free, "--allow-unreachable"],
-    )
-    .await;
-    refuses(
-        &store,
-        options().variable("mysql_address", &free),
-        1,
-        &["MySQL at", &free, "--allow-unreachable"],
-    )
-    .await;
+    let parts = ["no_such_database", "`store-host migrate`"];
+    refuses(&store, missing, 1, &parts).await;
+    let free = format!("127.0.0.1:{}", free_port().unwrap());
+    let parts = ["Redis at", &free, "--allow-unreachable"];
+    let nowhere = options().variable("redis_address", &free);
+    refuses(&store, nowhere, 1, &parts).await;
+    let parts = ["MySQL at", &free, "--allow-unreachable"];
+    let nowhere = options().variable("mysql_address", &free);
+    refuses(&store, nowhere, 1, &parts).await;
 
     let unreachable = options()
         .variable("redis_address", &free)
@@ -197,13 +152,8 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
         listen,
         ..options()
     };
-    refuses(
-        &store,
-        in_use,
-        4,
-        &["--listen", &listen.to_string(), "in use"],
-    )
-    .await;
+    let parts = ["--listen", &listen.to_string(), "in use"];
+    refuses(&store, in_use, 4, &parts).await;
     let zero = options().variable("report_refresh_seconds", "0");
     refuses(&store, zero, 2, &["report_refresh_seconds", "`0`"]).await;
     // Without a proxy to tell of changes, nobody needs the token.
@@ -229,16 +179,8 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_come_from_the_environment_then_the_env_file_then_the_default() {
     let store = empty_store().await;
-    let app = changed_app(
-        &store,
-        "name = \"store-manager\"",
-        "name = \"store-manager\"",
-    );
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let app = changed_app(&store, "[variables]", "[variables]");
+    let free = format!("127.0.0.1:{}", free_port().unwrap());
     fs::write(
         store.folder().join(".env"),
         format!("SPIN_VARIABLE_REPORT_REFRESH_SECONDS=0\nSPIN_VARIABLE_REDIS_ADDRESS={free}\n"),

@@ -1,5 +1,7 @@
 //! SIGTERM.
 
+use testbed::http2::kind::{GOAWAY, HEADERS};
+use testbed::http2::{END_HEADERS, END_STREAM, ReceivedFrame, block, frame, request_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,12 +16,7 @@ async fn a_request_in_flight_is_answered_before_the_host_ends() {
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));
     let in_flight = tokio::spawn(send(request));
-    eventually("the order waits for the row", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 1.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1).await;
 
     shop.host.sigterm().unwrap();
     eventually("no new connection is taken", async || {
@@ -45,12 +42,7 @@ async fn a_drain_ends_at_its_limit() {
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));
     let in_flight = tokio::spawn(try_send(request));
-    eventually("the order waits for the row", async || {
-        shop.metric("store_requests_in_flight{component=\"orders\"}")
-            .await
-            == 1.0
-    })
-    .await;
+    shop.wait_in_flight("orders", 1).await;
     shop.host.sigterm().unwrap();
     let status = shop.host.wait_exit(PATIENCE).await.unwrap();
     assert_eq!(status.code(), Some(0));
@@ -58,36 +50,19 @@ async fn a_drain_ends_at_its_limit() {
     assert!(shop.host.log().contains("cut off"), "{}", shop.host.log());
 }
 
-/// A HEADERS frame of HTTP/2 that opens the first stream with GET for `path`, in the static table's words (RFC 7541,
-/// appendix A).
+/// A HEADERS frame of HTTP/2 that opens the first stream with GET for `path`.
 pub(crate) fn get_frame(path: &str) -> Vec<u8> {
-    let length = |text: &str| u8::try_from(text.len()).unwrap();
-    let authority = "shop";
-    let mut block = vec![0x82, 0x86, 0x04, length(path)];
-    block.extend(path.as_bytes());
-    block.extend([0x41, length(authority)]);
-    block.extend(authority.as_bytes());
-    let bytes = u8::try_from(block.len()).unwrap();
-    let mut frame = vec![0, 0, bytes, 1, 5, 0, 0, 0, 1];
-    frame.extend(block);
-    frame
+    let block = block(&request_for("GET", path, &[]));
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)
 }
 
-/// The types of the frames in `bytes`.
-pub(crate) fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
-    let mut types = Vec::new();
-    while let [high, middle, low, kind, _, _, _, _, _, rest @ ..] = bytes {
-        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        types.push(*kind);
-        bytes = rest.get(length..).unwrap_or_default();
-    }
-    types
+/// The types of the complete frames in `bytes`.
+pub(crate) fn frame_types(bytes: &[u8]) -> Vec<u8> {
+    ReceivedFrame::all(bytes).map(|frame| frame.kind).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_clients_are_told_and_closed() {
-    const HEADERS: u8 = 1;
-    const GOAWAY: u8 = 7;
     let shop = Shop::open().await;
     let address = shop.host.url("");
     let address = address.trim_start_matches("http://");

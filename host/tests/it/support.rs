@@ -208,6 +208,15 @@ impl Shop {
             .map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits until so many requests are in flight at a component.
+    pub(crate) async fn wait_in_flight(&self, component: &str, count: usize) {
+        let series = format!("store_requests_in_flight{{component=\"{component}\"}}");
+        eventually("they are in flight", async || {
+            self.metric(&series).await == count as f64
+        })
+        .await;
+    }
+
     /// Returns once the host has made the reports, as it does at its start.
     pub(crate) async fn refreshed(&self) {
         eventually("the refresh at start", async || {
@@ -331,6 +340,11 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         assert!(started.elapsed() < PATIENCE, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until the host has logged a line with this text.
+pub(crate) async fn wait_for_log(host: &Host, text: &str) {
+    eventually(text, async || host.log().contains(text)).await;
 }
 
 /// Starts a host that must refuse, and checks its exit code and its one line.

@@ -6,10 +6,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::operator::{
-    HELD, TOKEN, content_digest, digest, guest, guest_in_mode, guest_shop, missing_import,
-    operated, refusal,
+    HELD, TOKEN, content_digest, digest, guest, guest_in_mode, guest_shop, missing_import, refusal,
 };
-use crate::support::{Shop, empty_store, eventually, order_body, send, try_send};
+use crate::support::{Shop, eventually, order_body, send, try_send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_serves_the_new_version_and_says_what_was_done() {
@@ -51,9 +50,7 @@ async fn a_request_in_flight_ends_on_the_version_it_started_on() {
         shop.component("guest").await["generations"][0]["in_flight"] == 1
     })
     .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.answer("/x").await, "second");
     assert_eq!(shop.generations("guest", "draining").await, [1]);
     assert_eq!(shop.freed("guest").await, 0.0, "freed under a request");
@@ -66,9 +63,7 @@ async fn a_request_in_flight_ends_on_the_version_it_started_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_go_on_while_their_component_is_swapped() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
     let component = Guest::built("orders").unwrap();
     // One swap beside every ten orders, and the next ten only when it is done.
@@ -89,9 +84,7 @@ async fn orders_go_on_while_their_component_is_swapped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_keeps_the_database_connections() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let user = shop.user(1).await;
     let opened = "store_mysql_connections_opened_total{component=\"orders\"}";
     let before = shop.metric(opened).await;
@@ -106,9 +99,7 @@ async fn a_swap_keeps_the_database_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_refresh_follows_a_swap() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let version = Guest::built("reports").unwrap().labelled("again");
     shop.swap("reports", version.into_bytes()).await.expect(200);
     // Freed although the refresh called it: the next one is the new version's.
@@ -192,9 +183,7 @@ async fn an_unexpected_answer_to_the_probe_is_refused() {
     app.edit(r#"probe = { path = "/probe", status = 200 }"#, expected);
     let said = refusal(&shop.operate("/reload").await, 422, None);
     assert!(said.contains("`second`"), "{said}");
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.operate("/reload").await.expect(200);
     let answer = shop.swap("guest", guest("third").into_bytes()).await;
     let said = refusal(&answer, 422, Some("probe"));
@@ -238,9 +227,7 @@ async fn an_upload_that_breaks_off_changes_nothing() {
     .await;
     assert_eq!(shop.answer("/x").await, "original");
     // Nothing is held by the broken one.
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,9 +259,7 @@ async fn a_component_that_never_returns_does_not_hold_its_generation() {
         shop.component("guest").await["generations"][0]["in_flight"] == 2
     })
     .await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     shop.wait_freed("guest", 1).await;
     for cut in [waiting, looping] {
         let answer = cut.await.unwrap().unwrap();
@@ -288,9 +273,7 @@ async fn every_generation_but_those_kept_is_freed() {
     let (shop, _app) = guest_shop(&["--keep-generations", "2"]).await;
     for round in 2..=8 {
         let version = round.to_string();
-        shop.swap("guest", guest(&version).into_bytes())
-            .await
-            .expect(200);
+        shop.swap_in(&version).await;
         assert_eq!(shop.answer("/x").await, version);
     }
     // Those kept hold compiled code, but no instances: they are freed in this sense too.
@@ -331,9 +314,7 @@ async fn the_digest_that_serves_is_in_the_metrics_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_swaps_at_once_end_one_after_the_other() {
-    let store = empty_store().await;
-    let options = operated(&store);
-    let shop = Shop::on(store, options).await;
+    let shop = Shop::operated().await;
     let version = |label: &str| Guest::built("orders").unwrap().labelled(label).into_bytes();
     let (first, second) = tokio::join!(
         shop.swap("orders", version("first")),

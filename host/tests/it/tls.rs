@@ -220,13 +220,8 @@ async fn redis_is_spoken_to_with_tls_by_flag_and_by_scheme() {
         .clone()
         .arg("--redis-ca")
         .arg(papers.file("ca.pem"));
-    refuses(
-        &store,
-        no_certificate,
-        2,
-        &[&address, "ertificate", "--redis-tls"],
-    )
-    .await;
+    let parts = ["ertificate", &address, "--redis-tls"];
+    refuses(&store, no_certificate, 2, &parts).await;
 
     let shop = Shop::on(store, with_flags(by_scheme, &papers.flags("redis"))).await;
     shop.refreshed().await;
@@ -294,13 +289,8 @@ async fn wrong_files_are_refused_before_a_port_is_bound() {
         "{{ mysql_database }}?require_ssl=true&built_in_roots=false\"",
     );
     let nobody_trusted = HostOptions { app, ..options() };
-    refuses(
-        &store,
-        nobody_trusted,
-        2,
-        &["built_in_roots=false", "--mysql-ca"],
-    )
-    .await;
+    let parts = ["built_in_roots=false", "--mysql-ca"];
+    refuses(&store, nobody_trusted, 2, &parts).await;
 }
 
 /// Passwords that a URL would have to spell otherwise, in files; after a reload, others.

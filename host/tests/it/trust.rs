@@ -17,7 +17,7 @@ use crate::operator::{
     GuestApp, TOKEN, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
     refusal, token_file, with_token,
 };
-use crate::support::{Answer, PATIENCE, Shop, eventually, options, send};
+use crate::support::{Answer, PATIENCE, Shop, eventually, options, send, wait_for_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_needs_the_token_and_a_look_does_not() {
@@ -77,9 +77,7 @@ async fn a_token_may_be_in_a_file() {
     let app = GuestApp::new(&store);
     let options = app.options(options().arg("--admin-token-file").arg(token_file(&store)));
     let shop = Shop::on(store, options).await;
-    shop.swap("guest", guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.swap_in("second").await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -113,10 +111,7 @@ async fn an_admin_listener_beyond_loopback_needs_a_token() {
 async fn an_empty_token_is_none() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(options());
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), String::new()));
+    let options = app.options(options().env("STORE_HOST_ADMIN_TOKEN", ""));
     let shop = Shop::on(store, options).await;
     refusal(&shop.operate("/reload").await, 401, None);
 }
@@ -146,10 +141,7 @@ async fn a_token_that_everybody_can_read_is_a_warning() {
 async fn a_token_that_can_be_guessed_is_refused() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = app.options(options());
-    options
-        .env
-        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), "secret".to_owned()));
+    let options = app.options(options().env("STORE_HOST_ADMIN_TOKEN", "secret"));
     let (code, said) = end_of(&store, options).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(!said.contains("secret"), "{said}");
@@ -206,14 +198,10 @@ async fn strict_shop(keys: &KeyPair, flags: &[&str]) -> (Shop, GuestApp, HostOpt
     sign_file(keys, &store.folder().join("other.wasm"));
     let key = store.folder().join("key.pub");
     std::fs::write(&key, keys.pk.to_box().unwrap().to_string()).unwrap();
-    let mut options = app.options(
-        operated(&store)
-            .arg("--require-signature")
-            .arg(key.display().to_string()),
-    );
-    options
-        .args
-        .extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let options = operated(&store)
+        .arg("--require-signature")
+        .arg(key.display().to_string());
+    let options = app.options(options.args(flags));
     let shop = Shop::on(store, options.clone()).await;
     (shop, app, options)
 }
@@ -265,11 +253,8 @@ async fn an_app_with_an_unsigned_file_does_not_start_when_signatures_are_require
     let store = bare_store().await;
     let app = GuestApp::new(&store);
     sign_file(&keys, &app.guest);
-    let options = app.options(
-        operated(&store)
-            .arg("--require-signature")
-            .arg(keys.pk.to_base64()),
-    );
+    let options = operated(&store).args(&["--require-signature", &keys.pk.to_base64()]);
+    let options = app.options(options);
     let (code, said) = end_of(&store, options).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(
@@ -288,10 +273,7 @@ async fn a_signature_that_comes_after_its_file_is_noticed() {
     })
     .await;
     sign_file(&keys, &app.guest);
-    eventually("the new version serves", async || {
-        shop.answer("/x").await == "second"
-    })
-    .await;
+    shop.wait_for_answer("/x", "second").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -437,8 +419,5 @@ async fn the_admin_listener_keeps_256_connections_at_most() {
         .unwrap();
     let refused = "store_refusals_total{reason=\"admin_connections\"} 1";
     assert!(said.lines().any(|line| line == refused), "{said}");
-    eventually("it is logged", async || {
-        shop.host.log().contains("Closed an admin connection")
-    })
-    .await;
+    wait_for_log(&shop.host, "Closed an admin connection").await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::operator::{
     GuestApp, bare_store, guest, guest_in_mode, guest_shop, missing_import, operated,
 };
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, eventually, wait_for_log};
 
 async fn watching_shop() -> (Shop, GuestApp) {
     guest_shop(&["--watch"]).await
@@ -98,10 +98,7 @@ async fn a_manifest_that_changes_is_reloaded() {
         r#"greeting = { default = "hello" }"#,
         r#"greeting = { default = "good day" }"#,
     );
-    eventually("the new variable counts", async || {
-        shop.answer("/greeting").await == "good day"
-    })
-    .await;
+    shop.wait_for_answer("/greeting", "good day").await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -114,17 +111,11 @@ async fn a_manifest_that_waits_for_a_file_is_reloaded_when_it_comes() {
         r#"greeting = { default = "hello" }"#,
         r#"greeting = { default = "good day" }"#,
     );
-    eventually("the reload is refused", async || {
-        shop.host.log().contains("reload refused")
-    })
-    .await;
+    wait_for_log(&shop.host, "reload refused").await;
     assert_eq!(shop.answer("/greeting").await, "hello");
     std::fs::write(&app.guest, &bytes).unwrap();
     served(&shop, "second").await;
-    eventually("the new variable counts", async || {
-        shop.answer("/greeting").await == "good day"
-    })
-    .await;
+    shop.wait_for_answer("/greeting", "good day").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,15 +123,9 @@ async fn a_component_that_the_app_does_not_have_yet_is_waited_for() {
     let (shop, app) = watching_shop().await;
     let newer = shop.store.folder().join("newer.wasm");
     app.edit("other.wasm", "newer.wasm");
-    eventually("the reload is refused", async || {
-        shop.host.log().contains("reload refused")
-    })
-    .await;
+    wait_for_log(&shop.host, "reload refused").await;
     guest("newer").write(&newer).unwrap();
-    eventually("the new component serves", async || {
-        shop.answer("/other/x").await == "newer"
-    })
-    .await;
+    shop.wait_for_answer("/other/x", "newer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,10 +137,7 @@ async fn a_canary_of_one_component_does_not_keep_others_waiting() {
     guest("deployed").write(&app.guest).unwrap();
     let other = shop.store.folder().join("other.wasm");
     guest("newer").write(&other).unwrap();
-    eventually("the other one is swapped", async || {
-        shop.answer("/other/x").await == "newer"
-    })
-    .await;
+    shop.wait_for_answer("/other/x", "newer").await;
     assert_eq!(shop.generations("guest", "canary").await, [2]);
     // Its own turn comes at the end of its trial.
     shop.operate("/components/guest/abort").await.expect(200);
@@ -196,10 +178,7 @@ async fn a_file_that_holds_a_variable_is_read_again_when_it_changes() {
     std::fs::rename(&beside, &secret).unwrap();
     greets(&shop, "servus").await;
     std::fs::remove_file(&secret).unwrap();
-    eventually("the reload is refused", async || {
-        shop.host.log().contains("reload refused")
-    })
-    .await;
+    wait_for_log(&shop.host, "reload refused").await;
     assert_eq!(shop.answer("/greeting").await, "servus");
     std::fs::write(&secret, "good day\n").unwrap();
     greets(&shop, "good day").await;

@@ -263,19 +263,7 @@ impl FromStr for HashOn {
     }
 }
 
-impl TryFrom<String> for HashOn {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<HashOn> for String {
-    fn from(on: HashOn) -> Self {
-        on.to_string()
-    }
-}
+store_server::written_as_text!(HashOn);
 
 impl fmt::Display for HashOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

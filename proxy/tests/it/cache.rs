@@ -1,10 +1,8 @@
 //! Answers kept in memory: which, for how long, and who fetches the next.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::access_log::{LOG, lines};
@@ -121,10 +119,7 @@ async fn head_is_answered_from_what_get_would_bring() {
     assert_eq!(asked[0].method(), "GET");
     // The client's call was no GET, so no host counts one.
     assert_eq!(asked[0].header("store-cache-fill"), Some("?1"));
-    eventually("both are counted", async || {
-        rig.metric("best_sellers_total", &[]).await == 2.0
-    })
-    .await;
+    rig.wait_for_metric("best_sellers_total", &[], 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +143,8 @@ async fn who_has_the_answer_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_readers_of_a_cold_entry_cost_one_request() {
-    let gate = Arc::new(Semaphore::new(0));
-    let (upstream, rig) = one(Reply::Held(gate.clone(), Box::new(fresh("report")))).await;
+    let (held, gate) = fresh("report").held();
+    let (upstream, rig) = one(held).await;
     let readers: Vec<_> = (0..500)
         .map(|_| {
             let address = rig.address;
@@ -293,8 +288,8 @@ async fn a_purge_forgets_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_asked_for_before_a_purge_is_not_kept_after_it() {
-    let gate = Arc::new(Semaphore::new(0));
-    let (upstream, rig) = one(Reply::Held(gate.clone(), Box::new(fresh("old")))).await;
+    let (held, gate) = fresh("old").held();
+    let (upstream, rig) = one(held).await;
     let mut early = rig.client().await;
     early.send(get(REPORT)).await;
     eventually("it has arrived", async || upstream.count() == 1).await;
@@ -313,8 +308,7 @@ async fn an_old_answer_is_given_while_one_request_fetches_the_next() {
     let stale = [("cache-control", "max-age=1, stale-while-revalidate=60")];
     let (upstream, rig) = one(answer(&stale, "old")).await;
     assert_eq!(rig.get(REPORT).await.text(), "old");
-    let gate = Arc::new(Semaphore::new(0));
-    let new = Reply::Held(gate.clone(), Box::new(fresh("new")));
+    let (new, gate) = fresh("new").held();
     upstream.behave(move |_| new.clone());
     sleep(Duration::from_millis(1_100)).await;
     for _ in 0..20 {
@@ -444,9 +438,8 @@ async fn a_304_that_forbids_keeping_ends_what_was_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fill_that_fails_sends_one_waiter_and_not_all() {
-    let gate = Arc::new(Semaphore::new(0));
-    let down = Reply::Answer(503, Vec::new(), "down".into());
-    let (upstream, rig) = one(Reply::Held(gate.clone(), Box::new(down))).await;
+    let (down, gate) = Reply::Answer(503, Vec::new(), "down".into()).held();
+    let (upstream, rig) = one(down).await;
     let mut first = rig.client().await;
     first.send(get(REPORT)).await;
     eventually("it has arrived", async || upstream.count() == 1).await;
@@ -581,8 +574,7 @@ async fn an_old_answer_is_given_over_http2_too() {
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
     assert_eq!(over_http2(&mut sender).await, "old");
-    let gate = Arc::new(Semaphore::new(0));
-    let new = Reply::Held(gate.clone(), Box::new(fresh("new")));
+    let (new, gate) = fresh("new").held();
     upstream.behave(move |_| new.clone());
     sleep(Duration::from_millis(1_100)).await;
     for _ in 0..5 {

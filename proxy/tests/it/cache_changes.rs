@@ -1,9 +1,7 @@
 //! Kept answers that change: by a request that writes, or because their server says something new of them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::support::{Message, NO_EJECTION, Reply, Rig, Upstream, eventually, get, request, shop};
@@ -105,8 +103,7 @@ async fn all_variants_are_forgotten_and_what_the_answer_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_on_its_way_when_its_target_is_written_is_not_kept() {
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Reply::Held(gate.clone(), Box::new(fresh("old")));
+    let (held, gate) = fresh("old").held();
     let (upstream, rig) = cached("", move |_| held.clone()).await;
     let mut early = rig.client().await;
     early.send(get("/a")).await;

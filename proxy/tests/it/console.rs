@@ -1,13 +1,11 @@
 //! The console of a proxy: its page, its data, and who may see and change what.
 
 use std::fs;
-use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use crate::admin::ask;
-use crate::support::{Client, Reply, Rig, Upstream, eventually, get, problem, shop};
+use crate::support::{Client, Rig, Upstream, eventually, get, problem, shop};
 
 const HOST: (&str, &str) = ("host", "localhost");
 
@@ -212,9 +210,7 @@ async fn a_component_is_received_only_if_its_member_would_take_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_that_takes_too_long_is_logged_as_such() {
     let upstream = Upstream::start().await;
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    upstream.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = upstream.hold();
     let rig = Rig::start(&shop("", [&upstream])).await;
     let mut held = rig.client().await;
     held.send(get("/held")).await;

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::support::{
     Client, Reply, Rig, Upstream, answered_by, eventually, get, group, request, server_at, shop,
@@ -77,9 +74,7 @@ async fn weights_are_spread_over_the_sequence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn least_connections_prefers_the_idle_upstream() {
     let upstreams = upstreams(2).await;
-    let gate = Arc::new(Semaphore::new(0));
-    let slow = gate.clone();
-    upstreams[0].behave(move |_| Reply::Held(slow.clone(), Box::new(Reply::Echo)));
+    let gate = upstreams[0].hold();
     let rig = Rig::start(&shop("policy = \"least_connections\"", &upstreams)).await;
     // Two at once go to one each; the first one's stays.
     let mut held = rig.client().await;

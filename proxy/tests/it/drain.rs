@@ -1,19 +1,11 @@
 //! Taking an upstream out for maintenance.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
-use crate::support::{
-    Load, NO_SERVER, Reply, Rig, Upstream, answered_by, eventually, get, problem, shop,
-};
+use crate::support::{Load, NO_SERVER, Rig, Upstream, answered_by, eventually, get, problem, shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_waits_until_the_upstream_is_idle() {
     let (one, two) = (Upstream::start().await, Upstream::start().await);
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    one.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = one.hold();
     let rig = Rig::start(&shop("", [&one, &two])).await;
     let mut held = rig.client().await;
     eventually("the first has one", async || {

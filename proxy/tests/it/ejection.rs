@@ -6,10 +6,7 @@ use crate::support::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_fails_in_a_row_is_left_out_and_comes_back() {
-    let (bad, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (bad, good) = (Upstream::closing().await, Upstream::start().await);
     let keys = "ejection = { failures = 3, base = \"1s\", max = \"4s\" }";
     let rig = Rig::start(&shop(keys, [&bad, &good])).await;
     let mut client = rig.client().await;
@@ -34,10 +31,7 @@ async fn an_upstream_that_fails_in_a_row_is_left_out_and_comes_back() {
 /// While it is out it gets nothing: three failures a time out, however many requests there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ejected_upstream_gets_no_requests() {
-    let (bad, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (bad, good) = (Upstream::closing().await, Upstream::start().await);
     let keys = "ejection = { failures = 3, base = \"60s\", max = \"60s\" }";
     let rig = Rig::start(&shop(keys, [&bad, &good])).await;
     let mut client = rig.client().await;

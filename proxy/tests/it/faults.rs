@@ -51,10 +51,7 @@ async fn hosts_killed_again_and_again_cost_no_get_and_no_order_twice() {
         shop.kill(number);
         load.answers(150).await;
         shop.start_again(number).await;
-        eventually("it is used again", async || {
-            rig.state(shop.addresses[number]).await == "up"
-        })
-        .await;
+        rig.wait_for_state(shop.addresses[number], "up").await;
     }
     load.answers(100).await;
     let mut tally = load.stop().await;
@@ -88,19 +85,13 @@ async fn a_host_that_hangs_costs_no_get_and_no_order_twice() {
         load.answers(200).await;
         let hung = shop.hosts[number].process();
         hung.signal(Signal::SIGSTOP).unwrap();
-        eventually("it is noticed", async || {
-            rig.state(shop.addresses[number]).await == "down"
-        })
-        .await;
+        rig.wait_for_state(shop.addresses[number], "down").await;
         // Orders may wait for rows that the hung host has locked; reads go on.
         for _ in 0..50 {
             assert_eq!(rig.get("/health-check").await.status(), 200);
         }
         hung.signal(Signal::SIGCONT).unwrap();
-        eventually("it is used again", async || {
-            rig.state(shop.addresses[number]).await == "up"
-        })
-        .await;
+        rig.wait_for_state(shop.addresses[number], "up").await;
     }
     load.answers(200).await;
     let mut tally = load.stop().await;
@@ -149,10 +140,7 @@ async fn hosts_stopped_in_turn_cost_no_request() {
         let output = rig.control(&["undrain", &name]).await;
         assert!(output.status.success(), "{output:?}");
         // The other one may go when a health check has found this one.
-        eventually("it is used again", async || {
-            rig.state(shop.addresses[number]).await == "up"
-        })
-        .await;
+        rig.wait_for_state(shop.addresses[number], "up").await;
     }
     load.answers(100).await;
     let tally = load.stop().await;

@@ -36,10 +36,7 @@ async fn an_upstream_goes_down_and_up_by_its_checks() {
     .await;
 
     one_alive.store(false, Ordering::SeqCst);
-    eventually("one is down", async || {
-        rig.state(one.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(one.address, "down").await;
     let before = requests(&one);
     for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), two.address);
@@ -50,19 +47,13 @@ async fn an_upstream_goes_down_and_up_by_its_checks() {
     assert_eq!(rig.metric(healthy, &[&label]).await, 0.0);
 
     two_alive.store(false, Ordering::SeqCst);
-    eventually("both are down", async || {
-        rig.state(two.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(two.address, "down").await;
     let answer = rig.get("/").await;
     assert_eq!(problem(&answer, 503), NO_SERVER);
     assert!(answer.header("retry-after").is_some());
 
     one_alive.store(true, Ordering::SeqCst);
-    eventually("one is up again", async || {
-        rig.state(one.address).await == "up"
-    })
-    .await;
+    rig.wait_for_state(one.address, "up").await;
     assert_eq!(answered_by(&rig.get("/").await), one.address);
     assert_eq!(rig.metric(healthy, &[&label]).await, 1.0);
 }
@@ -94,10 +85,7 @@ async fn an_upstream_that_hangs_is_found_by_its_checks() {
     let (upstream, _) = switched().await;
     let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
     upstream.behave(|_| Reply::Silence);
-    eventually("it is down", async || {
-        rig.state(upstream.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(upstream.address, "down").await;
     problem(&rig.get("/").await, 503);
 }
 
@@ -106,15 +94,9 @@ async fn an_upstream_that_dies_and_comes_back_is_found_by_its_checks() {
     let (upstream, _) = switched().await;
     let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
     upstream.stop().await;
-    eventually("it is down", async || {
-        rig.state(upstream.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(upstream.address, "down").await;
     upstream.start_again().await;
-    eventually("it is up", async || {
-        rig.state(upstream.address).await == "up"
-    })
-    .await;
+    rig.wait_for_state(upstream.address, "up").await;
     assert_eq!(rig.get("/").await.status(), 200);
 }
 
@@ -127,26 +109,17 @@ async fn upstreams_that_are_not_ready_serve_when_nobody_else_can() {
         "/alive" => Reply::Answer(503, vec![], "no database".into()),
         _ => Reply::Echo,
     });
-    eventually("one is not ready", async || {
-        rig.state(one.address).await == "unready"
-    })
-    .await;
+    rig.wait_for_state(one.address, "unready").await;
     for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), two.address);
     }
     two_alive.store(false, Ordering::SeqCst);
-    eventually("the other is down", async || {
-        rig.state(two.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(two.address, "down").await;
     for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), one.address);
     }
     one.behave(|_| Reply::Silence);
-    eventually("both are down", async || {
-        rig.state(one.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(one.address, "down").await;
     problem(&rig.get("/").await, 503);
 }
 
@@ -156,10 +129,7 @@ async fn an_upstream_that_is_down_is_used_once_nothing_checks_it() {
     let (upstream, alive) = switched().await;
     let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
     alive.store(false, Ordering::SeqCst);
-    eventually("it is down", async || {
-        rig.state(upstream.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(upstream.address, "down").await;
     rig.reload(&shop("ejection = { failures = 0 }", [&upstream]))
         .await;
     assert_eq!(rig.state(upstream.address).await, "up");
@@ -175,10 +145,7 @@ async fn one_that_is_back_before_a_check_sees_it_is_better_than_an_error() {
         .replace("down_after = 3", "down_after = 1");
     alive.store(false, Ordering::SeqCst);
     let rig = Rig::start(&shop(&checks, [&restarted, &next])).await;
-    eventually("one is down", async || {
-        rig.state(restarted.address).await == "down"
-    })
-    .await;
+    rig.wait_for_state(restarted.address, "down").await;
     next.stop().await;
     for method in ["GET", "POST"] {
         let answer = rig.ask(request(method, "/", &[], "body")).await;

@@ -1,16 +1,16 @@
 //! HTTP/2 requests become HTTP/1.1 on their way to upstreams, and are refused in the same words.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use testbed::Signal;
+use testbed::http2::{
+    END_HEADERS, END_STREAM, PREFACE, block, fields, frame, kind, request_for, settings,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -46,6 +46,12 @@ impl Http2 {
         }
         let answer = timeout(PATIENCE, answer).await.expect("an answer")?;
         Answer::read(answer).await
+    }
+
+    /// Sends a GET of this path, which must be answered with 200.
+    async fn is_served(&mut self, path: &str) {
+        let answer = self.ask(get(path), &[]).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
     }
 }
 
@@ -267,10 +273,7 @@ async fn what_http_1_refuses_http_2_refuses_too() {
         assert_eq!(after, before + 1.0, "{what}");
     }
     // The connection and its other streams go on.
-    assert_eq!(
-        client.ask(get("/good"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/good").await;
     assert_eq!(upstream.count(), 1);
     eventually("all are logged", async || {
         lines(&rig.folder).len() == count + 1
@@ -316,19 +319,11 @@ async fn what_breaks_the_protocol_is_answered_counted_and_logged() {
             false,
         ),
     ];
-    for (number, (name, fields, is_stream)) in cases.into_iter().enumerate() {
+    for (number, (name, of_case, is_stream)) in cases.into_iter().enumerate() {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.extend([0, name.len() as u8]);
-            block.extend(name.bytes());
-            block.push(value.len() as u8);
-            block.extend(value.bytes());
-        }
-        bytes.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1]);
-        bytes.extend(block);
+        let block = block(&fields(&of_case));
+        let head = frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block);
+        let bytes = [PREFACE, &settings(&[]), &head].concat();
         stream.write_all(&bytes).await.unwrap();
         let mut received = Vec::new();
         let reset = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -375,8 +370,7 @@ async fn a_client_reads_the_answer_to_what_breaks_the_protocol() {
             // The reset may be faster read than the answer before it.
             Err(error) => assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR)),
         }
-        let good = client.ask(get("/good"), &[]).await.unwrap();
-        assert_eq!(good.status, StatusCode::OK);
+        client.is_served("/good").await;
     }
 }
 
@@ -389,20 +383,14 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
     let sender = client.sender.clone().ready().await.unwrap();
     client.sender = sender;
     let (answer, body) = client.sender.send_request(post("/never"), false).unwrap();
-    assert_eq!(
-        client.ask(get("/other"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/other").await;
     let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
     // Only what comes at once: as the request never ends, its stream may be reset after the answer.
     let said = timeout(PATIENCE, answer.into_body().data()).await.unwrap();
     let said: Value = serde_json::from_slice(&said.unwrap().unwrap()).unwrap();
     assert_eq!(said["detail"], "the request took too long to arrive");
-    assert_eq!(
-        client.ask(get("/other"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    client.is_served("/other").await;
     rig.permits_are_free().await;
     drop(body);
 }
@@ -410,15 +398,11 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
 /// What an upstream does wrong is not taken for its client's doing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
-    let (broken, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (broken, good) = (Upstream::closing().await, Upstream::start().await);
     let rig = h2c(&shop(NO_EJECTION, [&broken, &good])).await;
     let mut client = Http2::connect(&rig).await;
     for _ in 0..6 {
-        let answer = client.ask(get("/in"), &[]).await.unwrap();
-        assert_eq!(answer.status, StatusCode::OK);
+        client.is_served("/in").await;
     }
     assert!(broken.count() > 0);
     good.behave(|_| Reply::Close);
@@ -487,8 +471,7 @@ async fn an_answer_that_is_cut_short_ends_its_stream_alone() {
     let mut client = Http2::connect(&rig).await;
     let error = client.ask(get("/half"), &[]).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
-    let answer = client.ask(get("/whole"), &[]).await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
+    client.is_served("/whole").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -516,19 +499,10 @@ async fn cookies_and_lengths_become_those_of_http_1() {
 /// Idle ones are told and closed; a request under way ends as it would have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_stops_says_so_to_http2_clients() {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let rig = h2c(&shop("", [&upstream])).await;
     let mut idle = Http2::connect(&rig).await;
-    assert_eq!(
-        idle.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    idle.is_served("/").await;
     // It answers no ping, as clients that sleep.
     let mut silent = TcpStream::connect(rig.address).await.unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -536,10 +510,8 @@ async fn a_proxy_that_stops_says_so_to_http2_clients() {
     let mut busy = Http2::connect(&rig).await;
     let busy = tokio::spawn(async move { busy.ask(get("/held"), &[]).await });
     eventually("it is under way", async || upstream.count_of("/held") == 1).await;
-    eventually("all are connected", async || {
-        rig.metric("store_proxy_connections", &[]).await == 3.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 3.0)
+        .await;
     rig.signal(Signal::SIGTERM);
     let ended = timeout(PATIENCE, idle.connection)
         .await
@@ -549,10 +521,9 @@ async fn a_proxy_that_stops_says_so_to_http2_clients() {
     let mut said = Vec::new();
     let closed = timeout(PATIENCE, silent.read_to_end(&mut said)).await;
     assert!(closed.is_ok(), "the silent one is closed");
-    const GO_AWAY: u8 = 7;
     assert!(
         said.windows(9)
-            .any(|frame| frame[..4] == [0, 0, 8, GO_AWAY]),
+            .any(|frame| frame[..4] == [0, 0, 8, kind::GOAWAY]),
         "{said:?}"
     );
     gate.add_permits(1);
@@ -576,6 +547,16 @@ async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
     assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
 }
 
+/// Waits until a connection over the client's share is logged.
+async fn share_is_logged(rig: &Rig) {
+    eventually("it is logged", async || {
+        lines(&rig.folder)
+            .iter()
+            .any(|line| line["refused"] == "client_connections")
+    })
+    .await;
+}
+
 /// In its own protocol, on the first streams that it opens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_over_the_share_is_told_so_in_http2() {
@@ -583,10 +564,7 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
     let limits = "[limits]\nconnections_per_client = 1\n";
     let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
     let mut first = Http2::connect(&rig).await;
-    assert_eq!(
-        first.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    first.is_served("/").await;
     let mut second = Http2::connect(&rig).await;
     let refused = second.ask(get("/"), &[]).await.unwrap();
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
@@ -594,18 +572,10 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
     assert!(refused.headers.contains_key("retry-after"));
     let ended = timeout(PATIENCE, second.connection).await;
     assert!(ended.is_ok(), "its connection ends");
-    assert_eq!(
-        first.ask(get("/"), &[]).await.unwrap().status,
-        StatusCode::OK
-    );
+    first.is_served("/").await;
     let reason = &["reason=\"client_connections\""];
     assert_eq!(rig.metric("store_proxy_refused_total", reason).await, 1.0);
-    eventually("it is logged", async || {
-        lines(&rig.folder)
-            .iter()
-            .any(|line| line["refused"] == "client_connections")
-    })
-    .await;
+    share_is_logged(&rig).await;
 }
 
 /// It has nothing that could be answered, so that nothing would show it.
@@ -615,8 +585,7 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
     let limits = "[limits]\nconnections_per_client = 1\n";
     let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
     let mut first = Http2::connect(&rig).await;
-    let served = first.ask(get("/"), &[]).await.unwrap();
-    assert_eq!(served.status, StatusCode::OK);
+    first.is_served("/").await;
     let open = async || rig.metric("store_proxy_refused_connections", &[]).await;
     assert_eq!(open().await, 0.0);
     let second = Http2::connect(&rig).await;
@@ -624,17 +593,10 @@ async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
     let ended = timeout(PATIENCE, second.connection).await;
     assert!(ended.is_ok(), "its connection ends");
     let reason = &["reason=\"client_connections\""];
-    eventually("it is counted", async || {
-        rig.metric("store_proxy_refused_total", reason).await == 1.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_refused_total", reason, 1.0)
+        .await;
     eventually("it is gone", async || open().await == 0.0).await;
-    eventually("it is logged", async || {
-        lines(&rig.folder)
-            .iter()
-            .any(|line| line["refused"] == "client_connections")
-    })
-    .await;
+    share_is_logged(&rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -643,17 +605,9 @@ async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
     let only = server_at(upstream.address, "max_connections = 1, max_queue = 0");
     let rig = h2c(&group("shop", "", [only])).await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    let mut block = vec![0x83, 0x86, 0x84];
-    for (name, value) in [(":authority", "a"), ("expect", "100-continue")] {
-        block.extend([0, name.len() as u8]);
-        block.extend(name.bytes());
-        block.push(value.len() as u8);
-        block.extend(value.bytes());
-    }
-    bytes.extend([0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1]);
-    bytes.extend(block);
+    let block = block(&request_for("POST", "/", &[("expect", "100-continue")]));
+    let head = frame(kind::HEADERS, END_HEADERS, 1, &block);
+    let bytes = [PREFACE, &settings(&[]), &head].concat();
     stream.write_all(&bytes).await.unwrap();
     let mut received = Vec::new();
     // A head on the stream that does not end it.

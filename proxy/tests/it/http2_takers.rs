@@ -1,6 +1,6 @@
 //! HTTP/2 clients that take nothing of their answers, or next to nothing: they hold nothing for ever.
 
-use testbed::http2::{PREFACE, frame, kind};
+use testbed::http2::{PREFACE, block, frame, kind, request_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep, timeout};
@@ -17,19 +17,7 @@ const WHOLE: u8 = 5;
 
 /// A request without a body; other fields may follow the usual ones.
 fn request(stream: u32, method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    let usual = [
-        (":method", method),
-        (":scheme", "http"),
-        (":authority", "shop.example"),
-        (":path", path),
-    ];
-    let mut block = Vec::new();
-    for (name, value) in usual.iter().chain(fields) {
-        block.extend([0, name.len() as u8]);
-        block.extend(name.bytes());
-        block.push(value.len() as u8);
-        block.extend(value.bytes());
-    }
+    let block = block(&request_for(method, path, fields));
     frame(kind::HEADERS, WHOLE, stream, &block)
 }
 

@@ -1,9 +1,7 @@
 //! Sizes and times that a client must keep to.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::support::client::NoAnswer;
@@ -191,9 +189,8 @@ async fn a_client_that_does_not_read_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_has_a_time_limit_in_all() {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo))).await;
+    let upstream = Upstream::start().await;
+    upstream.hold();
     let limits = "[limits]\nrequest_timeout = \"500ms\"\n";
     let rig = Rig::start(&format!("{limits}{}", shop(NO_EJECTION, [&upstream]))).await;
     problem(&rig.get("/in").await, 504);

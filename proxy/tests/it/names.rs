@@ -95,9 +95,7 @@ async fn all_addresses_of_a_name_are_servers_and_changes_lose_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_ends_at_a_server_that_its_name_no_longer_has() {
     let [old, new] = on_one_port().await;
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let inner = gate.clone();
-    old.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = old.hold();
     let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[old.address]);
     let rig = Rig::start(&by_name(&dns, "", &old)).await;
@@ -290,10 +288,7 @@ async fn a_server_that_a_name_brings_gets_requests_after_its_first_good_check() 
         "health = {{ path = \"/readyz\", interval = \"50ms\", timeout = \"500ms\", down_after = 9, up_after = 1 }}\n{NO_EJECTION}"
     );
     let rig = Rig::start(&by_name(&dns, &keys, &old)).await;
-    eventually("the old one is up", async || {
-        rig.state(old.address).await == "up"
-    })
-    .await;
+    rig.wait_for_state(old.address, "up").await;
     let load = Load::start(rig.address, 2, |_| ("get".into(), get("/")));
     dns.set(NAME, 0, &[old.address, new.address]);
     eventually("the new one is asked", async || new.count_of("/readyz") > 2).await;

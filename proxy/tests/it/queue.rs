@@ -1,23 +1,8 @@
 //! How many requests an upstream gets at once, and how many wait for it.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
 use crate::support::{
-    Reply, Rig, Upstream, answered_by, eventually, get, group, problem, server, server_at,
+    Rig, Upstream, answered_by, eventually, get, group, problem, server, server_at,
 };
-
-async fn held() -> (Upstream, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
-    (upstream, gate)
-}
 
 fn one_server(upstream: &Upstream, keys: &str, queue_timeout: &str) -> String {
     let timeout = format!("queue_timeout = \"{queue_timeout}\"");
@@ -26,7 +11,7 @@ fn one_server(upstream: &Upstream, keys: &str, queue_timeout: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_an_upstream_takes_wait_and_more_than_the_queue_holds_are_503() {
-    let (upstream, gate) = held().await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let limits = "max_connections = 2, max_queue = 3";
     let rig = Rig::start(&one_server(&upstream, limits, "60s")).await;
     let mut waiting = Vec::new();
@@ -71,7 +56,7 @@ async fn more_than_an_upstream_takes_wait_and_more_than_the_queue_holds_are_503(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_in_the_queue_ends_with_503() {
-    let (upstream, gate) = held().await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let limits = "max_connections = 1, max_queue = 3";
     let rig = Rig::start(&one_server(&upstream, limits, "200ms")).await;
     let mut first = rig.client().await;
@@ -86,7 +71,7 @@ async fn a_wait_in_the_queue_ends_with_503() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_free_upstream_is_used_before_a_queue() {
-    let ((busy, gate), free) = (held().await, Upstream::start().await);
+    let ((busy, gate), free) = (Upstream::holding("/held").await, Upstream::start().await);
     let servers = [
         server_at(busy.address, "max_connections = 1"),
         server(&free),
@@ -109,7 +94,7 @@ async fn a_free_upstream_is_used_before_a_queue() {
 /// A waiting client that gives up must give up its place too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_frees_its_place() {
-    let (upstream, gate) = held().await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let limits = "max_connections = 1, max_queue = 8";
     let rig = Rig::start(&one_server(&upstream, limits, "60s")).await;
     let mut first = rig.client().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::access_log::{LOG, lines};
-use crate::support::{Client, Reply, Rig, Upstream, eventually, get, problem, request, shop};
+use crate::support::{Client, Rig, Upstream, eventually, get, problem, request, shop};
 
 async fn refused(rig: &Rig, reason: &str) -> f64 {
     let label = format!("reason=\"{reason}\"");
@@ -255,13 +255,7 @@ async fn half_a_head_is_408_and_silence_is_no_refusal() {
 /// A client may have its share, and leaves the rest to others.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_has_its_share_of_connections_and_requests() {
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let config = [
         LOG,
         "[limits]\nconnections_per_client = 6\nrequests_per_client = 3\n",

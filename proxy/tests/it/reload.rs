@@ -1,13 +1,8 @@
 //! Changes without a restart.
 
-use std::sync::Arc;
-
 use testbed::Signal;
-use tokio::sync::Semaphore;
 
-use crate::support::{
-    Load, Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop,
-};
+use crate::support::{Load, Rig, Upstream, answered_by, eventually, get, problem, request, shop};
 
 fn mixed(n: usize) -> (String, String) {
     let target = format!("/{n}");
@@ -77,9 +72,7 @@ async fn upstreams_limits_and_policy_are_those_of_the_new_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_finish_on_the_upstream_they_began_with() {
     let (old, new) = (Upstream::start().await, Upstream::start().await);
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    old.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let gate = old.hold();
     let rig = Rig::start(&shop("", [&old])).await;
     let mut waiting = rig.client().await;
     waiting.send(request("POST", "/", &[], "body")).await;
@@ -105,10 +98,8 @@ async fn a_file_with_an_error_changes_nothing_and_says_where_it_is() {
     );
     rig.signal(Signal::SIGHUP);
     let failed = &["result=\"failed\""];
-    eventually("the signal is refused too", async || {
-        rig.metric("store_proxy_reloads_total", failed).await == 2.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_reloads_total", failed, 2.0)
+        .await;
     assert_eq!(rig.get("/").await.status(), 200);
     rig.reload(&good).await;
     assert_eq!(rig.get("/").await.status(), 200);
@@ -117,10 +108,7 @@ async fn a_file_with_an_error_changes_nothing_and_says_where_it_is() {
 /// What an upstream has gone through stays known over a reload that keeps it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_stays_keeps_its_state() {
-    let (bad, good) = (
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::start().await,
-    );
+    let (bad, good) = (Upstream::closing().await, Upstream::start().await);
     let keys = "ejection = { failures = 2, base = \"60s\", max = \"60s\" }";
     let config = shop(keys, [&bad, &good]);
     let rig = Rig::start(&config).await;

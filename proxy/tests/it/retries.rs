@@ -283,10 +283,10 @@ async fn an_error_answered_by_an_upstream_is_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tries_are_bounded() {
     let failing = [
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::with(|_| Reply::Close).await,
+        Upstream::closing().await,
+        Upstream::closing().await,
+        Upstream::closing().await,
+        Upstream::closing().await,
     ];
     let rig = Rig::start(&shop(NO_EJECTION, &failing)).await;
     assert_eq!(problem(&rig.get("/in").await, 502), BROKE_OFF);
@@ -304,10 +304,7 @@ async fn tries_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_a_bounded_share_of_the_traffic() {
     const REQUESTS: usize = 500;
-    let failing = [
-        Upstream::with(|_| Reply::Close).await,
-        Upstream::with(|_| Reply::Close).await,
-    ];
+    let failing = [Upstream::closing().await, Upstream::closing().await];
     let retry = "[retry]\nbudget = 0.1\nmin_per_second = 0\nmax_tries = 3\n";
     let rig = Rig::start(&format!("{retry}{}", shop(NO_EJECTION, &failing))).await;
     let mut client = rig.client().await;

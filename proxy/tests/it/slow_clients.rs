@@ -102,10 +102,8 @@ async fn connections_on_which_nothing_comes_end() {
         }
         silent.push(client);
     }
-    eventually("all are closed", async || {
-        rig.metric("store_proxy_connections", &[]).await == 0.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 0.0)
+        .await;
     for mut client in silent {
         assert!(client.rest().await.is_some(), "the end is told");
     }
@@ -133,15 +131,18 @@ async fn upstream_connections_that_went_silent_are_given_up() {
     .await;
 }
 
+/// A proxy that has four places at its upstream, and no queue.
+async fn four_places() -> (Upstream, Rig) {
+    let upstream = Upstream::start().await;
+    let server = server_at(upstream.address, "max_connections = 4, max_queue = 0");
+    let rig = Rig::start(&group("shop", "", [server])).await;
+    (upstream, rig)
+}
+
 /// A client that announces bodies and sends none takes no place at the upstream from others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_takes_no_place() {
-    let upstream = Upstream::start().await;
-    let servers = [server_at(
-        upstream.address,
-        "max_connections = 4, max_queue = 0",
-    )];
-    let rig = Rig::start(&group("shop", "", servers)).await;
+    let (upstream, rig) = four_places().await;
     let mut waiting = Vec::new();
     for number in 0..20 {
         let framing = [
@@ -156,10 +157,8 @@ async fn a_body_that_does_not_come_takes_no_place() {
             .await;
         waiting.push((client, framing));
     }
-    eventually("they are connected", async || {
-        rig.metric("store_proxy_connections", &[]).await == 20.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 20.0)
+        .await;
     for _ in 0..20 {
         assert_eq!(rig.get("/").await.status(), 200);
     }
@@ -178,12 +177,7 @@ async fn a_body_that_does_not_come_takes_no_place() {
 /// Nor does one that sends a byte of a body now and then, whether or not the body's length is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_takes_no_place() {
-    let upstream = Upstream::start().await;
-    let servers = [server_at(
-        upstream.address,
-        "max_connections = 4, max_queue = 0",
-    )];
-    let rig = Rig::start(&group("shop", "", servers)).await;
+    let (upstream, rig) = four_places().await;
     let mut dripping = Vec::new();
     for number in 0..20 {
         let framing = ["content-length: 100000", "transfer-encoding: chunked"][number % 2];

@@ -284,10 +284,8 @@ async fn an_http2_client_that_says_nothing_is_cut_off() {
         let end = timeout(PATIENCE, stream.read_to_end(&mut said)).await;
         assert!(end.is_ok(), "the connection stayed open after {begin:?}");
     }
-    eventually("none is left", async || {
-        rig.metric("store_proxy_connections", &[]).await == 0.0
-    })
-    .await;
+    rig.wait_for_metric("store_proxy_connections", &[], 0.0)
+        .await;
 }
 
 /// It answers pings, and never makes room for more of the answer.

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use testbed::Signal;
 
-use crate::support::{
-    Load, PATIENCE, Reply, Rig, Upstream, binary, eventually, get, request, shop,
-};
+use crate::support::{Load, PATIENCE, Rig, Upstream, binary, eventually, get, request, shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn upgrades_under_load_cost_no_request() {
@@ -42,13 +40,7 @@ async fn upgrades_under_load_cost_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_process_finishes_what_it_began() {
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let rig = Rig::with("drain_timeout = \"60s\"", "", &shop("", [&upstream])).await;
     let mut held = rig.client().await;
     held.send(request("POST", "/held", &[], "body")).await;
@@ -65,9 +57,8 @@ async fn the_old_process_finishes_what_it_began() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_what_is_in_flight_and_ends_with_0() {
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo))).await;
+    let upstream = Upstream::start().await;
+    let gate = upstream.hold();
     let rig = Rig::start(&shop("", [&upstream])).await;
     let mut held = rig.client().await;
     held.send(get("/held")).await;

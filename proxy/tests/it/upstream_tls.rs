@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use crate::shop::Shop;
 use crate::support::authority::{Authority, SignedCertificate};
 use crate::support::{
-    NO_EJECTION, NameServer, Reply, Rig, Upstream, answered_by, eventually, folder, get, group,
-    problem, request, server_at,
+    NO_EJECTION, NameServer, Rig, Upstream, answered_by, eventually, folder, get, group, problem,
+    request, server_at,
 };
 
 const CHECKS: &str = "health = { path = \"/alive\", interval = \"50ms\", timeout = \"1s\", down_after = 1, up_after = 1 }";
@@ -41,10 +41,7 @@ async fn tls_failures(rig: &Rig) -> f64 {
 async fn requests_and_checks_go_through_tls_on_kept_connections() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let tls = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
+    let tls = authority.before("store.test", &upstream).await;
     let name = "server_name = \"store.test\"";
     let rig = Rig::start(&secure(&folder, "", name, &[tls.address])).await;
     let mut client = rig.client().await;
@@ -90,10 +87,7 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_log_says_why() {
         let keys = format!("{CHECKS}\n");
         rig.reload(&secure(&folder, &keys, name, &[tls.address]))
             .await;
-        eventually("it is down", async || {
-            rig.state(tls.address).await == "down"
-        })
-        .await;
+        rig.wait_for_state(tls.address, "down").await;
         eventually("the check says why", async || {
             let log = rig.proxy.log();
             log.lines()
@@ -108,14 +102,8 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_log_says_why() {
 async fn a_request_goes_to_another_server_if_one_is_not_believed() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let good = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
-    let bad = authority
-        .sign("other.test")
-        .before(upstream.address, None)
-        .await;
+    let good = authority.before("store.test", &upstream).await;
+    let bad = authority.before("other.test", &upstream).await;
     let name = "server_name = \"store.test\"";
     let rig = Rig::start(&secure(&folder, "", name, &[good.address, bad.address])).await;
     for _ in 0..6 {
@@ -130,17 +118,11 @@ async fn a_request_goes_to_another_server_if_one_is_not_believed() {
 async fn certificates_are_for_the_host_that_is_connected_to() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let by_address = authority
-        .sign("127.0.0.1")
-        .before(upstream.address, None)
-        .await;
+    let by_address = authority.before("127.0.0.1", &upstream).await;
     let rig = Rig::start(&secure(&folder, "", "", &[by_address.address])).await;
     assert_eq!(answered_by(&rig.get("/").await), upstream.address);
 
-    let by_name = authority
-        .sign("store.test")
-        .before(upstream.address, None)
-        .await;
+    let by_name = authority.before("store.test", &upstream).await;
     let dns = NameServer::start().await.unwrap();
     dns.set("store.test", 60, &[by_name.address]);
     dns.set_services(
@@ -204,13 +186,7 @@ async fn behind_http2(
     folder: &Path,
     signed: &SignedCertificate,
 ) -> (Upstream, Rig, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let inner = gate.clone();
-    let upstream = Upstream::with(move |request| match request.target() {
-        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-        _ => Reply::Echo,
-    })
-    .await;
+    let (upstream, gate) = Upstream::holding("/held").await;
     let [certificate, key] = signed.write(folder, "server");
     let listen = listen
         .replace("CERTIFICATE", certificate.to_str().unwrap())
@@ -277,10 +253,7 @@ async fn requests_share_a_connection_of_http2_with_tls_and_without() {
 async fn a_server_that_does_not_agree_to_http2_is_asked_without() {
     let (folder, authority) = authority();
     let upstream = Upstream::start().await;
-    let tls = authority
-        .sign("127.0.0.1")
-        .before(upstream.address, None)
-        .await;
+    let tls = authority.before("127.0.0.1", &upstream).await;
     let rig = Rig::start(&secure(&folder, "http2 = true", "", &[tls.address])).await;
     for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), upstream.address);
@@ -305,8 +278,5 @@ async fn store_hosts_take_orders_over_http2() {
     let plain = rig.ask(request("POST", "/orders", &[json], body)).await;
     assert_eq!(plain.status(), 201, "{}", plain.text());
     assert_eq!(rig.get("/orders/1").await.json()["user_id"], 1);
-    eventually("it is ready", async || {
-        rig.state(shop.addresses[0]).await == "up"
-    })
-    .await;
+    rig.wait_for_state(shop.addresses[0], "up").await;
 }

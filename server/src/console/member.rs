@@ -105,19 +105,7 @@ impl FromStr for MemberUrl {
     }
 }
 
-impl TryFrom<String> for MemberUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<MemberUrl> for String {
-    fn from(url: MemberUrl) -> Self {
-        url.to_string()
-    }
-}
+written_as_text!(MemberUrl);
 
 impl fmt::Display for MemberUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

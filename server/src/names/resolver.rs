@@ -55,19 +55,7 @@ impl FromStr for NameServer {
     }
 }
 
-impl TryFrom<String> for NameServer {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<NameServer> for String {
-    fn from(server: NameServer) -> Self {
-        server.to_string()
-    }
-}
+written_as_text!(NameServer);
 
 impl fmt::Display for NameServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

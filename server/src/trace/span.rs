@@ -61,7 +61,8 @@ impl Trace {
             return Span::default();
         };
         let recording = place.recording.clone();
-        Span::begin(recording, place.span, name, kind, Instant::now())
+        let id = Recording::new_span_id();
+        Span::begin(id, recording, place.span, name, kind, Instant::now())
     }
 
     /// The ids of this place's span; `None` if nothing is recorded.
@@ -135,30 +136,8 @@ impl WeakTrace {
 }
 
 impl Span {
-    /// Begins the root of a tree.
-    pub(super) fn root(
-        recording: Arc<Recording>,
-        parent: SpanId,
-        name: &'static str,
-        kind: Kind,
-        began: Instant,
-    ) -> Self {
-        let id = recording.root();
-        Self::with_id(id, recording, parent, name, kind, began)
-    }
-
-    fn begin(
-        recording: Arc<Recording>,
-        parent: SpanId,
-        name: &'static str,
-        kind: Kind,
-        began: Instant,
-    ) -> Self {
-        let id = Recording::new_span_id();
-        Self::with_id(id, recording, parent, name, kind, began)
-    }
-
-    fn with_id(
+    /// Begins a span of a tree, which is its root if it has the root's `id`.
+    pub(super) fn begin(
         id: SpanId,
         recording: Arc<Recording>,
         parent: SpanId,
@@ -292,7 +271,10 @@ impl Span {
     pub fn followed_by(mut self, name: &'static str, kind: Kind, at: Instant) -> Self {
         let parent = self.end(at);
         match (parent, std::mem::take(&mut self.inside).0) {
-            (Some(parent), Some(place)) => Self::begin(place.recording, parent, name, kind, at),
+            (Some(parent), Some(place)) => {
+                let id = Recording::new_span_id();
+                Self::begin(id, place.recording, parent, name, kind, at)
+            }
             _ => Self::default(),
         }
     }

@@ -96,6 +96,13 @@ impl HostOptions {
         self.args.push(arg.into());
         self
     }
+
+    /// Adds flags, each with its value after it.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
 }
 
 /// A host that listens, killed on drop.

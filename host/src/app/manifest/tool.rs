@@ -6,9 +6,10 @@ use std::time::Duration;
 use http::{Method, StatusCode, Uri};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use store_server::duration;
 
 use super::super::variables::Template;
-use crate::config::{Limits, duration};
+use crate::config::Limits;
 use crate::instance::Probe;
 
 /// The table as it is written in the file.
@@ -78,26 +79,20 @@ fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StatusCode>, D::E
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnLimits {
-    request_timeout: Option<Time>,
+    #[serde(default, deserialize_with = "time")]
+    request_timeout: Option<Duration>,
     body_limit_bytes: Option<u64>,
     memory_limit_mib: Option<Count<4096>>,
     max_in_flight: Option<Count<1_000_000>>,
     instance_concurrency: Option<Count<1024>>,
     instance_requests: Option<Count<{ u32::MAX }>>,
-    instance_idle: Option<Time>,
+    #[serde(default, deserialize_with = "time")]
+    instance_idle: Option<Duration>,
 }
 
-/// A duration, written as in the flags.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Time(Duration);
-
-impl TryFrom<String> for Time {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        duration(&text).map(Self)
-    }
+/// Reads a duration, written as in the flags.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration::deserialize(from).map(Some)
 }
 
 /// A count from 1 to `MOST`, which is the limit of the flag of the same name.
@@ -127,15 +122,14 @@ impl<const MOST: u32> Count<MOST> {
 impl OwnLimits {
     /// All limits of the component: its own, and the host's where it sets none.
     pub(crate) fn over(&self, host: &Limits) -> Limits {
-        let time = |own: Option<Time>, host| own.map_or(host, |own| own.0);
         Limits {
-            request_timeout: time(self.request_timeout, host.request_timeout),
+            request_timeout: self.request_timeout.unwrap_or(host.request_timeout),
             body_limit_bytes: self.body_limit_bytes.unwrap_or(host.body_limit_bytes),
             memory_limit_mib: Count::over(self.memory_limit_mib, host.memory_limit_mib),
             max_in_flight: Count::over(self.max_in_flight, host.max_in_flight),
             instance_concurrency: Count::over(self.instance_concurrency, host.instance_concurrency),
             instance_requests: Count::over(self.instance_requests, host.instance_requests),
-            instance_idle: time(self.instance_idle, host.instance_idle),
+            instance_idle: self.instance_idle.unwrap_or(host.instance_idle),
         }
     }
 }

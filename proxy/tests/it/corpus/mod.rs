@@ -9,10 +9,8 @@ mod framing;
 mod head;
 mod http2;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::support::wire::ReadResult;
@@ -106,13 +104,7 @@ async fn two_honest_requests_in_one_packet_are_two() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_follows_in_later_packets_waits_its_turn() {
     for first in [get("/one"), request("POST", "/one", &[], "hello")] {
-        let gate = Arc::new(Semaphore::new(0));
-        let inner = gate.clone();
-        let upstream = Upstream::with(move |request| match request.target() {
-            "/one" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
-            _ => Reply::Echo,
-        })
-        .await;
+        let (upstream, gate) = Upstream::holding("/one").await;
         let rig = Rig::start(&shop("", [&upstream])).await;
         let mut client = rig.client().await;
         client.send(first).await;

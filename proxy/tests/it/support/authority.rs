@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::Upstream;
+
 /// An authority that signs what it is asked for.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -49,6 +51,11 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         SignedCertificate { certificate, key }
+    }
+
+    /// Takes TLS before `upstream`, with a certificate for `name`.
+    pub(crate) async fn before(&self, name: &str, upstream: &Upstream) -> Terminator {
+        self.sign(name).before(upstream.address, None).await
     }
 
     /// Asks clients for a certificate that this authority has signed.

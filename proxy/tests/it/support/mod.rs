@@ -95,27 +95,18 @@ impl Rig {
         let env = env
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
-        let env: Vec<_> = env.collect();
-        let folder = folder();
-        let write = |place: &ProxyLayout| file(place, "", "", config);
-        let started = Proxy::start_on_free_ports_with(&env, binary(), &folder, write);
-        let (proxy, place) = started.await.unwrap();
-        Self {
-            proxy,
-            address: SocketAddr::from(([127, 0, 0, 1], place.port)),
-            folder,
-            place,
-            server: String::new(),
-            listen: String::new(),
-        }
+        Self::started(&env.collect::<Vec<_>>(), "", "", config).await
     }
 
     /// The same, with further keys of `[server]` and of its only `[[listen]]`.
     pub(crate) async fn with(server: &str, listen: &str, config: &str) -> Self {
+        Self::started(&[], server, listen, config).await
+    }
+
+    async fn started(env: &[(String, String)], server: &str, listen: &str, config: &str) -> Self {
         let folder = folder();
-        let started = Proxy::start_on_free_ports(binary(), &folder, |place| {
-            file(place, server, listen, config)
-        });
+        let write = |place: &ProxyLayout| file(place, server, listen, config);
+        let started = Proxy::start_on_free_ports_with(env, binary(), &folder, write);
         let (proxy, place) = started.await.unwrap();
         Self {
             proxy,
@@ -218,6 +209,11 @@ impl Rig {
         upstream["state"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until one upstream is in this state.
+    pub(crate) async fn wait_for_state(&self, address: SocketAddr, state: &str) {
+        eventually(state, async || self.state(address).await == state).await;
+    }
+
     /// What `/status` says of one upstream.
     pub(crate) async fn status_of(&self, address: SocketAddr) -> Value {
         let status = self.status().await;
@@ -245,12 +241,15 @@ impl Rig {
         meant.map(|(_, value)| value).sum()
     }
 
+    /// Waits until [`Rig::metric`] has this value.
+    pub(crate) async fn wait_for_metric(&self, name: &str, labels: &[&str], value: f64) {
+        eventually(name, async || self.metric(name, labels).await == value).await;
+    }
+
     /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
     pub(crate) async fn permits_are_free(&self) {
-        eventually("all permits are free", async || {
-            self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
-        })
-        .await;
+        self.wait_for_metric("store_proxy_upstream_in_flight", &[], 0.0)
+            .await;
     }
 }
 

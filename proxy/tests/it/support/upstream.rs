@@ -39,6 +39,14 @@ pub(crate) enum Reply {
     Reset,
 }
 
+impl Reply {
+    /// This reply once the test has given a permit, and the gate that takes permits.
+    pub(crate) fn held(self) -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        (Self::Held(gate.clone(), Box::new(self)), gate)
+    }
+}
+
 type Behaviour = dyn Fn(&Message) -> Reply + Send + Sync;
 
 /// One upstream. Its tasks end when it is dropped.
@@ -66,11 +74,29 @@ impl Upstream {
         Self::with(|_| Reply::Echo).await
     }
 
+    /// One that closes each connection at its first request.
+    pub(crate) async fn closing() -> Self {
+        Self::with(|_| Reply::Close).await
+    }
+
     pub(crate) async fn with(
         behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, behaviour)
+    }
+
+    /// One that echoes, but holds requests for `target` until the gate has a permit for each.
+    pub(crate) async fn holding(target: &'static str) -> (Self, Arc<Semaphore>) {
+        let (held, gate) = Reply::Echo.held();
+        let upstream = Self::with(move |request| {
+            if request.target() == target {
+                held.clone()
+            } else {
+                Reply::Echo
+            }
+        });
+        (upstream.await, gate)
     }
 
     /// One that echoes, at this address if it is free.
@@ -103,6 +129,13 @@ impl Upstream {
     /// From now on, requests are treated so.
     pub(crate) fn behave(&self, behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static) {
         *self.shared.behaviour.lock().unwrap() = Arc::new(behaviour);
+    }
+
+    /// From now on, requests are echoed, each once the gate has a permit for it.
+    pub(crate) fn hold(&self) -> Arc<Semaphore> {
+        let (held, gate) = Reply::Echo.held();
+        self.behave(move |_| held.clone());
+        gate
     }
 
     /// Whole requests so far.

@@ -27,7 +27,8 @@ impl Tracing {
             return Span::default();
         };
         let caller = tracer.caller(headers, is_trusted);
-        tracer.begin(name, Kind::Server, began, caller)
+        let trace = trace_id(caller.as_ref());
+        tracer.begin(trace, name, Kind::Server, began, caller)
     }
 
     /// Like [`Tracing::request`], for a request that is over at once and neither slow nor failed. The span is empty if
@@ -47,15 +48,15 @@ impl Tracing {
         if tracer.exporter.is_none() || !tracer.sampler.takes(trace, caller.as_ref()) {
             return Span::default();
         }
-        tracer.begin_as(trace, name, Kind::Server, began, caller)
+        tracer.begin(trace, name, Kind::Server, began, caller)
     }
 
     /// The root span of work that no request asked for.
     pub fn task(&self, name: &'static str) -> Span {
-        match self.0 {
-            Some(tracer) => tracer.begin(name, Kind::Internal, Instant::now(), None),
-            None => Span::default(),
-        }
+        let Some(tracer) = self.0 else {
+            return Span::default();
+        };
+        tracer.begin(trace_id(None), name, Kind::Internal, Instant::now(), None)
     }
 }
 
@@ -71,16 +72,6 @@ impl Tracer {
 
     fn begin(
         &'static self,
-        name: &'static str,
-        kind: Kind,
-        began: Instant,
-        caller: Option<Caller>,
-    ) -> Span {
-        self.begin_as(trace_id(caller.as_ref()), name, kind, began, caller)
-    }
-
-    fn begin_as(
-        &'static self,
         trace: TraceId,
         name: &'static str,
         kind: Kind,
@@ -92,7 +83,7 @@ impl Tracer {
             .map_or(SpanId::INVALID, |caller| caller.span);
         let is_sampled = self.sampler.takes(trace, caller.as_ref());
         let recording = Recording::new(self, trace, caller, is_sampled, began);
-        Span::root(recording, parent, name, kind, began)
+        Span::begin(recording.root(), recording, parent, name, kind, began)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testbed::http2::{Field, frame, kind};
+use testbed::http2::{Field, frame, kind, request_for};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
@@ -67,7 +67,7 @@ async fn orders(scene: &Scene, drips: bool) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");
     };
-    let order: Vec<Field> = http2::request("POST", "/orders", &[]);
+    let order: Vec<Field> = request_for("POST", "/orders", &[]);
     let streams = || (0..STREAMS).map(|number| 2 * number + 1);
     let heads: Vec<u8> = streams()
         .flat_map(|stream| http2::head(stream, &order))

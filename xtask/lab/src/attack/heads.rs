@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testbed::http2::{block, frame, kind};
+use testbed::http2::{block, frame, kind, request_for};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
@@ -50,7 +50,7 @@ async fn in_pieces(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");
     };
-    let block = block(&http2::request("GET", "/health-check", &[]));
+    let block = block(&request_for("GET", "/health-check", &[]));
     let (begin, rest) = block.split_at(1);
     let send = async {
         _ = writer.write_all(&frame(kind::HEADERS, 0, 1, begin)).await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use testbed::http2::{
-    END_HEADERS, END_STREAM, Field, PREFACE, ReceivedFrame, block, fields, frame, kind, settings,
+    END_HEADERS, END_STREAM, Field, PREFACE, ReceivedFrame, block, frame, kind, settings,
     window_update,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,17 +27,6 @@ pub(super) async fn connect(
     let begin = [PREFACE, &settings(values), &window_update(0, ROOM)].concat();
     writer.write_all(&begin).await?;
     Ok((reader, writer))
-}
-
-/// The fields of a request to the store: the usual ones, then `more`.
-pub(super) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<Field> {
-    let usual = [
-        (":method", method),
-        (":scheme", "http"),
-        (":authority", "shop.example"),
-        (":path", path),
-    ];
-    fields(&[&usual, more].concat())
 }
 
 /// A head in one frame, whose body is still to come.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use testbed::http2::{Field, fields};
+use testbed::http2::{Field, fields, request_for};
 use tokio::io::AsyncWriteExt;
 
 use super::scene::Scene;
@@ -39,7 +39,7 @@ pub(super) async fn forged_host(scene: Arc<Scene>) {
 pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
     scene
         .crowd(ATTACKERS, async |scene| {
-            let expecting = http2::request("GET", "/products/1", &[("expect", "x")]);
+            let expecting = request_for("GET", "/products/1", &[("expect", "x")]);
             one_stream(&scene, &expecting).await;
         })
         .await;
@@ -49,7 +49,7 @@ pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
 pub(super) async fn asterisk(scene: Arc<Scene>) {
     scene
         .crowd(ATTACKERS, async |scene| {
-            one_stream(&scene, &http2::request("GET", "*", &[])).await;
+            one_stream(&scene, &request_for("GET", "*", &[])).await;
         })
         .await;
 }

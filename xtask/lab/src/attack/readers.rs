@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testbed::http2::{frame, kind, request_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
@@ -70,7 +71,7 @@ async fn read_nothing(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[(4, MOST)]).await else {
         return scene.attempt().told("closed");
     };
-    let overview = http2::request("GET", OVERVIEW, &[]);
+    let overview = request_for("GET", OVERVIEW, &[]);
     let streams = || (0..10).map(|number| 2 * number + 1);
     let heads: Vec<u8> = streams()
         .flat_map(|stream| http2::whole(stream, &overview))
@@ -78,7 +79,7 @@ async fn read_nothing(scene: &Scene) {
     _ = writer.write_all(&heads).await;
     let attempts: HashMap<u32, _> = streams().map(|stream| (stream, scene.attempt())).collect();
     // Writing shows when the server has closed the connection.
-    let ping = testbed::http2::frame(testbed::http2::kind::PING, 0, 0, &[0; 8]);
+    let ping = frame(kind::PING, 0, 0, &[0; 8]);
     while writer.write_all(&ping).await.is_ok() {
         sleep(EVERY).await;
     }

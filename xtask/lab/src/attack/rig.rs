@@ -55,14 +55,8 @@ impl Rig {
         store.seed(&Dataset::random(size, RNG_SEED)).await?;
         let limit = format!("{}ms", (length / 2).max(LEAST_LIMIT).as_millis());
         let options = HostOptions::new(host, app(&store)?)
-            .arg("--receive-timeout")
-            .arg(&limit)
-            .arg("--send-timeout")
-            .arg(&limit);
-        let mut options = options;
-        options
-            .env
-            .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned()));
+            .args(&["--receive-timeout", &limit, "--send-timeout", &limit])
+            .env("STORE_HOST_ADMIN_TOKEN", TOKEN);
         let host = store.host(options).await?;
         let address = host.url("").replace("http://", "");
         let config = |place: &ProxyLayout| config(place, &address, &limit);

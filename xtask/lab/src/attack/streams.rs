@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use testbed::http2::reset;
+use testbed::http2::{request_for, reset};
 use tokio::io::AsyncWriteExt;
 
 use super::http2;
@@ -21,7 +21,7 @@ async fn flood(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");
     };
-    let order = http2::request("GET", "/orders/1", &[]);
+    let order = request_for("GET", "/orders/1", &[]);
     let send = async {
         let mut stream = 1;
         loop {

@@ -137,14 +137,13 @@ async fn start(binary: &Path) -> Result<(DataStore, testbed::Host)> {
     let dataset = Dataset::random(LAB, RNG_SEED);
     testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;
     let in_folder = |name: &str| store.folder().join(name).display().to_string();
-    let mut options = HostOptions::new(binary, paths::app())
+    let options = HostOptions::new(binary, paths::app())
         // A separate cache, because nobody needs these hundred versions afterwards.
         .arg("--compile-cache")
         .arg(in_folder("cache"))
         .arg("--state-folder")
-        .arg(in_folder("state"));
-    let token = ("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned());
-    options.env.push(token);
+        .arg(in_folder("state"))
+        .env("STORE_HOST_ADMIN_TOKEN", TOKEN);
     let step = Progress::detect().step("host", 0);
     let host = store.host(options).await?;
     step.finish_with(&host.url(""));

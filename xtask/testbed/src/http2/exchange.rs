@@ -88,10 +88,9 @@ async fn read(case: &Case, reader: &mut (impl AsyncRead + Unpin)) -> Outcome {
 }
 
 /// The outcome of the case according to these frames; `None` if more frames are needed.
-fn so_far(case: &Case, mut bytes: &[u8]) -> Option<Outcome> {
+fn so_far(case: &Case, bytes: &[u8]) -> Option<Outcome> {
     let mut answer = Answer::default();
-    while let Some((frame, rest)) = ReceivedFrame::first(bytes) {
-        bytes = rest;
+    for frame in ReceivedFrame::all(bytes) {
         let is_ours = frame.stream == case.stream && case.expect != Expect::Ended;
         match frame.kind {
             kind::GOAWAY => {

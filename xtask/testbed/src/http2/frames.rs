@@ -100,4 +100,13 @@ impl<'a> ReceivedFrame<'a> {
         };
         Some((received, rest))
     }
+
+    /// The complete frames at the beginning of `bytes`.
+    pub fn all(mut bytes: &'a [u8]) -> impl Iterator<Item = Self> {
+        std::iter::from_fn(move || {
+            let (frame, rest) = Self::first(bytes)?;
+            bytes = rest;
+            Some(frame)
+        })
+    }
 }

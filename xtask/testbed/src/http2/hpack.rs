@@ -6,13 +6,18 @@ use super::{Case, Expect, INTENDED, case};
 /// A field's name and value, as bytes, because a block may contain anything.
 pub type Field = (Vec<u8>, Vec<u8>);
 
-/// The fields of a request: the usual ones, then `more`.
+/// The fields of a request that a server may serve: the usual ones, then `more`.
 pub(super) fn request(method: &str, more: &[(&str, &str)]) -> Vec<Field> {
+    request_for(method, INTENDED, more)
+}
+
+/// The fields of a request for `path`: the usual ones, then `more`.
+pub fn request_for(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<Field> {
     let usual = [
         (":method", method),
         (":scheme", "http"),
         (":authority", "shop.example"),
-        (":path", INTENDED),
+        (":path", path),
     ];
     fields(&[&usual, more].concat())
 }

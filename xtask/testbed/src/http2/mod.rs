@@ -15,7 +15,7 @@ pub use exchange::{Outcome, judge};
 pub use frames::{
     END_HEADERS, END_STREAM, PREFACE, ReceivedFrame, frame, kind, reset, settings, window_update,
 };
-pub use hpack::{Field, block, fields};
+pub use hpack::{Field, block, fields, request_for};
 
 /// The path of the requests that a server may serve.
 pub const INTENDED: &str = "/in";

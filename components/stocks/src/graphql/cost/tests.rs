@@ -3,21 +3,7 @@ use async_graphql::parser::parse_query;
 use super::*;
 
 /// The query by which GraphiQL and Apollo read a schema: the costliest query that must pass.
-pub(in super::super) const FULL_INTROSPECTION: &str = "query IntrospectionQuery { __schema { description \
-    queryType { name kind } mutationType { name kind } subscriptionType { name kind } \
-    types { ...FullType } \
-    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } } } } \
-    fragment FullType on __Type { kind name description specifiedByURL isOneOf \
-    fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...InputValue } \
-    type { ...TypeRef } isDeprecated deprecationReason } \
-    inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef } \
-    enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } \
-    possibleTypes { ...TypeRef } } \
-    fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated \
-    deprecationReason } \
-    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name } } } } } } } } } }";
+pub(in super::super) const FULL_INTROSPECTION: &str = include_str!("introspection.graphql");
 
 /// The estimated length of the query's answer, in bytes.
 pub(in super::super) fn answer_bytes(query: &str) -> usize {
