@@ -402,8 +402,10 @@ async fn a_component_that_varies_its_addresses_has_few_pools() {
     let address = mysql_address(&shop.store);
     for number in 0..12 {
         // Each is another database, none of which is there.
-        shop.steps(&format!("mysql mysql://store:store@{address}/none_{number}"))
-            .await;
+        shop.steps(&format!(
+            "mysql mysql://store:store@{address}/none_{number}"
+        ))
+        .await;
     }
     assert_eq!(
         shop.metric("store_mysql_pool_size{component=\"guest\"}")
