@@ -398,8 +398,10 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
         "MySQL member {}: it holds another store's data",
         stranger.address()
     );
-    assert!(host.log().contains(&said), "{}", host.log());
-    assert!(!says_of_member(&host, "store_mysql_member_fit", &stranger.address()).await);
+    wait_for_log(&host, &said).await;
+    let fit = "store_mysql_member_fit";
+    assert!(says_of_member(&host, fit, &primary.address()).await);
+    assert!(!says_of_member(&host, fit, &stranger.address()).await);
     assert_eq!(pair.users_at(&primary).await, 1);
     assert_eq!(pair.term_at(&stranger).await, 0);
 }
