@@ -1,4 +1,4 @@
-//! Types that files and answers have as one text.
+//! A macro for types that are one text in files and answers.
 
 /// Converts a type to a text by its `Display`, and a text to the type by its `FromStr`, whose error is a `String`: for
 /// serde's `into` and `try_from`.

@@ -196,7 +196,7 @@ impl Shop {
         self.swap_so(component, "", bytes).await
     }
 
-    /// Swaps the test component `guest` for the one that answers `version`.
+    /// Swaps the test component `guest` for the one that answers `version`, which must be accepted with 200.
     pub(crate) async fn swap_in(&self, version: &str) -> Value {
         let answer = self.swap("guest", guest(version).into_bytes()).await;
         answer.expect(200)

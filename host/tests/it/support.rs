@@ -211,10 +211,8 @@ impl Shop {
     /// Waits until so many requests are in flight at a component.
     pub(crate) async fn wait_in_flight(&self, component: &str, count: usize) {
         let series = format!("store_requests_in_flight{{component=\"{component}\"}}");
-        eventually("they are in flight", async || {
-            self.metric(&series).await == count as f64
-        })
-        .await;
+        let what = format!("{count} requests are in flight at `{component}`");
+        eventually(&what, async || self.metric(&series).await == count as f64).await;
     }
 
     /// Returns once the host has made the reports, as it does at its start.

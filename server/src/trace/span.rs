@@ -136,7 +136,7 @@ impl WeakTrace {
 }
 
 impl Span {
-    /// Begins a span of a tree, which is its root if it has the root's `id`.
+    /// Begins a span of a tree. The span with the `id` of the tree's root is the root.
     pub(super) fn begin(
         id: SpanId,
         recording: Arc<Recording>,

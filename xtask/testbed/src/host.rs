@@ -97,7 +97,7 @@ impl HostOptions {
         self
     }
 
-    /// Adds flags, each with its value after it.
+    /// Adds flags and their values, as they stand on the command line.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));

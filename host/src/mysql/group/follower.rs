@@ -50,7 +50,7 @@ struct Follower {
     noted: Option<WriterRecord>,
     /// The refused change that was logged last.
     refusal: Option<Refusal>,
-    /// The members that hold another store's data, which the log has named.
+    /// The members with another store's data. The log has named each of them.
     strangers: Vec<HostPort>,
     metrics: GroupMetrics,
     told: watch::Sender<State>,

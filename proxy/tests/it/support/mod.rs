@@ -211,7 +211,8 @@ impl Rig {
 
     /// Waits until one upstream is in this state.
     pub(crate) async fn wait_for_state(&self, address: SocketAddr, state: &str) {
-        eventually(state, async || self.state(address).await == state).await;
+        let what = format!("{address} is {state}");
+        eventually(&what, async || self.state(address).await == state).await;
     }
 
     /// What `/status` says of one upstream.
@@ -243,7 +244,8 @@ impl Rig {
 
     /// Waits until [`Rig::metric`] has this value.
     pub(crate) async fn wait_for_metric(&self, name: &str, labels: &[&str], value: f64) {
-        eventually(name, async || self.metric(name, labels).await == value).await;
+        let what = format!("{name} of {labels:?} is {value}");
+        eventually(&what, async || self.metric(name, labels).await == value).await;
     }
 
     /// Waits until no request is at an upstream. A client may have its answer a moment before its permit is free.
