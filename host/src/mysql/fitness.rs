@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 /// The variables that say whether the server is read-only for users who are no administrators, whether it belongs to a
 /// Galera cluster (MySQL has no such variable), and whether it belongs to a Group Replication (MariaDB has no such
-/// variable). Nobody need ask for `super_read_only`: MySQL turns `read_only` on with it.
+/// variable). `super_read_only` is not asked for, because MySQL turns on `read_only` with it.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('read_only', 'wsrep_on', 'group_replication_group_name')";
 
