@@ -75,6 +75,7 @@ impl Options {
     /// The rows to measure, in order.
     fn rows(&self) -> &[Row] {
         match &self.rows[..] {
+            [] if self.tracing => &Row::TRACED,
             [] => &Row::DEFAULTS,
             rows => rows,
         }

@@ -51,6 +51,9 @@ impl Row {
         Self::Idle,
     ];
 
+    /// The rows with and without traces: each way of a request through the proxy.
+    pub(super) const TRACED: [Self; 4] = [Self::Plain, Self::Http2, Self::Post, Self::Cached];
+
     /// The row's name on the command line.
     pub(super) fn name(self) -> String {
         let value = self.to_possible_value();

@@ -10,9 +10,6 @@ use super::servers::{Balancer, Start, Upstreams, run_folder};
 use super::{CpuSets, Options};
 use crate::measure::{Loaders, TraceCosts, TraceReceiver, TraceShare, cpu_per_request};
 
-/// The rows that are measured unless the user chose others: each way through the proxy.
-const ROWS: [Row; 4] = [Row::Plain, Row::Http2, Row::Post, Row::Cached];
-
 /// Seconds of load before a measurement: they warm connections and cache.
 const WARMING: u32 = 1;
 
@@ -25,13 +22,9 @@ pub(super) async fn run(options: &Options, binary: &Path, cpus: usize) -> Result
     let loaders = Loaders::on(&place.others);
     let _upstreams = Upstreams::start(&place.others).await?;
     let receiver = TraceReceiver::start().await?;
-    let rows = match &options.rows[..] {
-        [] => &ROWS[..],
-        rows => rows,
-    };
     let mut costs = TraceCosts::default();
     let mut shares = TraceShare::ALL;
-    for row in rows.iter().filter(|row| **row != Row::Idle) {
+    for &row in options.rows().iter().filter(|row| **row != Row::Idle) {
         for round in 1..=options.rounds {
             for share in shares {
                 let step = format!("{}, round {round}, traces {}", row.name(), share.name());
@@ -41,7 +34,7 @@ pub(super) async fn run(options: &Options, binary: &Path, cpus: usize) -> Result
                     cpus: &place.balancer,
                     environment: share.environment(&receiver),
                 };
-                let cost = traced.cost(options, &loaders, *row).await;
+                let cost = traced.cost(options, &loaders, row).await;
                 costs.add(&row.name(), share, cost.context(step)?);
             }
             // The order changes, so that other load on the machine affects all alike.
