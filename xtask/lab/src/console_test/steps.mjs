@@ -246,7 +246,7 @@ export const steps = [
     for (const admin of hosts) await change(admin, "/components/reports/abort?rollout=console-test", token);
   }],
 
-  ["a swap on all hosts is done on one after the other", async context => {
+  ["a swap on all hosts has the same version serve on each", async context => {
     const { page, settings: { hosts, token, files } } = context;
     const before = await Promise.all(hosts.map(admin => live(admin, "reports")));
     await swap(context, "reports", "", files.good);

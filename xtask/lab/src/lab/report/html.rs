@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn charts_have_the_colours_and_the_type_of_the_sheets() {
+    fn charts_have_the_colours_and_the_font_of_the_sheets() {
         let drawn = over_time(&result(Stage::Cached), 2);
         let text = format!("{}{}", drawn.layout, drawn.data);
         assert!(text.contains("\"@type\""), "{text}");

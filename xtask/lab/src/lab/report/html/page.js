@@ -20,7 +20,7 @@
     document.head.append(script);
   }
 
-  // "@c0" is the style's colour --c0; "@c7/0.2" is --c7 with an opacity of 0.2. "@type" is its type.
+  // "@c0" is the style's colour --c0; "@c7/0.2" is --c7 with an opacity of 0.2. "@type" is its font.
   function styled(name) {
     if (name === "clear") return "rgba(0,0,0,0)";
     const [variable, alpha] = name.split("/");
