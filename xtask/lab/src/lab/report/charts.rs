@@ -1,8 +1,8 @@
 //! The charts, as traces and layouts for plotly.js.
 //!
 //! Colours are names; the page's style gives each a value for the light and the dark theme: `@c0` to `@c8`, after Okabe
-//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. The font is a name too, `@type`. Lines don't differ by colour alone:
-//! each has its own dash or marker too.
+//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. The font is a name too, `@type`. Lines don't differ by colour
+//! alone: each has its own dash or marker too.
 
 mod over_time;
 mod stages;
