@@ -7,7 +7,7 @@ use testbed::{HostOptions, ServiceManager, Signal};
 
 use crate::limits::changed_app;
 use crate::operator::command_line;
-use crate::support::{PATIENCE, empty_store, eventually, host_binary, options, wait_for_log};
+use crate::support::{PATIENCE, empty_store, host_binary, options, wait_for_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_hears_how_the_host_is() {
