@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::wasip3::clocks::monotonic_clock;
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::{http_service, variables};
 
 use mode::{Mode, marked};
@@ -59,6 +59,8 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         "/trap" => trap(),
         "/fail" => return failed(),
         "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
+        "/heads" => return hoard(amount.unwrap_or(1)),
+        "/head" => return head(amount.unwrap_or(1)),
         "/large" => {
             return (
                 StatusCode::OK,
@@ -167,4 +169,17 @@ fn eat(mib: u64) -> (StatusCode, String) {
         held.push(black_box(piece));
     }
     (StatusCode::OK, format!("took {mib} MiB"))
+}
+
+/// Makes so many heads, which the host holds for it.
+fn hoard(count: u64) -> (StatusCode, String) {
+    let held: Vec<Fields> = (0..count).map(|_| Fields::new()).collect();
+    (StatusCode::OK, format!("held {}", black_box(held).len()))
+}
+
+/// Makes a head with a value of so many KiB, and says what came of it.
+fn head(kib: u64) -> (StatusCode, String) {
+    let value = vec![b'x'; kib as usize * 1024];
+    let made = Fields::new().append("x-large", &value);
+    (StatusCode::OK, format!("{made:?}"))
 }
