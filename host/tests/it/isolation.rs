@@ -156,6 +156,18 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_after_which_another_answer_must_come_is_no_answer() {
+    let shop = host_with("", guest("second").into_bytes()).await;
+    for status in [100, 101, 103] {
+        let answer = shop.get(&format!("/status?{status}")).await;
+        assert_eq!(answer.problem(500), "the request could not be served");
+    }
+    assert_eq!(shop.get("/status?418").await.status, 418);
+    assert_eq!(traps(&shop, "guest").await, 0.0);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
     let limits = r#"request_timeout = "1s", instance_concurrency = 2"#;
     let shop = host_with(limits, guest("second").into_bytes()).await;

@@ -58,6 +58,7 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         }
         "/trap" => trap(),
         "/fail" => return failed(),
+        "/status" => return with_status(amount.unwrap_or(200)),
         "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
         "/heads" => return hoard(amount.unwrap_or(1)),
         "/head" => return head(amount.unwrap_or(1)),
@@ -96,6 +97,13 @@ fn has_probe_id(request: &Request) -> bool {
 
 fn failed() -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned())
+}
+
+/// An answer with this status, whatever it means.
+fn with_status(status: u64) -> (StatusCode, String) {
+    let status = u16::try_from(status).ok();
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    (status.expect("a status"), version().to_owned())
 }
 
 /// An answer that begins well and ends in a trap, once its head is on its way.
