@@ -17,7 +17,7 @@ pub fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
     Value::Object(members).to_string()
 }
 
-/// The members of a problem without `instance`, as requests to an admin listener have no id.
+/// The members of a problem without `instance`.
 #[must_use]
 pub fn members(status: StatusCode, detail: &str) -> Map<String, Value> {
     let title = status.canonical_reason().unwrap_or("Error");

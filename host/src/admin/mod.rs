@@ -15,6 +15,7 @@ mod upload;
 mod visitor;
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use store_server::admin_answer::refusal_id;
 use store_server::console::{Console, ConsoleResource};
 use store_server::listener::MOST_ADMIN_CONNECTIONS;
 use store_server::metrics::Format;
@@ -36,11 +38,14 @@ use self::token::Denial;
 pub(crate) use self::token::Token;
 pub(crate) use self::visitor::ServerNames;
 use crate::control::{Control, Initiator, refused};
-use crate::http::Refusals;
 use crate::http::body::discard;
+use crate::http::{Downstream, MOST_HEAD_BYTES, Refusals, Times};
 
-/// The longest wait for the headers of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for a head that has begun, and for a client to read a part of its answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest wait for the next head, its beginning included.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The error text for any other path.
 const PATHS: &str = "the paths are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
@@ -110,6 +115,15 @@ enum Endpoint<'a> {
 impl Admin {
     /// Answers all requests of one connection.
     async fn serve(self: Arc<Self>, stream: Box<dyn Connection>, peer: String) {
+        let times = Times {
+            receive: CLIENT_TIMEOUT,
+            send: CLIENT_TIMEOUT,
+        };
+        // The other end of a Unix socket has no address.
+        let address = peer.parse::<SocketAddr>().map(|peer| peer.ip());
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let refusals = self.refusals.clone();
+        let stream = Downstream::new(stream, address, refusals, times, Arc::default());
         let service = service_fn(move |request| {
             let (admin, peer) = (self.clone(), Initiator(peer.clone()));
             async move { Ok::<_, Infallible>(admin.answer(request, peer).await) }
@@ -117,11 +131,23 @@ impl Admin {
         let mut server = http1::Builder::new();
         server
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT);
+            .header_read_timeout(IDLE_TIMEOUT)
+            .max_buf_size(MOST_HEAD_BYTES)
+            // [`Downstream`] replaces a refusal of hyper's own, which must come in one piece.
+            .writev(false);
         _ = server.serve_connection(TokioIo::new(stream), service).await;
     }
 
+    /// Answers a request. Counts and logs a refusal.
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Initiator) -> Reply {
+        let reply = self.clone().reply(request, peer.clone()).await;
+        if let Some(id) = refusal_id(&reply) {
+            self.refusals.admin_request(&peer.0, reply.status(), id);
+        }
+        reply
+    }
+
+    async fn reply(self: Arc<Self>, request: Request<Incoming>, peer: Initiator) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
             Ok(Endpoint::Read) => self.read(&path, request.uri().query(), request.headers()),

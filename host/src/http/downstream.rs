@@ -1,4 +1,4 @@
-//! A client's TCP connection, as hyper reads and writes it. It ends the connection if the client stops reading, hides
+//! A client's connection, as hyper reads and writes it. It ends the connection if the client stops reading, hides
 //! from hyper the requests that hyper would wrongly accept, and replaces hyper's own refusals by problem+json, or puts
 //! it before them: [`store_server::http2`] says where HTTP/2 leaves no room for that.
 
@@ -13,7 +13,6 @@ use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
 use store_server::http2::{BROKEN, OwnAnswer, Resets};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::connection_use::ConnectionUse;
@@ -35,8 +34,8 @@ pub(crate) struct Times {
 }
 
 /// A client's connection with its checks.
-pub(crate) struct Downstream {
-    stream: TcpStream,
+pub(crate) struct Downstream<S> {
+    stream: S,
     client: IpAddr,
     refusals: Arc<Refusals>,
     times: Times,
@@ -55,9 +54,9 @@ pub(crate) struct Downstream {
     refusal: Option<Bytes>,
 }
 
-impl Downstream {
+impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: S,
         client: IpAddr,
         refusals: Arc<Refusals>,
         times: Times,
@@ -277,7 +276,7 @@ fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     status.is_client_error().then_some((start, status))
 }
 
-impl AsyncRead for Downstream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Downstream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -301,7 +300,7 @@ impl AsyncRead for Downstream {
     }
 }
 
-impl AsyncWrite for Downstream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Downstream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -26,6 +26,8 @@ mod respond;
 mod serve;
 mod server;
 
+pub(crate) use downstream::{Downstream, Times};
+pub(crate) use heads::MOST_BYTES as MOST_HEAD_BYTES;
 pub(crate) use refusals::Refusals;
 pub(crate) use serve::serve;
 pub(crate) use server::Server;

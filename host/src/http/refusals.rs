@@ -23,7 +23,9 @@ pub(crate) mod connection {
     pub(crate) const RESET: &str = "http2_reset";
     /// The admin listener has the most connections that it may have.
     pub(crate) const ADMIN: &str = "admin_connections";
-    pub(crate) const REASONS: [&str; 3] = [PROTOCOL, RESET, ADMIN];
+    /// The admin listener answers a request with a problem.
+    pub(crate) const ADMIN_REQUEST: &str = "admin_request";
+    pub(crate) const REASONS: [&str; 4] = [PROTOCOL, RESET, ADMIN, ADMIN_REQUEST];
 }
 
 /// Counts and logs refusals.
@@ -102,6 +104,22 @@ impl Refusals {
         self.metrics.refused(reason);
         if self.lines.may_pass() {
             tracing::info!(%client, reason, "Closed a connection");
+        }
+    }
+
+    /// Counts and logs a request that the admin listener answers with a problem.
+    pub(crate) fn admin_request(&self, peer: &str, status: StatusCode, request_id: &str) {
+        let reason = connection::ADMIN_REQUEST;
+        self.metrics.refused(reason);
+        if self.lines.may_pass() {
+            let status = status.as_u16();
+            tracing::info!(
+                peer,
+                request = request_id,
+                status,
+                reason,
+                "Refused an operator's request"
+            );
         }
     }
 

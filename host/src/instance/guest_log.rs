@@ -14,8 +14,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::message::RequestId;
 
-/// The longest line, in bytes. A longer line is cut, so that a component that never writes a newline uses no more of
-/// the host's memory.
+/// The longest line, in bytes. A longer line becomes several, so that the host never holds more of what a component
+/// writes, whether it writes no newline or very much at once.
 const LONGEST_LINE: usize = 8 * 1024;
 
 /// The stdout or stderr of one instance. Clones write to the same stream.
@@ -29,6 +29,7 @@ struct Inner {
     request: Option<RequestId>,
     /// The trace and span ids of that request.
     ids: Option<Ids>,
+    /// The line that is not complete.
     line: Vec<u8>,
 }
 
@@ -51,21 +52,14 @@ impl GuestLog {
 }
 
 impl Inner {
-    fn write(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(&bytes[..end]);
-            self.emit();
-            bytes = &bytes[end + 1..];
-        }
-        self.line.extend_from_slice(bytes);
-        if self.line.len() >= LONGEST_LINE {
-            self.emit();
-        }
+    fn write(&mut self, bytes: &[u8]) {
+        let mut line = std::mem::take(&mut self.line);
+        split(&mut line, bytes, |line| self.emit(line));
+        self.line = line;
     }
 
-    fn emit(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let line = String::from_utf8_lossy(&line);
+    fn emit(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
         let request = self.request.as_ref().map(RequestId::as_str);
         let trace_id = self.ids.map(|ids| tracing::field::display(ids.trace));
         let span_id = self.ids.map(|ids| tracing::field::display(ids.span));
@@ -73,10 +67,29 @@ impl Inner {
     }
 }
 
+/// Adds `bytes` to the incomplete `line`, and gives each line that is complete, or as long as it may be, to `emit`.
+fn split(line: &mut Vec<u8>, mut bytes: &[u8], mut emit: impl FnMut(&[u8])) {
+    while !bytes.is_empty() {
+        let room = LONGEST_LINE - line.len();
+        // The newline may follow the last byte for which there is room.
+        let end = bytes.iter().take(room + 1).position(|byte| *byte == b'\n');
+        let (part, rest) = match end {
+            Some(end) => (&bytes[..end], &bytes[end + 1..]),
+            None => bytes.split_at(room.min(bytes.len())),
+        };
+        line.extend_from_slice(part);
+        bytes = rest;
+        if end.is_some() || !bytes.is_empty() {
+            emit(line.as_slice());
+            line.clear();
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.line.is_empty() {
-            self.emit();
+            self.emit(&self.line);
         }
     }
 }
@@ -142,19 +155,43 @@ impl AsyncWrite for GuestLog {
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_are_gathered_into_lines() {
-        let log = GuestLog::new("orders", "stderr");
-        log.0.lock().write(b"one\ntw");
-        assert_eq!(log.0.lock().line, b"tw");
-        log.0.lock().write(b"o\n");
-        assert!(log.0.lock().line.is_empty());
+    /// The lines that these writes make, and what is left of an incomplete one.
+    fn lines(writes: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let (mut lines, mut line) = (Vec::new(), Vec::new());
+        for bytes in writes {
+            split(&mut line, bytes, |line| lines.push(line.to_owned()));
+        }
+        (lines, line)
     }
 
     #[test]
-    fn a_line_without_end_is_cut() {
-        let log = GuestLog::new("orders", "stderr");
-        log.0.lock().write(&vec![b'x'; LONGEST_LINE + 1]);
-        assert!(log.0.lock().line.is_empty());
+    fn bytes_are_gathered_into_lines() {
+        let (whole, left) = lines(&[b"one\ntw", b"o\n", b"\nthr"]);
+        assert_eq!(whole, [&b"one"[..], b"two", b""]);
+        assert_eq!(left, b"thr");
+    }
+
+    #[test]
+    fn a_long_line_becomes_several() {
+        let long = vec![b'x'; 2 * LONGEST_LINE + 1];
+        let lengths = |end: &[u8]| {
+            let bytes = [&long[..], end].concat();
+            let at_once = lines(&[&bytes[..]]);
+            let pieces: Vec<&[u8]> = bytes.chunks(1000).collect();
+            assert_eq!(lines(&pieces), at_once);
+            let (whole, left) = at_once;
+            let whole: Vec<usize> = whole.iter().map(Vec::len).collect();
+            (whole, left.len())
+        };
+        assert_eq!(lengths(b""), (vec![LONGEST_LINE; 2], 1));
+        assert_eq!(lengths(b"\n"), (vec![LONGEST_LINE, LONGEST_LINE, 1], 0));
+    }
+
+    #[test]
+    fn a_line_of_the_longest_length_stays_one() {
+        let bytes = [&vec![b'x'; LONGEST_LINE][..], b"\n"].concat();
+        let (whole, left) = lines(&[&bytes[..]]);
+        assert_eq!(whole, [&bytes[..LONGEST_LINE]]);
+        assert!(left.is_empty());
     }
 }

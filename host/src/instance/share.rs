@@ -3,6 +3,7 @@
 //! itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,8 +12,8 @@ use tokio::time::timeout;
 use crate::metrics::Refusal;
 use crate::outbound::largest_piece;
 
-/// The unit, in bytes, in which held bytes are counted. Smaller pieces are not counted: a request can't hold many of
-/// them.
+/// The unit, in bytes, in which held bytes are counted. A smaller piece is not counted, because it is held for one call
+/// only; smaller rows of a stream are counted together.
 const UNIT_BYTES: usize = 1024;
 
 /// The divisor of the memory limit that gives the most bytes on their way at once. The rest is room for the instance
@@ -53,6 +54,8 @@ impl NoRoom {
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryShare {
     permits: Arc<Semaphore>,
+    /// Room for pieces that wait for a permit. They are in the host's memory meanwhile.
+    waiting: Arc<Semaphore>,
     units: u32,
     largest_bytes: usize,
 }
@@ -77,6 +80,7 @@ impl MemoryShare {
         let units = units(memory_limit_bytes / SHARE).max(1);
         Self {
             permits: Arc::new(Semaphore::new(units as usize)),
+            waiting: Arc::new(Semaphore::new(units as usize)),
             units,
             largest_bytes: largest_piece(memory_limit_bytes),
         }
@@ -87,12 +91,21 @@ impl MemoryShare {
         (self.units as usize).saturating_sub(self.permits.available_permits()) * UNIT_BYTES
     }
 
-    /// Takes room for `bytes`, and waits until there is enough.
+    /// Takes room for `bytes` that are in memory already, and waits until there is enough. No more bytes wait at a time
+    /// than may be held, so that many calls at once can't make the host hold more.
     ///
     /// # Errors
-    /// There can never be enough room, or there is not enough within `limit`.
+    /// There can never be enough room, or there is not enough within `limit`, or too many bytes wait already.
     pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
-        let of_instance = self.permit(bytes, limit).await?;
+        let Some(units) = self.units_for(bytes)? else {
+            return Ok(HeldBytes::default());
+        };
+        let mut of_instance = self.permits.clone().try_acquire_many_owned(units).ok();
+        if of_instance.is_none() {
+            let waits = self.waiting.try_acquire_many(units);
+            let _waits = waits.map_err(|_| NoRoom::Full)?;
+            of_instance = acquire(&self.permits, units, limit).await?;
+        }
         Ok(HeldBytes {
             of_instance,
             _of_stream: None,
@@ -104,6 +117,17 @@ impl MemoryShare {
         bytes: usize,
         limit: Duration,
     ) -> Result<Option<OwnedSemaphorePermit>, NoRoom> {
+        match self.units_for(bytes)? {
+            Some(units) => acquire(&self.permits, units, limit).await,
+            None => Ok(None),
+        }
+    }
+
+    /// How many units `bytes` count for; `None` if they are too few to count.
+    ///
+    /// # Errors
+    /// There can never be enough room.
+    fn units_for(&self, bytes: usize) -> Result<Option<u32>, NoRoom> {
         if bytes < UNIT_BYTES {
             return Ok(None);
         }
@@ -113,7 +137,7 @@ impl MemoryShare {
                 most: self.largest_bytes,
             });
         }
-        acquire(&self.permits, units(bytes).min(self.units), limit).await
+        Ok(Some(units(bytes).min(self.units)))
     }
 
     /// The part of the share for one stream of rows.
@@ -123,6 +147,7 @@ impl MemoryShare {
             share: self.clone(),
             permits: Arc::new(Semaphore::new(units as usize)),
             units,
+            uncounted_bytes: AtomicUsize::new(0),
         }
     }
 }
@@ -133,21 +158,34 @@ pub(crate) struct StreamShare {
     share: MemoryShare,
     permits: Arc<Semaphore>,
     units: u32,
+    /// The bytes of small rows that the next row is to count for. Changed by [`StreamShare::hold`].
+    uncounted_bytes: AtomicUsize,
 }
 
 impl StreamShare {
-    /// Takes room for one row of `bytes`, and waits until the component has taken enough of the earlier rows.
+    /// Takes room for one row of `bytes`, and waits until the component has taken enough of the earlier rows. Of small
+    /// rows, only one in several takes room, for all of them.
     ///
     /// # Errors
     /// There can never be enough room, or there is not enough within `limit`.
     pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
+        let is_small = bytes < UNIT_BYTES;
+        let bytes = match is_small {
+            true => self.uncounted_bytes.load(Ordering::Relaxed) + bytes,
+            false => bytes,
+        };
         if bytes < UNIT_BYTES {
+            self.uncounted_bytes.store(bytes, Ordering::Relaxed);
             return Ok(HeldBytes::default());
         }
         let own = units(bytes).min(self.units);
         let of_stream = acquire(&self.permits, own, limit).await?;
+        let of_instance = self.share.permit(bytes, limit).await?;
+        if is_small {
+            self.uncounted_bytes.store(0, Ordering::Relaxed);
+        }
         Ok(HeldBytes {
-            of_instance: self.share.permit(bytes, limit).await?,
+            of_instance,
             _of_stream: of_stream,
         })
     }
@@ -213,6 +251,43 @@ mod tests {
             .hold(2048, AT_ONCE)
             .await
             .expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_may_be_held() {
+        let share = MemoryShare::of(128 * MIB);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(share.hold(8 * MIB, AT_ONCE).await.expect("there is room"));
+        }
+        let mut waiting: Vec<_> = (0..4)
+            .map(|_| Box::pin(share.hold(8 * MIB, LONG)))
+            .collect();
+        for waits in &mut waiting {
+            assert!(futures::poll!(waits).is_pending());
+        }
+        let refusal = share.hold(2048, LONG).await.expect_err("too many wait");
+        assert_eq!(refusal, NoRoom::Full);
+        // Who gives up gives its place back.
+        drop(waiting.pop());
+        let mut next = Box::pin(share.hold(2048, LONG));
+        assert!(futures::poll!(&mut next).is_pending());
+        drop(waiting);
+        held.pop();
+        next.await.expect("it was its turn");
+    }
+
+    #[tokio::test]
+    async fn small_rows_are_counted_together() {
+        let share = MemoryShare::of(128 * MIB);
+        let stream = share.stream();
+        let mut held = Vec::new();
+        for _ in 0..256 {
+            held.push(stream.hold(1000, AT_ONCE).await.expect("there is room"));
+        }
+        assert!(share.held_bytes() >= 256 * 1000, "{}", share.held_bytes());
+        drop(held);
+        assert_eq!(share.held_bytes(), 0);
     }
 
     #[tokio::test]

@@ -316,12 +316,21 @@ impl<'a> Worker<'a> {
         let task = call.task();
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;
-        accessor.with(|mut access| {
+        let response = accessor.with(|mut access| {
             access.as_context_mut().data_mut().callers.answered(task);
             let response = response?;
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)
-        })
+        })?;
+        let status = response.status();
+        if status.is_informational() {
+            // Another answer would have to follow it (RFC 9110, section 15.2), and a guest has only one.
+            wasmtime::bail!(
+                "it answered with {}, which is not the status of an answer",
+                status.as_u16()
+            );
+        }
+        Ok(response)
     }
 
     /// The span of the guest's work for a request, until it answers. It begins when the `wait` for the instance ends.

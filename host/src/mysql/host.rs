@@ -1,6 +1,7 @@
 //! The functions of `spin:mysql`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_server::trace::{Ids, Trace};
 use tokio::sync::Mutex;
@@ -56,14 +57,17 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
+        let ids = opener.trace.ids();
         let mut connection = PooledConnection::of(pool, generation, opener.client, opener.trace);
         let is_to_group = connection.connects_late();
         if !is_to_group && let Err(error) = connect(&mut connection, &component).await {
             return Ok(Err(error));
         }
         let connection = Connection {
-            pooled: Arc::new(Mutex::new(connection)),
             is_to_group,
+            statement_limit: connection.statement_limit(),
+            ids,
+            pooled: Arc::new(Mutex::new(connection)),
         };
         accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
     }
@@ -79,21 +83,21 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             true => hint(accessor, &statement)?,
             false => (Hint::None, None),
         };
+        let held = match caller.hold(&statement, &params).await {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut connection = connection.lock_owned().await;
         if let Err(error) = caller.prepare(&mut connection, hint).await {
             return Ok(Err(error));
         }
         note_transaction(accessor, &mut connection)?;
-        let held = match caller.hold(&statement, &params, &connection).await {
-            Ok(held) => held,
-            Err(error) => return Ok(Err(error)),
-        };
-        let (room, ids) = (caller.share.stream(), connection.trace.ids());
+        let room = caller.share.stream();
         let head = rows::query(connection, statement, values::params(params), room).await;
         drop(held);
         let head = match head {
             Ok(head) => head,
-            Err(error) => return Ok(Err(caller.report(error, ids))),
+            Err(error) => return Ok(Err(caller.report(error))),
         };
         let end = async move {
             let lost = |_| Err(Error::Other("the query was abandoned".into()));
@@ -116,15 +120,15 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
+        let _held = match caller.hold(&statement, &params).await {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut connection = connection.lock_owned().await;
         if let Err(error) = caller.prepare(&mut connection, Hint::None).await {
             return Ok(Err(error));
         }
         note_transaction(accessor, &mut connection)?;
-        let _held = match caller.hold(&statement, &params, &connection).await {
-            Ok(held) => held,
-            Err(error) => return Ok(Err(error)),
-        };
         let params = values::params(params);
         let mut running = Statement::begin(&mut connection, &statement, &params);
         match running.execute(&mut connection, params).await {
@@ -181,6 +185,9 @@ struct Caller {
     component: Arc<Context>,
     share: MemoryShare,
     is_to_group: bool,
+    statement_limit: Duration,
+    /// The ids of the request for which the connection was opened.
+    ids: Option<Ids>,
 }
 
 impl Caller {
@@ -196,26 +203,20 @@ impl Caller {
         connect(connection, &self.component).await
     }
 
-    /// Takes room in the instance's memory share for a statement and its parameters.
-    async fn hold(
-        &self,
-        statement: &str,
-        params: &[ParameterValue],
-        connection: &PooledConnection,
-    ) -> Result<HeldBytes, Error> {
+    /// Takes room in the instance's memory share for a statement and its parameters. They are in the host's memory from
+    /// the beginning of the call, so this comes before any other wait.
+    async fn hold(&self, statement: &str, params: &[ParameterValue]) -> Result<HeldBytes, Error> {
         let bytes = statement.len() + values::parameters_weight(params);
-        let held = self.share.hold(bytes, connection.statement_limit()).await;
-        let ids = connection.trace.ids();
-        held.map_err(|error| self.report(QueryError::NoRoom(error), ids))
+        let held = self.share.hold(bytes, self.statement_limit).await;
+        held.map_err(|error| self.report(QueryError::NoRoom(error)))
     }
 
-    /// The error that the component gets. If the reason is a lack of room, the refusal is counted. `ids` are those of
-    /// the request.
-    fn report(&self, error: QueryError, ids: Option<Ids>) -> Error {
+    /// The error that the component gets. If the reason is a lack of room, the refusal is counted.
+    fn report(&self, error: QueryError) -> Error {
         match error {
             QueryError::NoRoom(error) => {
                 self.component
-                    .note_refusal(error.refusal(), &error.to_string(), ids);
+                    .note_refusal(error.refusal(), &error.to_string(), self.ids);
                 values::no_room(error)
             }
             QueryError::Other(error) => error,
@@ -260,6 +261,8 @@ fn lookup(
             component: state.component.clone(),
             share: state.share.clone(),
             is_to_group: connection.is_to_group,
+            statement_limit: connection.statement_limit,
+            ids: connection.ids,
         };
         Ok((connection.pooled.clone(), caller))
     })

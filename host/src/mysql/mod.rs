@@ -34,7 +34,9 @@ mod values;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use store_server::trace::Ids;
 use tokio::sync::Mutex;
 
 pub(crate) use errors::{is_about_tls, is_refusal, lacks_database};
@@ -70,6 +72,10 @@ pub struct Connection {
     pooled: Arc<Mutex<PooledConnection>>,
     /// Whether the address stands for a group of servers: only then does a query's hint mean anything.
     is_to_group: bool,
+    /// The longest wait for an answer.
+    statement_limit: Duration,
+    /// The ids of the request for which the connection was opened.
+    ids: Option<Ids>,
 }
 
 impl Pools {

@@ -106,6 +106,20 @@ async fn a_version_that_starts_over_the_memory_limit_is_refused() {
     assert_eq!(shop.answer("/x").await, "original");
 }
 
+/// The host holds the heads that a component makes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_makes_no_head_that_is_too_large_and_not_too_many() {
+    let shop = host_with("", guest("second").into_bytes()).await;
+    assert_eq!(shop.get("/head?15").await.text, "Ok(())");
+    let large = shop.get("/head?16").await;
+    assert!(large.text.contains("SizeExceeded"), "{large:?}");
+    assert_eq!(shop.get("/heads?4000").await.text, "held 4000");
+    let many = shop.get("/heads?10000").await;
+    assert_eq!(many.problem(500), "the request could not be served");
+    assert_eq!(traps(&shop, "guest").await, 1.0);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     let shop = host_with("instance_concurrency = 2", guest("second").into_bytes()).await;
@@ -128,6 +142,18 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     assert_eq!(statuses[..2], [200, 200], "another instance was hit");
     assert!([200, 500].contains(&statuses[2]), "{statuses:?}");
     assert_eq!(traps(&shop, "guest").await, 1.0);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_after_which_another_answer_must_come_is_no_answer() {
+    let shop = host_with("", guest("second").into_bytes()).await;
+    for status in [100, 101, 103] {
+        let answer = shop.get(&format!("/status?{status}")).await;
+        assert_eq!(answer.problem(500), "the request could not be served");
+    }
+    assert_eq!(shop.get("/status?418").await.status, 418);
+    assert_eq!(traps(&shop, "guest").await, 0.0);
     assert_eq!(shop.answer("/x").await, "second");
 }
 

@@ -82,3 +82,21 @@ async fn what_is_not_taken_leaves_no_room_for_more() {
     let series = "store_outbound_refused_total{component=\"guest\",reason=\"full\"}";
     assert_eq!(shop.metric(series).await, 1.0);
 }
+
+/// A thousand rows, more than the host reads ahead.
+const THOUSAND: &str = "WITH RECURSIVE r AS \
+    (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 1000) SELECT n FROM r";
+
+/// While a connection is busy, calls wait for it with what they are to send. Ten parameters of 3 MiB are held and ten
+/// more wait; four are too many.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_to_be_sent_counts_too() {
+    let shop = backend_shop("memory_limit_mib = 128").await;
+    let answers = shop
+        .steps(&format!("MYSQL\nunread {THOUSAND}\nflood 24"))
+        .await;
+    assert_eq!(answers, ["ok", "ok", "4 of 24 failed"]);
+    let series = "store_outbound_refused_total{component=\"guest\",reason=\"full\"}";
+    assert_eq!(shop.metric(series).await, 4.0);
+    assert_eq!(shop.last("MYSQL\nsend 3").await, "ok");
+}

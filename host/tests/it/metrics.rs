@@ -4,6 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::operator::refusal;
 use crate::support::{Shop, UNAVAILABLE, options, send, wait_for_log};
@@ -102,6 +104,47 @@ async fn the_admin_listener_has_only_what_it_offers() {
     );
     let of_the_shop = refusal(&answer(Method::GET, "/orders").await, 404, None);
     assert!(of_the_shop.starts_with("the paths are "), "{of_the_shop}");
+}
+
+/// As clients are: whether the head can't be read, or the listener answers it so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_of_an_operator_has_an_id_a_count_and_a_line() {
+    let shop = Shop::open().await;
+    let address = shop.host.admin_url("").replace("http://", "");
+    let head = |line: &str, host: &str| {
+        format!("{line} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+    };
+    for (bytes, status, reason) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "protocol"),
+        ("GET /status\r\n\r\n".to_owned(), 400, "protocol"),
+        (
+            head("GET /status", "localhost\r\ncontent-length: 1"),
+            400,
+            "malformed",
+        ),
+        (head("GET /status", "evil.example"), 421, "admin_request"),
+        (head("GET /nowhere", "localhost"), 404, "admin_request"),
+        (head("DELETE /status", "localhost"), 405, "admin_request"),
+        (head("POST /reload", "localhost"), 401, "admin_request"),
+    ] {
+        let series = format!("store_refusals_total{{reason=\"{reason}\"}}");
+        let before = shop.metric(&series).await;
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(bytes.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        connection.read_to_string(&mut said).await.unwrap();
+        let (head, body) = said.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+        let line = "content-type: application/problem+json";
+        assert!(head.lines().any(|found| found == line), "{said}");
+        let mut lines = head.lines();
+        let id = lines.find_map(|line| line.strip_prefix("x-request-id: "));
+        let id = id.expect("an id");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["instance"], format!("urn:request:{id}"), "{said}");
+        assert_eq!(shop.metric(&series).await, before + 1.0, "{bytes}");
+        eventually("it is logged", async || shop.host.log().contains(id)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

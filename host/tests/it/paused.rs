@@ -17,6 +17,7 @@ const READ: Step = Step::Redis("\r\n$4\r\nread\r\n");
 const PUT: Step = Step::Redis("\r\n$3\r\nput\r\n");
 const MARK: Step = Step::Redis("\r\n$4\r\nmark\r\n");
 const MOVE: Step = Step::Redis("\r\n$4\r\nmove\r\n");
+const DROP: Step = Step::Redis("\r\n$4\r\ndrop\r\n");
 
 /// In the order in which a reader of an order comes to them: it looks it up in Redis, reads it from MySQL, and writes
 /// it to Redis.
@@ -153,6 +154,48 @@ async fn a_late_write_after_a_commit_does_not_bring_back_old_stock() {
             let expected = in_mysql(&shop, product).await;
             assert_eq!(get(&shop, host, &stock).await.1["quantity"], expected);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_that_is_set_and_an_order_that_is_deleted_late_bring_nothing_back() {
+    let (shop, other) = shop_and_other().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 9).await);
+    let stock = format!("/stocks/{product}");
+    let hosts = [&shop.host, &other.host];
+    // So that both trust Redis.
+    for host in hosts {
+        get(&shop, host, &stock).await;
+    }
+    let set = |host: &Host, quantity: i64| {
+        let body = json!({"product_id": product, "quantity": quantity});
+        shop.client.post(host.url("/stocks")).json(&body)
+    };
+    let meanwhile = async {
+        send(set(&shop.host, 5)).await.expect(201);
+        assert_eq!(shop.stock(product).await, 5);
+    };
+    other.stops_at(PUT, set(&other.host, 7), meanwhile).await;
+    for host in hosts {
+        assert_eq!(get(&shop, host, &stock).await.1["quantity"], 5);
+    }
+
+    let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+    let path = format!("/orders/{order}");
+    for host in hosts {
+        assert_eq!(get(&shop, host, &path).await.0, 200);
+    }
+    let delete = shop.client.delete(other.host.url(&path));
+    let meanwhile = async {
+        assert_eq!(shop.get(&path).await.status, 404);
+        shop.order(user, product, 2).await.expect(201);
+        assert_eq!(shop.stock(product).await, 3);
+    };
+    other.stops_at(DROP, delete, meanwhile).await;
+    assert_eq!(in_mysql(&shop, product).await, 3);
+    for host in hosts {
+        assert_eq!(get(&shop, host, &path).await.0, 404);
+        assert_eq!(get(&shop, host, &stock).await.1["quantity"], 3);
     }
 }
 

@@ -33,10 +33,12 @@ pub(crate) enum Reason {
     TlsHandshake,
     /// A connection that exceeds the limit of the admin listener.
     AdminConnections,
+    /// A request to the admin listener that is answered with a problem.
+    AdminRequest,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Malformed,
         Self::HeadersTooLarge,
         Self::BodyTooLarge,
@@ -49,6 +51,7 @@ impl Reason {
         Self::Http2,
         Self::TlsHandshake,
         Self::AdminConnections,
+        Self::AdminRequest,
     ];
 
     /// The value of the label `reason`.
@@ -66,6 +69,7 @@ impl Reason {
             Self::Http2 => "http2",
             Self::TlsHandshake => "tls_handshake",
             Self::AdminConnections => "admin_connections",
+            Self::AdminRequest => "admin_request",
         }
     }
 }

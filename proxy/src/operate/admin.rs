@@ -33,6 +33,8 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use store_server::PerSecond;
+use store_server::admin_answer::refusal_id;
 use store_server::admin_name::{is_from_elsewhere, is_known};
 use store_server::build::Build;
 use store_server::console::{Console, ConsoleResource};
@@ -47,6 +49,7 @@ use super::upgrade::is_listened_on;
 use crate::answers::{Drain, Purge, Reload, Status, Undrain};
 use crate::config::parse_duration;
 use crate::message::target::host_name;
+use crate::metrics::Reason;
 use crate::table::live::LiveTable;
 
 /// How long a drain waits if its request gives no limit.
@@ -64,6 +67,8 @@ pub(crate) struct Admin {
     pub(crate) handing_over: Arc<AtomicBool>,
     /// Where a new process waits for the sockets. By then it has already asked which upstreams are drained.
     pub(crate) upgrade_socket: PathBuf,
+    /// Limits the log lines of refused requests.
+    pub(crate) refusal_lines: PerSecond,
 }
 
 /// The resource that a request's path names.
@@ -111,6 +116,20 @@ impl Admin {
             Resource::Drain => self.drain(query, &peer).await,
             Resource::Undrain => self.undrain(query, &peer),
             Resource::Purge => self.purge(),
+        }
+    }
+
+    /// Counts and logs a request that is answered with a problem.
+    pub(super) fn note_refusal(&self, peer: &str, status: StatusCode, request_id: &str) {
+        self.live.metrics.refuse(Reason::AdminRequest);
+        if self.refusal_lines.may_pass() {
+            let status = status.as_u16();
+            tracing::info!(
+                peer,
+                request = request_id,
+                status,
+                "Refused an operator's request"
+            );
         }
     }
 
@@ -215,6 +234,9 @@ impl ServeHttp for Admin {
             .answer(session)
             .await
             .unwrap_or_else(|refusal| refusal.answer());
+        if let Some(id) = refusal_id(&answer) {
+            self.note_refusal(&peer(session), answer.status(), id);
+        }
         let (status, length) = (answer.status(), HeaderValue::from(answer.body().len()));
         let headers = answer.headers_mut();
         if status != StatusCode::NOT_MODIFIED {

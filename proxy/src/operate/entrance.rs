@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, ServerApp};
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{GetSocketDigest, Stream};
 use pingora_core::server::ShutdownWatch;
 use store_server::listener::MOST_ADMIN_CONNECTIONS;
 use tokio::sync::Semaphore;
@@ -67,19 +67,19 @@ impl ServerApp for AdminEntrance {
         let mut stopping = pin!(stopping(shutdown.clone()));
         loop {
             let limits = self.live.table().config.limits.clone();
-            let (head_bytes, checked) = match read_head(&mut wire, &limits, wait, stopping.as_mut())
-                .await
-            {
-                Head::Whole(head_bytes, checked) => (head_bytes, checked),
-                Head::None => return None,
-                Head::Refused(problem) => {
-                    let id = new_id();
-                    tracing::debug!(request = ?id, problem = problem.detail(), "Refused an operator");
-                    let (answer, _) = problem.raw(id.to_str().unwrap_or("-"), None);
-                    wire.close_with(&answer).await;
-                    return None;
-                }
-            };
+            let (head_bytes, checked) =
+                match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
+                    Head::Whole(head_bytes, checked) => (head_bytes, checked),
+                    Head::None => return None,
+                    Head::Refused(problem) => {
+                        let id = new_id();
+                        let id = id.to_str().unwrap_or("-");
+                        self.admin.note_refusal(&peer(&wire), problem.status(), id);
+                        let (answer, _) = problem.raw(id, None);
+                        wire.close_with(&answer).await;
+                        return None;
+                    }
+                };
             let mut head = wire.begin(head_bytes, checked.body);
             if !checked.is_simple {
                 head = head::simplified(&head);
@@ -93,4 +93,11 @@ impl ServerApp for AdminEntrance {
             wait = Wait::ForNext;
         }
     }
+}
+
+/// The sender's address, for the log.
+fn peer(wire: &Wire) -> String {
+    let digest = wire.get_socket_digest();
+    let address = digest.as_ref().and_then(|digest| digest.peer_addr());
+    address.map_or_else(|| "unknown".to_owned(), ToString::to_string)
 }

@@ -12,6 +12,7 @@ use pingora_core::server::configuration::{Opt, ServerConf};
 use pingora_core::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
+use store_server::PerSecond;
 use store_server::console::Console;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
@@ -35,6 +36,9 @@ const KEPT_CONNECTIONS: usize = 1024;
 
 /// Pingora's own limit on tries, so high that only `retry.max_tries` matters.
 const MOST_RETRIES: usize = 200;
+
+/// Most log lines about refused requests of operators in a second.
+const REFUSAL_LINES: u32 = 100;
 
 /// The parts that pingora's services are made of.
 pub(super) struct Parts<'a> {
@@ -160,6 +164,7 @@ fn admin(parts: Parts<'_>) -> Service<AdminEntrance> {
         names: server.admin_names.clone(),
         handing_over: parts.handing_over,
         upgrade_socket: server.upgrade_socket.clone(),
+        refusal_lines: PerSecond::new(REFUSAL_LINES),
     };
     let mut service = Service::new("admin".into(), AdminEntrance::new(admin, parts.live));
     service.threads = Some(1);

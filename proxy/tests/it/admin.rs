@@ -100,6 +100,36 @@ async fn changes_need_the_token() {
     assert_eq!(rig.state(upstream.address).await, "drained");
 }
 
+/// As those of clients: whether the head can't be read, or the listener answers it so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_has_an_id_a_count_and_a_line() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let admin = rig.proxy.admin_url("");
+    let admin: SocketAddr = admin.strip_prefix("http://").unwrap().parse().unwrap();
+    let head = |line: &str, host: &str| {
+        format!("{line} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n")
+    };
+    let counted = async || {
+        let reason = "reason=\"admin_request\"";
+        rig.metric("store_proxy_refused_total", &[reason]).await
+    };
+    for (bytes, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        (head("GET /status", "evil.example"), 421),
+        (head("GET /nowhere", "localhost"), 404),
+        (head("DELETE /status", "localhost"), 405),
+        (head("POST /reload", "localhost"), 401),
+    ] {
+        let before = counted().await;
+        let answer = Client::connect(admin).await.ask(&bytes).await;
+        problem(&answer, status);
+        let id = answer.header("x-request-id").expect("an id").to_owned();
+        assert_eq!(counted().await, before + 1.0, "{bytes}");
+        eventually("it is logged", async || rig.proxy.log().contains(&id)).await;
+    }
+}
+
 /// They take file descriptors that clients' connections need.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_256_connections_are_kept() {

@@ -143,6 +143,7 @@ async fn every_counter_with_fixed_labels_is_there_from_the_start() {
         "http2",
         "tls_handshake",
         "admin_connections",
+        "admin_request",
     ];
     let refusals =
         refusals.map(|reason| format!("store_proxy_refused_total{{reason=\"{reason}\"}}"));

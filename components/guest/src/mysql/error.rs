@@ -36,7 +36,8 @@ pub enum MysqlError {
         /// The error's text, as the host passes it.
         text: String,
     },
-    /// The connection was lost, or the host gave no reason: under Spin, `query` hides the server's error.
+    /// The connection was lost, or the host did not send the statement, or it gave no reason: under Spin, `query` hides
+    /// the server's error.
     #[error("MySQL connection lost: {0}")]
     Lost(String),
     /// The commit was sent, but no answer came. The transaction may or may not have happened.
@@ -117,12 +118,14 @@ impl MysqlError {
     }
 
     fn from_text(text: String) -> Self {
-        const GONE: [&str; 5] = [
+        /// The last is our host's, when other calls of the instance take all the memory that it holds for them.
+        const GONE: [&str; 6] = [
             "Io(",
             "closed",
             "Disconnected",
             "reset by peer",
             "timed out",
+            "no room is left for more",
         ];
         if let Some(code) = server_code(&text) {
             Self::Server { code, text }
@@ -333,6 +336,8 @@ mod tests {
             server(1969),
             server(1047),
             failed("Io(x)"),
+            WitError::Other("the component does not read …; no room is left for more".into())
+                .into(),
             MysqlError::Connect("x".into()),
         ] {
             assert!(matches!(error.into(), StoreError::Unavailable(_)));

@@ -73,6 +73,14 @@ impl Drop for SeatGuard<'_> {
     }
 }
 
+/// The most handles that an instance may hold, if its limit of requests at once does not give it more. The host holds
+/// something for each of them: for a head up to 16 KiB (see `wasi`), so for all of them at most as much as the default
+/// memory limit.
+const HANDLES: usize = 8192;
+
+/// How many handles an instance may hold for each request that it may have at once.
+const HANDLES_PER_REQUEST: usize = 64;
+
 /// Makes a wasmtime store for one instance of a component, with its limits set.
 pub(crate) fn new_store(
     engine: &Engine,
@@ -82,6 +90,8 @@ pub(crate) fn new_store(
     let state = State::new(component.clone(), life.id, life.redis.clone());
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
+    let of_requests = component.limits.instance_concurrency as usize * HANDLES_PER_REQUEST;
+    store.set_max_component_handles(HANDLES.max(of_requests));
     // At each epoch tick a busy instance yields its thread. Time limits are checked then.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);

@@ -11,6 +11,10 @@ use crate::instance::guest_log::GuestLog;
 /// pieces are on their way to it. The rest stays in the instance's memory, where it counts.
 const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
 
+/// The largest head that a component can make, as wasmtime counts it: names and values, and some 70 bytes for each
+/// field. A component may make many, which are in the host's memory. Heads that clients send may be larger.
+const HEAD_BYTES: usize = 16 * 1024;
+
 /// The WASI state of an instance: clocks, random numbers, environment variables of the manifest, and log lines. There
 /// are no files, no sockets and no outgoing HTTP.
 pub(crate) struct Wasi {
@@ -30,9 +34,11 @@ impl Wasi {
         for (name, value) in &component.environment {
             ctx.env(name, value);
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEAD_BYTES);
         Self {
             ctx: ctx.build(),
-            http: WasiHttpCtx::new(),
+            http,
             hooks: NoOutgoingHttp,
             stdout,
             stderr,

@@ -1,8 +1,14 @@
 //! What a component can ask of MySQL and Redis, as a test writes it: one step a line, one line of answer each.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use spin_sdk::mysql::{self, DbValue, ParameterValue, QueryResult};
 use spin_sdk::redis::{self, RedisParameter, RedisResult};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
+
+use crate::sleep;
 
 const ROWS_AT_ONCE: usize = 4;
 
@@ -57,6 +63,7 @@ impl OpenResources {
                 let done = connection.execute(statement, vec![parameter]).await;
                 done.map_err(text)?;
             }
+            "flood" => return self.flood(rest.parse::<usize>().map_err(text)?).await,
             "unread" => {
                 let connection = self.mysql.last().ok_or("no connection")?;
                 let result = connection.query(rest.to_owned(), Vec::new()).await;
@@ -67,6 +74,30 @@ impl OpenResources {
             _ => return Err(format!("no step `{verb}`")),
         }
         Ok("ok".into())
+    }
+
+    /// Makes so many calls at once, each with a parameter of 3 MiB, and says how many have failed after a while.
+    async fn flood(&self, count: usize) -> Result<String, String> {
+        let connection = self.mysql.last().ok_or("no connection")?;
+        let call = || {
+            let parameter = ParameterValue::Binary(vec![b'x'; 3 << 20]);
+            Box::pin(connection.execute("SELECT LENGTH(?)".to_owned(), vec![parameter]))
+        };
+        let mut calls: Vec<_> = (0..count).map(|_| call()).collect();
+        let mut failed = 0;
+        let mut while_over = pin!(sleep(500));
+        poll_fn(|cx| {
+            calls.retain_mut(|call| match call.as_mut().poll(cx) {
+                Poll::Ready(done) => {
+                    failed += usize::from(done.is_err());
+                    false
+                }
+                Poll::Pending => true,
+            });
+            while_over.as_mut().poll(cx)
+        })
+        .await;
+        Ok(format!("{failed} of {count} failed"))
     }
 
     /// The rows of a small result, or how many bytes a large one has.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::wasip3::clocks::monotonic_clock;
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::{http_service, variables};
 
 use mode::{Mode, marked};
@@ -58,7 +58,10 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         }
         "/trap" => trap(),
         "/fail" => return failed(),
+        "/status" => return with_status(amount.unwrap_or(200)),
         "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
+        "/heads" => return hoard(amount.unwrap_or(1)),
+        "/head" => return head(amount.unwrap_or(1)),
         "/large" => {
             return (
                 StatusCode::OK,
@@ -94,6 +97,13 @@ fn has_probe_id(request: &Request) -> bool {
 
 fn failed() -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned())
+}
+
+/// An answer with this status, whatever it means.
+fn with_status(status: u64) -> (StatusCode, String) {
+    let status = u16::try_from(status).ok();
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    (status.expect("a status"), version().to_owned())
 }
 
 /// An answer that begins well and ends in a trap, once its head is on its way.
@@ -167,4 +177,17 @@ fn eat(mib: u64) -> (StatusCode, String) {
         held.push(black_box(piece));
     }
     (StatusCode::OK, format!("took {mib} MiB"))
+}
+
+/// Makes so many heads, which the host holds for it.
+fn hoard(count: u64) -> (StatusCode, String) {
+    let held: Vec<Fields> = (0..count).map(|_| Fields::new()).collect();
+    (StatusCode::OK, format!("held {}", black_box(held).len()))
+}
+
+/// Makes a head with a value of so many KiB, and says what came of it.
+fn head(kib: u64) -> (StatusCode, String) {
+    let value = vec![b'x'; kib as usize * 1024];
+    let made = Fields::new().append("x-large", &value);
+    (StatusCode::OK, format!("{made:?}"))
 }
