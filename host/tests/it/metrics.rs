@@ -143,7 +143,7 @@ async fn a_refused_request_of_an_operator_has_an_id_a_count_and_a_line() {
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["instance"], format!("urn:request:{id}"), "{said}");
         assert_eq!(shop.metric(&series).await, before + 1.0, "{bytes}");
-        eventually("it is logged", async || shop.host.log().contains(id)).await;
+        wait_for_log(&shop.host, id).await;
     }
 }
 
