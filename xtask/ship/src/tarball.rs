@@ -11,7 +11,7 @@ use crate::manifest::with_components_in;
 use crate::release::Release;
 
 /// Texts in the tarball: the path in the repository, and the path in the tarball.
-const TEXTS: [(&str, &str); 9] = [
+const TEXTS: [(&str, &str); 10] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE-APACHE", "LICENSE-APACHE"),
@@ -19,6 +19,7 @@ const TEXTS: [(&str, &str); 9] = [
     ("docs/DEPLOY.md", "docs/DEPLOY.md"),
     ("docs/SETTINGS.md", "docs/SETTINGS.md"),
     ("docs/PROXY.md", "docs/PROXY.md"),
+    ("docs/RUNBOOK.md", "docs/RUNBOOK.md"),
     (
         "deploy/tarball/store-host.example.env",
         "store-host.example.env",

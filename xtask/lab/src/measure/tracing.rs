@@ -34,10 +34,11 @@ impl TraceShare {
         }
     }
 
-    /// The environment variables that make a server send this share to `receiver`.
+    /// The environment variables that make a server send this share to `receiver`, whatever the caller's say.
     pub(crate) fn environment(self, receiver: &TraceReceiver) -> Vec<(&'static str, String)> {
         let share = match self {
-            Self::Off => return Vec::new(),
+            // The caller's own environment may name a receiver.
+            Self::Off => return vec![("OTEL_SDK_DISABLED", "true".to_owned())],
             Self::OnePercent => "0.01",
             Self::Whole => "1",
         };
@@ -217,7 +218,8 @@ mod tests {
     #[tokio::test]
     async fn only_a_server_that_traces_is_told_of_the_receiver() {
         let receiver = TraceReceiver::start().await.expect("a receiver");
-        assert!(TraceShare::Off.environment(&receiver).is_empty());
+        let off = TraceShare::Off.environment(&receiver);
+        assert_eq!(off, [("OTEL_SDK_DISABLED", "true".to_owned())]);
         let variables = TraceShare::OnePercent.environment(&receiver);
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.endpoint),
