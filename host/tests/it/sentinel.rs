@@ -15,6 +15,10 @@ const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",out
 /// The name that the Sentinel watches.
 const NAME: &str = "store-cache";
 
+/// The settings for the Sentinels themselves.
+const USER: &str = "--redis-sentinel-user";
+const FILE: &str = "--redis-sentinel-password-file";
+
 /// A Sentinel, and the server that is the primary first; a store's own is its replica.
 struct WatchedPrimary {
     first: RedisServer,
@@ -169,16 +173,33 @@ async fn sentinels_may_want_a_user_and_a_password() {
         .variable("redis_address", NAME)
         .arg("--redis-sentinel")
         .arg(watched.address());
-    let said = ["Authentication required", &watched.address()];
-    refuses(&store, asking.clone(), 1, &said).await;
+    let said = ["Authentication required", &watched.address(), USER, FILE];
+    refuses(&store, asking.clone(), 2, &said).await;
 
     let file = store.folder().join("sentinel.password");
+    let with_password = |asking: HostOptions| {
+        asking
+            .arg(USER)
+            .arg("asker")
+            .arg(FILE)
+            .arg(file.display().to_string())
+    };
+    fs::write(&file, "another\n").unwrap();
+    let said = [
+        "the Sentinels refuse the user or the password",
+        &watched.address(),
+        USER,
+        FILE,
+    ];
+    let asking = with_password(asking);
+    refuses(&store, asking.clone(), 2, &said).await;
+    let unreachable = asking.clone().arg("--allow-unreachable");
+    refuses(&store, unreachable, 2, &said).await;
+    // Another Sentinel, which is not there now, may accept the password.
+    let uncertain = with_password(watched.options());
+    refuses(&store, uncertain, 1, &said[1..]).await;
+
     fs::write(&file, "s3cr/t@1%#\n").unwrap();
-    let asking = asking
-        .arg("--redis-sentinel-user")
-        .arg("asker")
-        .arg("--redis-sentinel-password-file")
-        .arg(file.display().to_string());
     let shop = Shop::on(store, asking).await;
     shop.refreshed().await;
     assert!(!shop.host.log().contains("s3cr"), "{}", shop.host.log());
