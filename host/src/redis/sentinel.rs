@@ -19,8 +19,8 @@ use crate::config::HostPort;
 /// The error for a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
 
-/// The beginning of the error text if the Sentinels refuse the host. [`is_refused_by_sentinels`] recognises the error by
-/// it.
+/// The beginning of the error text if the Sentinels refuse the host. [`is_refused_by_sentinels`] recognises the error
+/// by it.
 const REFUSED: &str = "the Sentinels refuse the user or the password";
 
 /// The Sentinels that watch the app's Redis servers.
@@ -128,8 +128,8 @@ pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::MasterNameNotFoundBySentinel
 }
 
-/// Whether all Sentinels that could know the name refuse the host's user or password, so that waiting does not help. For
-/// a link, that is an outage like any other.
+/// Whether all Sentinels that could know the name refuse the host's user or password, so that waiting does not help.
+/// For a link, that is an outage like any other.
 pub(crate) fn is_refused_by_sentinels(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains(REFUSED)
 }
