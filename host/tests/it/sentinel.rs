@@ -6,6 +6,8 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
 
+use crate::limits::changed_app;
+use crate::operator::{refusal, with_token};
 use crate::support::{Shop, empty_store, eventually, options, refuses};
 
 const SELLERS: &str = "/orders/reports/best-sellers";
@@ -228,4 +230,35 @@ async fn a_name_that_no_sentinel_watches_is_told() {
     let shop = Shop::on(store, nobody.arg("--allow-unreachable")).await;
     shop.user(1).await;
     shop.get(SELLERS).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_to_a_name_that_no_sentinel_watches_changes_nothing() {
+    let (store, watched) = WatchedPrimary::start().await;
+    let app = changed_app(&store, "{{ redis_address }}", NAME);
+    let manifest = fs::read_to_string(&app).unwrap();
+    let options = with_token(options())
+        .arg("--redis-sentinel")
+        .arg(watched.address());
+    let options = HostOptions {
+        app: app.clone(),
+        ..options
+    };
+    let shop = Shop::on(store, options).await;
+    shop.refreshed().await;
+
+    fs::write(&app, manifest.replace(NAME, "stranger")).unwrap();
+    let said = refusal(&shop.operate("/reload").await, 422, None);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["`stranger`", &watched.address(), "SENTINEL MASTERS"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    eventually("the report shows the order", async || {
+        shop.get(SELLERS).await.expect(200)[0]["quantity_sold"] == 1
+    })
+    .await;
+    fs::write(&app, manifest).unwrap();
+    shop.operate("/reload").await.expect(200);
 }

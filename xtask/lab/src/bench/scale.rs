@@ -295,9 +295,10 @@ impl GrownStore {
 
 /// How long an answer asks to wait, up to [`LONGEST_PAUSE`].
 fn pause(headers: &HeaderMap) -> Duration {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
-    seconds.map_or(PAUSE, Duration::from_secs).min(LONGEST_PAUSE)
+    let asked = headers.get(RETRY_AFTER);
+    let seconds = asked.and_then(|asked| asked.to_str().ok()?.parse().ok());
+    let pause = seconds.map_or(PAUSE, Duration::from_secs);
+    pause.min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
