@@ -15,9 +15,6 @@ use crate::{migrate, mysql, redis};
 /// The generation number for the connections of this check. Generations that serve have other numbers.
 const PREFLIGHT: u64 = 0;
 
-/// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
-const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
-
 /// What Redis says, without a code of its own, of a command that it does not have.
 const MISSING: [&str; 2] = ["unknown command", "unknown subcommand"];
 
@@ -113,6 +110,8 @@ enum BackendFault {
     Untimely,
     /// No Sentinel watches a primary of this name.
     NotWatched,
+    /// The Sentinels refuse the user or the password that the settings have for them.
+    RefusedBySentinels,
     /// The Redis server can't tell the host which values change, so no value can be kept near.
     CanNotKeepNear,
     /// The Redis server is a node of a cluster and has only a part of the keys, but the settings name no cluster.
@@ -152,6 +151,9 @@ impl BackendFault {
             Self::NotWatched => {
                 "with --redis-sentinel, the host of a redis:// address is the name of a primary, as `SENTINEL MASTERS` \
                  lists them"
+            }
+            Self::RefusedBySentinels => {
+                "set --redis-sentinel-user and --redis-sentinel-password-file to what the Sentinels ask for"
             }
             Self::Cluster => {
                 "name some of its nodes with --redis-cluster, or use a server without `cluster-enabled`"
@@ -253,16 +255,15 @@ fn check_database(backend: &Backend) -> Result<(), Failure> {
 
 /// What the error of a Redis server means, for a component that wants values kept near or not.
 fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
-    let has_code_of = |codes: &[&str]| error.code().is_some_and(|code| codes.contains(&code));
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => BackendFault::Refused,
-        _ if redis::is_unknown(error) => BackendFault::NotWatched,
-        _ if redis::is_no_cluster(error) => BackendFault::NoCluster,
-        _ if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely,
-        _ if tls_error(error).is_some_and(stands) => BackendFault::Tls("redis"),
-        _ if tls_error(error).is_some() => BackendFault::Handshake("redis"),
-        _ if keeps_near && forbids_tracking(error) => BackendFault::CanNotKeepNear,
-        _ if has_code_of(&REFUSALS) => BackendFault::Refused,
+    match error {
+        error if redis::is_unknown(error) => BackendFault::NotWatched,
+        error if redis::is_refused_by_sentinels(error) => BackendFault::RefusedBySentinels,
+        error if redis::is_no_cluster(error) => BackendFault::NoCluster,
+        error if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely,
+        error if tls_error(error).is_some_and(stands) => BackendFault::Tls("redis"),
+        error if tls_error(error).is_some() => BackendFault::Handshake("redis"),
+        error if keeps_near && forbids_tracking(error) => BackendFault::CanNotKeepNear,
+        error if redis::is_refusal(error) => BackendFault::Refused,
         _ => BackendFault::Unreachable,
     }
 }

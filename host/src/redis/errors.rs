@@ -2,6 +2,15 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+/// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
+const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
+
+/// Whether a server refuses the user or the password, or does not let the user run the command.
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || error.code().is_some_and(|code| REFUSALS.contains(&code))
+}
+
 /// Whether Redis can't be reached, as opposed to answering with an error.
 pub(super) fn is_outage(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()

@@ -11,12 +11,17 @@ use std::time::Instant;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 
+use super::errors::is_refusal;
 use super::link::Link;
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
 
 /// The error for a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
+
+/// The beginning of the error text if the Sentinels refuse the host. [`is_refused_by_sentinels`] recognises the error
+/// by it.
+const REFUSED: &str = "the Sentinels refuse the user or the password";
 
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
@@ -50,7 +55,8 @@ impl Sentinels {
     /// The primary of `name`; the answer is at most half a second old.
     ///
     /// # Errors
-    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`].
+    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`] and
+    /// [`is_refused_by_sentinels`].
     pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
         let mut found = self.found.lock().await;
         if let Some(found) = found.get(name)
@@ -86,22 +92,25 @@ impl Sentinels {
     }
 
     /// The error if no Sentinel says where the primary is. One that watches none of this name may not be set up yet, so
-    /// only all of them together are believed.
+    /// only all of them together are believed. One that is silent may accept the password that another refuses.
     fn failure(&self, name: &str, errors: &[RedisError]) -> RedisError {
-        match errors.iter().rfind(|error| !is_unknown(error)) {
-            Some(error) => self.unreachable(error),
-            None => self.unknown(name),
+        let refusal = errors.iter().rfind(|error| is_refusal(error));
+        let is_other = |error: &&RedisError| !is_unknown(error) && !is_refusal(error);
+        let at = self.addresses();
+        match (errors.iter().rfind(is_other), refusal) {
+            (None, None) => self.unknown(name),
+            (None, Some(refusal)) => not_connected(format!("{REFUSED}, at {at}: {refusal}")),
+            (Some(error), None) => not_connected(format!("no Sentinel answers at {at}: {error}")),
+            (Some(error), Some(refusal)) => not_connected(format!(
+                "of the Sentinels at {at} one refuses what --redis-sentinel-user and \
+                 --redis-sentinel-password-file say ({refusal}), and another does not answer: {error}"
+            )),
         }
     }
 
     fn unknown(&self, name: &str) -> RedisError {
         let detail = format!("`{name}`, of those at {}", self.addresses());
         RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN, detail))
-    }
-
-    fn unreachable(&self, error: &RedisError) -> RedisError {
-        let reason = format!("no Sentinel answers at {}: {error}", self.addresses());
-        std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
     }
 
     fn addresses(&self) -> String {
@@ -117,6 +126,16 @@ impl Sentinels {
 /// Whether the Sentinels do not watch the name, so that waiting does not help.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::MasterNameNotFoundBySentinel
+}
+
+/// Whether all Sentinels that could know the name refuse the host's user or password, so that waiting does not help.
+/// For a link, that is an outage like any other.
+pub(crate) fn is_refused_by_sentinels(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains(REFUSED)
+}
+
+fn not_connected(reason: String) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
 }
 
 async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
@@ -148,6 +167,7 @@ fn opinion(reply: Value) -> RedisResult<SentinelReply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::errors::is_outage;
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -162,6 +182,25 @@ mod tests {
         assert!(is_unknown(&[unknown(), unknown()]));
         assert!(!is_unknown(&[unknown(), silent()]));
         assert!(!is_unknown(&[silent(), unknown()]));
+    }
+
+    #[test]
+    fn a_password_is_refused_only_if_no_sentinel_is_silent() {
+        let sentinels = Sentinels::new(Vec::new());
+        let unknown = || RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN));
+        let silent = || RedisError::from(std::io::Error::other("silent"));
+        let refused = || RedisError::from((ErrorKind::AuthenticationFailed, "wrong password"));
+        for (errors, is_refused) in [
+            ([refused(), refused()], true),
+            ([refused(), unknown()], true),
+            ([refused(), silent()], false),
+            ([silent(), refused()], false),
+            ([silent(), silent()], false),
+        ] {
+            let error = sentinels.failure("store", &errors);
+            assert_eq!(is_refused_by_sentinels(&error), is_refused, "{error}");
+            assert!(is_outage(&error) && !is_refusal(&error), "{error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
 
+use crate::limits::changed_app;
+use crate::operator::{refusal, with_token};
 use crate::support::{Shop, empty_store, eventually, options, refuses};
 
 const SELLERS: &str = "/orders/reports/best-sellers";
@@ -14,6 +16,10 @@ const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",out
 
 /// The name that the Sentinel watches.
 const NAME: &str = "store-cache";
+
+/// The settings for the Sentinels themselves.
+const USER: &str = "--redis-sentinel-user";
+const FILE: &str = "--redis-sentinel-password-file";
 
 /// A Sentinel, and the server that is the primary first; a store's own is its replica.
 struct WatchedPrimary {
@@ -169,16 +175,33 @@ async fn sentinels_may_want_a_user_and_a_password() {
         .variable("redis_address", NAME)
         .arg("--redis-sentinel")
         .arg(watched.address());
-    let said = ["Authentication required", &watched.address()];
-    refuses(&store, asking.clone(), 1, &said).await;
+    let said = ["Authentication required", &watched.address(), USER, FILE];
+    refuses(&store, asking.clone(), 2, &said).await;
 
     let file = store.folder().join("sentinel.password");
+    let with_password = |asking: HostOptions| {
+        asking
+            .arg(USER)
+            .arg("asker")
+            .arg(FILE)
+            .arg(file.display().to_string())
+    };
+    fs::write(&file, "another\n").unwrap();
+    let said = [
+        "the Sentinels refuse the user or the password",
+        &watched.address(),
+        USER,
+        FILE,
+    ];
+    let asking = with_password(asking);
+    refuses(&store, asking.clone(), 2, &said).await;
+    let unreachable = asking.clone().arg("--allow-unreachable");
+    refuses(&store, unreachable, 2, &said).await;
+    // Another Sentinel, which is not there now, may accept the password.
+    let uncertain = with_password(watched.options());
+    refuses(&store, uncertain, 1, &said[1..]).await;
+
     fs::write(&file, "s3cr/t@1%#\n").unwrap();
-    let asking = asking
-        .arg("--redis-sentinel-user")
-        .arg("asker")
-        .arg("--redis-sentinel-password-file")
-        .arg(file.display().to_string());
     let shop = Shop::on(store, asking).await;
     shop.refreshed().await;
     assert!(!shop.host.log().contains("s3cr"), "{}", shop.host.log());
@@ -207,4 +230,35 @@ async fn a_name_that_no_sentinel_watches_is_told() {
     let shop = Shop::on(store, nobody.arg("--allow-unreachable")).await;
     shop.user(1).await;
     shop.get(SELLERS).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_to_a_name_that_no_sentinel_watches_changes_nothing() {
+    let (store, watched) = WatchedPrimary::start().await;
+    let app = changed_app(&store, "{{ redis_address }}", NAME);
+    let manifest = fs::read_to_string(&app).unwrap();
+    let options = with_token(options())
+        .arg("--redis-sentinel")
+        .arg(watched.address());
+    let options = HostOptions {
+        app: app.clone(),
+        ..options
+    };
+    let shop = Shop::on(store, options).await;
+    shop.refreshed().await;
+
+    fs::write(&app, manifest.replace(NAME, "stranger")).unwrap();
+    let said = refusal(&shop.operate("/reload").await, 422, None);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["`stranger`", &watched.address(), "SENTINEL MASTERS"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    eventually("the report shows the order", async || {
+        shop.get(SELLERS).await.expect(200)[0]["quantity_sold"] == 1
+    })
+    .await;
+    fs::write(&app, manifest).unwrap();
+    shop.operate("/reload").await.expect(200);
 }

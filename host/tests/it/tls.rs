@@ -7,11 +7,12 @@ use std::process::Command;
 
 use mysql_async::prelude::Queryable;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use testbed::{DataStore, Host, HostOptions, NameServer};
+use testbed::{DataStore, Host, HostOptions, MariaDb, NameServer};
 
 use crate::limits::changed_app;
+use crate::members::{mariadb, writes_to};
 use crate::operator::with_token;
-use crate::support::{PATIENCE, Shop, host_binary, options, refuses};
+use crate::support::{PATIENCE, Shop, host_binary, options, refuses, wait_for_log};
 
 /// An authority, and certificates that it signed.
 struct Papers {
@@ -73,16 +74,7 @@ async fn mysql_store(name: &str) -> (DataStore, Papers) {
     let mut store = DataStore::start_on_mariadb_only(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let papers = Papers::issue(&store);
-    let mut mariadb = store.mariadb.take().unwrap();
-    let flag = |flag: &str, file: &str| format!("--{flag}={}", papers.file(file));
-    let flags = [
-        flag("ssl-ca", "ca.pem"),
-        flag("ssl-cert", &format!("{name}.pem")),
-        flag("ssl-key", &format!("{name}.key")),
-    ];
-    let flags = flags.each_ref().map(String::as_str);
-    mariadb.restart_with(&flags).await.unwrap();
-    store.mariadb = Some(mariadb);
+    certify(store.mariadb.as_mut().unwrap(), &papers, name).await;
     let mut mysql = store.mysql().await.unwrap();
     for statement in [
         "ALTER USER CURRENT_USER() REQUIRE X509",
@@ -91,6 +83,18 @@ async fn mysql_store(name: &str) -> (DataStore, Papers) {
         mysql.query_drop(statement).await.unwrap();
     }
     (store, papers)
+}
+
+/// Has a server show the certificate `name`.
+async fn certify(server: &mut MariaDb, papers: &Papers, name: &str) {
+    let flag = |flag: &str, file: &str| format!("--{flag}={}", papers.file(file));
+    let flags = [
+        flag("ssl-ca", "ca.pem"),
+        flag("ssl-cert", &format!("{name}.pem")),
+        flag("ssl-key", &format!("{name}.key")),
+    ];
+    let flags = flags.each_ref().map(String::as_str);
+    server.restart_with(&flags).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,6 +185,34 @@ async fn a_member_that_a_name_leads_to_is_certified_by_that_name() {
     let shop = Shop::on(store, by_name("db.example")).await;
     shop.user(1).await;
     shop.get("/readyz").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_with_a_certificate_for_another_is_told_once_and_the_other_serves() {
+    let (store, papers) = mysql_store("server").await;
+    let mut other = mariadb().await;
+    certify(&mut other, &papers, "other").await;
+    let own = store.mariadb.as_ref().unwrap().address();
+    let members = format!("{},{own}", other.address());
+    let options = with_flags(options(), &papers.flags("mysql"))
+        .arg("--mysql-members")
+        .arg(members);
+    let shop = Shop::on(store, options).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    shop.get("/readyz").await.expect(200);
+    assert!(writes_to(&shop.host, &own).await);
+    wait_for_log(&shop.host, "not valid for name").await;
+    let log = shop.host.log();
+    let said: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains(&other.address()))
+        .filter(|line| line.contains("not valid for name"))
+        .collect();
+    let [said] = said[..] else {
+        panic!("{} lines instead of one: {log}", said.len());
+    };
+    assert!(said.contains("db.example"), "{said}");
 }
 
 /// The address of the store's Redis with TLS, which wants a certificate of ours.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use mysql_async::prelude::Queryable;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
@@ -37,6 +38,12 @@ const WATCHED: Duration = Duration::from_secs(5);
 
 /// The time limit for the deletion of one user.
 const DELETION_LIMIT: Duration = Duration::from_secs(1800);
+
+/// The wait before a request is repeated, if the answer doesn't ask for another.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest wait before a request is repeated, whatever the answer asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A store with millions of orders: the costs of orders, reads, refreshes, an empty Redis, an audit and a deletion, and
 /// the disk space of an order
@@ -254,7 +261,7 @@ impl GrownStore {
         Ok(("verify, s", began.elapsed().as_secs_f64()))
     }
 
-    /// Deletes a user. Repeats the request as often as the host asks.
+    /// Deletes a user. Repeats the request as often as the host asks, and as late.
     async fn delete_user(&self) -> Result<Vec<Figure>> {
         let step = Progress::detect().step("a user and 100,000 orders, deleted", 0);
         let (began, mut requests) = (Instant::now(), 0);
@@ -267,7 +274,7 @@ impl GrownStore {
                 .await?;
             match answer.status() {
                 StatusCode::OK => break,
-                StatusCode::SERVICE_UNAVAILABLE => {}
+                StatusCode::SERVICE_UNAVAILABLE => sleep(pause(answer.headers())).await,
                 status => bail!("the deletion of the user was answered {status}"),
             }
             ensure!(
@@ -283,5 +290,32 @@ impl GrownStore {
             ),
             ("requests that it took", f64::from(requests)),
         ])
+    }
+}
+
+/// How long an answer asks to wait, up to [`LONGEST_PAUSE`].
+fn pause(headers: &HeaderMap) -> Duration {
+    let asked = headers.get(RETRY_AFTER);
+    let seconds = asked.and_then(|asked| asked.to_str().ok()?.parse().ok());
+    let pause = seconds.map_or(PAUSE, Duration::from_secs);
+    pause.min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_says_how_long_to_wait() {
+        let waits = |value: &'static str| {
+            let value = HeaderValue::from_static(value);
+            pause(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+        };
+        assert_eq!(waits("3"), Duration::from_secs(3));
+        assert_eq!(waits("3600"), LONGEST_PAUSE);
+        assert_eq!(waits("Mon, 30 Nov 2026 12:00:00 GMT"), PAUSE);
+        assert_eq!(pause(&HeaderMap::new()), PAUSE);
     }
 }

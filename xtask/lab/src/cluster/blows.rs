@@ -10,8 +10,12 @@ use super::members::Cluster;
 use super::plan::{Blow, Fault, Role};
 use crate::measure::Numbers;
 
-/// How long a member stays dead, stopped or cut off.
-const DOWN: Duration = Duration::from_secs(4);
+/// How long a member stays dead.
+const DEAD: Duration = Duration::from_secs(4);
+
+/// How long a member stays stopped or cut off. Hosts take a database for gone after four seconds of silence, so this is
+/// long enough for another to be written to before the silent one is back.
+const SILENT: Duration = Duration::from_secs(8);
 
 /// The time limit for a member that ends cleanly.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -91,12 +95,12 @@ impl Cluster {
                 for member in members {
                     self.kill(*member);
                 }
-                sleep(DOWN).await;
+                sleep(DEAD).await;
                 self.start_again(members).await
             }
             Blow::Stop => {
                 self.signal(members, Signal::SIGSTOP)?;
-                sleep(DOWN).await;
+                sleep(SILENT).await;
                 self.signal(members, Signal::SIGCONT)
             }
             Blow::Restart => {
@@ -109,7 +113,7 @@ impl Cluster {
                 for member in members {
                     self.network.cut_off(&member.name())?;
                 }
-                sleep(DOWN).await;
+                sleep(SILENT).await;
                 for member in members {
                     self.network.mend(&member.name())?;
                 }
