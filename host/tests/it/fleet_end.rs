@@ -131,8 +131,11 @@ async fn a_host_that_promoted_goes_back_if_another_did_not() {
         fleet.answers().await == ["original", "original"]
     })
     .await;
-    let status = fleet.status().await;
-    assert!(status.contains("another host has withdrawn it"), "{status}");
+    eventually("its status says why", async || {
+        let status = fleet.status().await;
+        status.contains("another host has withdrawn it")
+    })
+    .await;
 }
 
 /// A fleet on which a version is tried, and promoted on the first host.
