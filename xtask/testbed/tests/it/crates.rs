@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use xtask::paths;
 
 /// The crates by their folders, and the others of ours that each may depend on.
-const RULES: [(&str, &[&str]); 17] = [
+const RULES: [(&str, &[&str]); 18] = [
     ("components/domain", &[]),
     ("components/guest", &["store-domain"]),
     ("components/orders", &["store-domain", "store-guest"]),
@@ -26,7 +26,11 @@ const RULES: [(&str, &[&str]); 17] = [
     ("xtask", &[]),
     ("xtask/testbed", &["store-domain", "xtask"]),
     ("xtask/local", &["store-domain", "testbed", "xtask"]),
-    ("xtask/lab", &["store-domain", "testbed", "xtask"]),
+    ("xtask/load-driver", &[]),
+    (
+        "xtask/lab",
+        &["load-driver", "store-domain", "testbed", "xtask"],
+    ),
     ("xtask/ship", &["testbed", "xtask"]),
 ];
 

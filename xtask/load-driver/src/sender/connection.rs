@@ -21,8 +21,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::super::Target;
 use super::PATIENCE;
+use crate::Target;
 
 type Body = Full<Bytes>;
 

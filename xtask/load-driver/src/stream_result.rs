@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::measure::quantile;
+use crate::quantile;
 
 /// If a smaller share of the requested rate was answered, the latency shows only how far behind the requests were.
 const KEPT: f64 = 0.97;
@@ -16,27 +16,33 @@ const MOST_LATE: f64 = 0.5;
 
 /// The results of a stream. Times are `NaN` if nothing was answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StreamResult {
-    pub(crate) stream: String,
-    pub(crate) requests: u64,
+pub struct StreamResult {
+    /// The name of the stream.
+    pub stream: String,
+    /// The number of requests, those that failed included.
+    pub requests: u64,
     /// The answers with 2xx per second, without those that came after the last request's interval. If they are fewer
     /// than requested, the generator or the server could not keep up.
     #[serde(deserialize_with = "time")]
-    pub(crate) requests_per_second: f64,
+    pub requests_per_second: f64,
     /// The number of answers other than 2xx, by status, and of requests without an answer, by reason.
-    pub(crate) failed: BTreeMap<String, u64>,
+    pub failed: BTreeMap<String, u64>,
+    /// The median time from when a request was due to its answer, in milliseconds, like those below.
     #[serde(deserialize_with = "time")]
-    pub(crate) p50_ms: f64,
+    pub p50_ms: f64,
+    /// The 99th percentile.
     #[serde(deserialize_with = "time")]
-    pub(crate) p99_ms: f64,
+    pub p99_ms: f64,
+    /// The 99.9th percentile.
     #[serde(deserialize_with = "time")]
-    pub(crate) p999_ms: f64,
+    pub p999_ms: f64,
+    /// The longest.
     #[serde(deserialize_with = "time")]
-    pub(crate) max_ms: f64,
+    pub max_ms: f64,
     /// The 99th percentile of the generator's own delay: from when a request was due and a connection was free until it
     /// was sent. The other times contain it.
     #[serde(deserialize_with = "time")]
-    pub(crate) late_p99_ms: f64,
+    pub late_p99_ms: f64,
 }
 
 /// JSON has no `NaN`: it is written as `null`.
@@ -46,7 +52,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 
 impl StreamResult {
     /// Why the latency at this rate says little about the server; `None` if it says something.
-    pub(crate) fn unclear(&self, rate: u32) -> Option<&'static str> {
+    pub fn unclear(&self, rate: u32) -> Option<&'static str> {
         let kept = self.requests_per_second >= KEPT * f64::from(rate);
         // Not if a time is NaN.
         let on_time = self.late_p99_ms <= MOST_LATE * self.p99_ms;
@@ -67,7 +73,7 @@ impl StreamResult {
 
 /// Why the latency of several rounds is unclear, from what [`StreamResult::unclear`] says of each; `None` if most are
 /// clear.
-pub(crate) fn mostly_unclear(
+pub fn mostly_unclear(
     rounds: impl Iterator<Item = Option<&'static str>>,
 ) -> Option<&'static str> {
     let rounds: Vec<_> = rounds.collect();

@@ -23,7 +23,7 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::measure::load::Target;
+use crate::Target;
 
 /// A server that counts, and answers with the status of each request's path. It ends with the test.
 #[derive(Clone, Default)]

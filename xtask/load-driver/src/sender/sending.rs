@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::connection::{Connection, Server, requests};
 use super::schedule::{Schedule, after};
 use super::{Job, PATIENCE};
-use crate::measure::load::stream_result::Tally;
-use crate::measure::load::{STREAMS, StreamResult};
+use crate::stream_result::Tally;
+use crate::{STREAMS, StreamResult};
 
 /// Does the job, or ends it early when `stop` comes; then sends what is overdue and waits for the answers that are
 /// missing.

@@ -7,21 +7,24 @@ use serde::{Deserialize, Serialize};
 
 /// One request: a GET, or a POST of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
+pub struct Request {
     /// The path and query, from the first slash on.
-    pub(crate) path: String,
-    pub(crate) body: Option<String>,
+    pub path: String,
+    /// The JSON of a POST; `None` for a GET.
+    pub body: Option<String>,
 }
 
 impl Request {
-    pub(crate) fn get(path: impl Into<String>) -> Self {
+    /// A GET of this path.
+    pub fn get(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             body: None,
         }
     }
 
-    pub(crate) fn post(path: impl Into<String>, body: impl Into<String>) -> Self {
+    /// A POST of this JSON to this path.
+    pub fn post(path: impl Into<String>, body: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             body: Some(body.into()),
@@ -38,7 +41,7 @@ impl Request {
 
 /// Requests to one server. If they differ, they are sent in turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Target {
+pub struct Target {
     /// The start of the server's URLs.
     pub(super) base: String,
     pub(super) requests: Vec<Request>,
@@ -57,17 +60,17 @@ pub(crate) struct Target {
 
 impl Target {
     /// A GET of the same path of the server at `base`, repeated.
-    pub(crate) fn get(base: &str, path: &str) -> Self {
+    pub fn get(base: &str, path: &str) -> Self {
         Self::of(base, [Request::get(path)])
     }
 
     /// GETs of these paths of the server at `base`.
-    pub(crate) fn gets(base: &str, paths: impl Iterator<Item = String>) -> Self {
+    pub fn gets(base: &str, paths: impl Iterator<Item = String>) -> Self {
         Self::of(base, paths.map(Request::get))
     }
 
     /// A `POST` of this JSON with this `Idempotency-Key`, repeated.
-    pub(crate) fn post(base: &str, path: &str, body: &str, key: &str) -> Self {
+    pub fn post(base: &str, path: &str, body: &str, key: &str) -> Self {
         Self {
             headers: vec![("idempotency-key".to_owned(), key.to_owned())],
             ..Self::of(base, [Request::post(path, body)])
@@ -75,12 +78,12 @@ impl Target {
     }
 
     /// `POST /orders` with these bodies.
-    pub(crate) fn orders(base: &str, bodies: impl Iterator<Item = String>) -> Self {
+    pub fn orders(base: &str, bodies: impl Iterator<Item = String>) -> Self {
         Self::of(base, bodies.map(|body| Request::post("/orders", body)))
     }
 
     /// These requests to the server at `base`.
-    pub(crate) fn of(base: &str, requests: impl IntoIterator<Item = Request>) -> Self {
+    pub fn of(base: &str, requests: impl IntoIterator<Item = Request>) -> Self {
         Self {
             base: base.to_owned(),
             requests: requests.into_iter().collect(),
@@ -93,26 +96,26 @@ impl Target {
     }
 
     /// Changes the target to use a new connection for each request.
-    pub(crate) fn closing(mut self) -> Self {
+    pub fn closing(mut self) -> Self {
         self.keep_alive = false;
         self
     }
 
     /// Changes the target to use HTTP/2 with TLS.
-    pub(crate) fn over_http2(mut self) -> Self {
+    pub fn over_http2(mut self) -> Self {
         self.http2 = true;
         self
     }
 
     /// Sets the file with the server's certificate, in PEM, which servers with TLS need.
-    pub(crate) fn with_certificate(mut self, file: PathBuf) -> Self {
+    pub fn with_certificate(mut self, file: PathBuf) -> Self {
         self.certificate = Some(file);
         self
     }
 
     /// Changes the target to be sent by clients at these addresses of this machine in turn. Each connects when it has a
     /// request to send, so if the server does not let it connect, that request has failed.
-    pub(crate) fn with_clients(mut self, addresses: &[Ipv4Addr]) -> Self {
+    pub fn with_clients(mut self, addresses: &[Ipv4Addr]) -> Self {
         self.clients = addresses.to_vec();
         self
     }

@@ -4,6 +4,7 @@
 
 mod h2load;
 mod sender;
+mod statistics;
 mod stream;
 mod stream_result;
 mod target;
@@ -16,10 +17,11 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use self::sender::Job;
-pub(crate) use self::sender::{SendOptions, send};
-pub(crate) use self::stream::Stream;
-pub(crate) use self::stream_result::{StreamResult, mostly_unclear};
-pub(crate) use self::target::{Request, Target};
+pub use self::sender::{SendOptions, send};
+pub use self::statistics::{Spread, mean, median, quantile, spread};
+pub use self::stream::Stream;
+pub use self::stream_result::{StreamResult, mostly_unclear};
+pub use self::target::{Request, Target};
 
 /// The connections of a stream: more than are ever in use, so that no request waits for another.
 const STREAM_CONNECTIONS: u32 = 64;
@@ -36,23 +38,25 @@ const ALL: &str = "all";
 
 /// The result of a flood: as many requests as the server can answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Flood {
-    pub(crate) requests: f64,
-    pub(crate) requests_per_second: f64,
+pub struct Flood {
+    /// The number of answers.
+    pub requests: f64,
+    /// Answers per second.
+    pub requests_per_second: f64,
     /// The median time of an answer in milliseconds; `NaN` over HTTP/2, because h2load does not print it.
-    pub(crate) p50_ms: f64,
+    pub p50_ms: f64,
 }
 
 /// The load generators.
 #[derive(Default)]
-pub(crate) struct Loaders {
+pub struct Loaders {
     /// The processors that the generators run on, in the form of taskset; `None` for all.
     cpus: Option<String>,
 }
 
 impl Loaders {
     /// Generators that are limited to these processors.
-    pub(crate) fn on(cpus: &str) -> Self {
+    pub fn on(cpus: &str) -> Self {
         Self {
             cpus: Some(cpus.to_owned()),
         }
@@ -60,7 +64,7 @@ impl Loaders {
 
     /// Sends as many requests as the server can answer over `connections` connections; over HTTP/2, that many at once.
     /// Fails if a request fails.
-    pub(crate) async fn flood(
+    pub async fn flood(
         &self,
         target: &Target,
         connections: u32,
@@ -76,7 +80,7 @@ impl Loaders {
     /// Sends the requests of `seconds` seconds at a fixed rate, at most `at_once` at the same time: over HTTP/1.1, over
     /// that many connections. Fails if a request fails, but not if requests were left unsent because the server is too
     /// slow: [`StreamResult::requests_per_second`] shows that.
-    pub(crate) async fn pace(
+    pub async fn pace(
         &self,
         target: &Target,
         at_once: u32,
@@ -95,7 +99,7 @@ impl Loaders {
     }
 
     /// Sends `requests` requests, `at_once` at the same time, however long they take. Fails if a request fails.
-    pub(crate) async fn ask(&self, target: &Target, at_once: u32, requests: u32) -> Result<()> {
+    pub async fn ask(&self, target: &Target, at_once: u32, requests: u32) -> Result<()> {
         let job = Job {
             stream: ALL.to_owned(),
             target: target.clone(),
@@ -112,7 +116,7 @@ impl Loaders {
     }
 
     /// Sends requests at a fixed rate until it is stopped.
-    pub(crate) async fn stream(&self, stream: &str, target: &Target, rate: u32) -> Result<Stream> {
+    pub async fn stream(&self, stream: &str, target: &Target, rate: u32) -> Result<Stream> {
         let at_once = match u32::try_from(target.clients.len())? {
             0 => STREAM_CONNECTIONS,
             clients => clients * CLIENT_CONNECTIONS,

@@ -10,7 +10,7 @@ use super::StreamResult;
 use super::sender::Job;
 
 /// Requests to one server, under way. They end with this process, however it ends.
-pub(crate) struct Stream {
+pub struct Stream {
     sender: Child,
     /// The end of its input stops the sender.
     input: ChildStdin,
@@ -35,12 +35,12 @@ impl Stream {
     }
 
     /// Ends the stream, waits for the answers to all that was due by then, and returns the results.
-    pub(crate) async fn stop(self) -> Result<StreamResult> {
+    pub async fn stop(self) -> Result<StreamResult> {
         result(self.end()).await
     }
 
     /// Ends these streams at the same time, otherwise as [`Stream::stop`].
-    pub(crate) async fn stop_all(
+    pub async fn stop_all(
         streams: impl IntoIterator<Item = Self>,
     ) -> Result<Vec<StreamResult>> {
         let ended: Vec<_> = streams.into_iter().map(Self::end).collect();

@@ -2,14 +2,17 @@
 
 /// The median of some samples, and their range.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) lowest: f64,
-    pub(crate) highest: f64,
+pub struct Spread {
+    /// The one in the middle, or the mean of the two there.
+    pub median: f64,
+    /// The lowest of them.
+    pub lowest: f64,
+    /// The highest of them.
+    pub highest: f64,
 }
 
 /// The spread of the samples; `None` if there are none.
-pub(crate) fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
+pub fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = samples.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     let (lowest, highest) = (*sorted.first()?, *sorted.last()?);
@@ -22,12 +25,12 @@ pub(crate) fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
 }
 
 /// The median of the samples; `None` if there are none.
-pub(crate) fn median(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub fn median(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     spread(samples).map(|spread| spread.median)
 }
 
 /// The mean of the samples; `None` if there are none.
-pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (mut count, mut sum) = (0_u32, 0.0);
     for sample in samples {
         count += 1;
@@ -37,7 +40,7 @@ pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
 }
 
 /// The quantile of sorted samples, with 0.99 as `part` for the 99th percentile; `None` if there are none.
-pub(crate) fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
+pub fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
 }

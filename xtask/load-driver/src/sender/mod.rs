@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Send the requests that standard input describes in one line of JSON, until it ends
 #[derive(Debug, Args)]
 #[command(hide = true)]
-pub(crate) struct SendOptions {}
+pub struct SendOptions {}
 
 /// What to send.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub(super) struct Job {
 
 /// Reads a [`Job`] from standard input, does it, and prints a [`StreamResult`] in JSON. The end of standard input stops
 /// it, so it also ends when its parent does.
-pub(crate) async fn send(_: SendOptions) -> Result<ExitCode> {
+pub async fn send(_: SendOptions) -> Result<ExitCode> {
     let measured = tokio::task::spawn_blocking(work).await;
     let measured = measured.context("waiting for the requests")??;
     println!("{}", serde_json::to_string(&measured)?);
