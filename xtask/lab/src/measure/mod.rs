@@ -3,6 +3,7 @@
 
 mod clients;
 mod counters;
+mod idle;
 pub(crate) mod instructions;
 mod load;
 mod machine;
@@ -16,6 +17,7 @@ mod tracing;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
+pub(crate) use idle::{IDLE_CONNECTIONS, idle_connection_kib};
 pub(crate) use load::{
     Flood, Loaders, Request, SendOptions, Stream, StreamResult, Target, mostly_unclear, send,
 };
