@@ -1,31 +1,26 @@
 //! Attacks on the admin listeners, by clients that are not operators.
 
-use std::sync::Arc;
-
 use tokio::io::AsyncWriteExt;
 
 use super::scene::Scene;
 use super::{AttackTarget, http1};
 
 /// S16: DNS rebinding, a web page whose host name resolves to this machine.
-pub(super) async fn rebound(scene: Arc<Scene>) {
+pub(super) async fn rebound(scene: &Scene) {
     const SENT: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
-    scene.crowd(8, async |scene| ask(&scene, SENT).await).await;
+    ask(scene, SENT).await;
 }
 
 /// S16: changes without the admin token.
-pub(super) async fn without_token(scene: Arc<Scene>) {
-    scene.crowd(8, async |scene| {
-        let path = match scene.way {
-            AttackTarget::Host => "/components/orders/rollback",
-            AttackTarget::Proxy => "/cache/purge",
-        };
-        let sent = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        );
-        ask(&scene, sent.as_bytes()).await;
-    })
-    .await;
+pub(super) async fn without_token(scene: &Scene) {
+    let path = match scene.way {
+        AttackTarget::Host => "/components/orders/rollback",
+        AttackTarget::Proxy => "/cache/purge",
+    };
+    let sent = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    ask(scene, sent.as_bytes()).await;
 }
 
 async fn ask(scene: &Scene, bytes: &[u8]) {

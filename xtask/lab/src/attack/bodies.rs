@@ -1,7 +1,6 @@
 //! Requests whose bodies never come, or never end.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::http2::{Field, frame, kind, request_for};
@@ -18,48 +17,35 @@ const STREAMS: u32 = 100;
 const DRIP: Duration = Duration::from_millis(200);
 
 /// S2: heads of orders over HTTP/2, without their bodies.
-pub(super) async fn absent(scene: Arc<Scene>) {
-    scene
-        .crowd(13, async |scene| orders(&scene, false).await)
-        .await;
+pub(super) async fn absent(scene: &Scene) {
+    orders(scene, false).await;
 }
 
 /// As [`absent`], over HTTP/1.1, where each order needs a connection.
-pub(super) async fn absent_http1(scene: Arc<Scene>) {
+pub(super) async fn absent_http1(scene: &Scene) {
     const HEAD: &[u8] =
         b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\n\r\n";
-    scene
-        .crowd(400, async |scene| http1::ask(&scene, HEAD).await)
-        .await;
+    http1::ask(scene, HEAD).await;
 }
 
-/// As [`absent_http1`], with `Expect: 100-continue`.
-pub(super) async fn expected(scene: Arc<Scene>) {
+/// As [`absent_http1`], with `Expect: 100-continue`. Waits for `100 Continue`, and then sends nothing.
+pub(super) async fn expected(scene: &Scene) {
     const HEAD: &[u8] = b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\nexpect: 100-continue\r\n\r\n";
-    scene
-        .crowd(400, async |scene| told_to_go_on(&scene, HEAD).await)
-        .await;
-}
-
-/// Thousands of small bodies that arrive one byte at a time.
-pub(super) async fn endless(scene: Arc<Scene>) {
-    scene
-        .crowd(20, async |scene| orders(&scene, true).await)
-        .await;
-}
-
-/// Waits for `100 Continue`, and then sends nothing.
-async fn told_to_go_on(scene: &Scene, head: &[u8]) {
     let attempt = scene.attempt();
     let Ok(mut stream) = scene.connect().await else {
         return attempt.told("closed");
     };
-    _ = stream.write_all(head).await;
+    _ = stream.write_all(HEAD).await;
     let mut said = http1::status(&mut stream).await;
     if said == "100" {
         said = http1::after_continue(&mut stream).await;
     }
     attempt.told(&said);
+}
+
+/// Thousands of small bodies that arrive one byte at a time.
+pub(super) async fn endless(scene: &Scene) {
+    orders(scene, true).await;
 }
 
 /// Fills one connection with orders whose bodies arrive one byte at a time, or never.

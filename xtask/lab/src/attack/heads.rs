@@ -1,7 +1,6 @@
 //! Heads that arrive slowly or never, and connections without requests.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::http2::{block, frame, kind, request_for};
@@ -15,38 +14,26 @@ use super::{http1, http2};
 const DRIP: Duration = Duration::from_millis(200);
 
 /// S9: empty lines before a request that never comes.
-pub(super) async fn empty_lines(scene: Arc<Scene>) {
-    let dribble = async |scene: Arc<Scene>| http1::dribble(&scene, b"\r\n", b"\r\n", DRIP).await;
-    scene.crowd(200, dribble).await;
+pub(super) async fn empty_lines(scene: &Scene) {
+    http1::dribble(scene, b"\r\n", b"\r\n", DRIP).await;
 }
 
 /// A head that arrives one byte at a time.
-pub(super) async fn slow(scene: Arc<Scene>) {
+pub(super) async fn slow(scene: &Scene) {
     const BEGIN: &[u8] = b"GET /health-check HTTP/1.1\r\nhost: shop.example\r\nx-slow: ";
-    scene
-        .crowd(400, async |scene| {
-            http1::dribble(&scene, BEGIN, b"x", DRIP).await
-        })
-        .await;
-}
-
-/// As [`slow`], over HTTP/2: a head in frames of one byte.
-pub(super) async fn slow_http2(scene: Arc<Scene>) {
-    scene
-        .crowd(100, async |scene| in_pieces(&scene).await)
-        .await;
+    http1::dribble(scene, BEGIN, b"x", DRIP).await;
 }
 
 /// Many connections on which nothing is sent.
-pub(super) async fn connections(scene: Arc<Scene>) {
-    let silent = async |scene: Arc<Scene>| http1::dribble(&scene, b"", b"", LONG).await;
-    scene.crowd(1_500, silent).await;
+pub(super) async fn connections(scene: &Scene) {
+    http1::dribble(scene, b"", b"", LONG).await;
 }
 
 /// Longer than any attack, so that nothing more is sent.
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn in_pieces(scene: &Scene) {
+/// As [`slow`], over HTTP/2: a head in frames of one byte.
+pub(super) async fn slow_http2(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");
     };

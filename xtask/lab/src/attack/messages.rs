@@ -1,7 +1,6 @@
 //! Requests that servers may parse differently, or that give a false sender.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use testbed::http2::{Field, fields, request_for};
 use tokio::io::AsyncWriteExt;
@@ -9,67 +8,46 @@ use tokio::io::AsyncWriteExt;
 use super::scene::Scene;
 use super::{http1, http2};
 
-/// Enough to be noticed; their number alone is no load.
-const ATTACKERS: usize = 8;
-
 /// S10: HTTP/1.0 with an absolute target. The request is for the target's host, and the store answers for every host.
-pub(super) async fn without_host(scene: Arc<Scene>) {
+pub(super) async fn without_host(scene: &Scene) {
     const SENT: &[u8] = b"GET http://b.example/products/0 HTTP/1.0\r\n\r\n";
-    scene
-        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
-        .await;
+    http1::ask(scene, SENT).await;
 }
 
 /// S13: a host name that would add a second element to `Forwarded`.
-pub(super) async fn forged_host(scene: Arc<Scene>) {
-    scene
-        .crowd(ATTACKERS, async |scene| {
-            let forged = fields(&[
-                (":method", "GET"),
-                (":scheme", "http"),
-                (":path", "/products/1"),
-                ("host", "a\", for=6.6.6.6;host=\"b"),
-            ]);
-            one_stream(&scene, &forged).await;
-        })
-        .await;
+pub(super) async fn forged_host(scene: &Scene) {
+    let forged = fields(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/products/1"),
+        ("host", "a\", for=6.6.6.6;host=\"b"),
+    ]);
+    one_stream(scene, &forged).await;
 }
 
 /// S13: an expectation that no server can meet, over HTTP/2.
-pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
-    scene
-        .crowd(ATTACKERS, async |scene| {
-            let expecting = request_for("GET", "/products/1", &[("expect", "x")]);
-            one_stream(&scene, &expecting).await;
-        })
-        .await;
+pub(super) async fn unknown_expectation(scene: &Scene) {
+    let expecting = request_for("GET", "/products/1", &[("expect", "x")]);
+    one_stream(scene, &expecting).await;
 }
 
 /// S13: `GET *`, over HTTP/2.
-pub(super) async fn asterisk(scene: Arc<Scene>) {
-    scene
-        .crowd(ATTACKERS, async |scene| {
-            one_stream(&scene, &request_for("GET", "*", &[])).await;
-        })
-        .await;
+pub(super) async fn asterisk(scene: &Scene) {
+    one_stream(scene, &request_for("GET", "*", &[])).await;
 }
 
 /// S14: a path with two slashes, which route prefixes might not match.
-pub(super) async fn double_slash(scene: Arc<Scene>) {
+pub(super) async fn double_slash(scene: &Scene) {
     const SENT: &[u8] =
         b"GET //orders/7 HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
-    scene
-        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
-        .await;
+    http1::ask(scene, SENT).await;
 }
 
 /// S15: a target with a quotation mark.
-pub(super) async fn quoted(scene: Arc<Scene>) {
+pub(super) async fn quoted(scene: &Scene) {
     const SENT: &[u8] =
         b"GET /products/1?a=\"b\" HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
-    scene
-        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
-        .await;
+    http1::ask(scene, SENT).await;
 }
 
 /// Sends a request with these fields on a new connection.

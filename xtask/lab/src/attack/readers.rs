@@ -1,7 +1,6 @@
 //! Clients that request large answers and read little of them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::http2::{frame, kind, request_for};
@@ -20,28 +19,8 @@ const EVERY: Duration = Duration::from_millis(100);
 /// The largest window of a stream (RFC 9113, section 6.9.1).
 const MOST: u32 = (1 << 31) - 1;
 
-/// S8: twenty clients that read the overview slowly.
-pub(super) async fn twenty(scene: Arc<Scene>) {
-    scene
-        .crowd(20, async |scene| read_slowly(&scene).await)
-        .await;
-}
-
-/// As [`twenty`], with two hundred clients.
-pub(super) async fn two_hundred(scene: Arc<Scene>) {
-    scene
-        .crowd(200, async |scene| read_slowly(&scene).await)
-        .await;
-}
-
-/// HTTP/2 with the largest windows, on connections that are never read.
-pub(super) async fn windows(scene: Arc<Scene>) {
-    scene
-        .crowd(20, async |scene| read_nothing(&scene).await)
-        .await;
-}
-
-async fn read_slowly(scene: &Scene) {
+/// S8: reads the overview slowly.
+pub(super) async fn slow(scene: &Scene) {
     let attempt = scene.attempt();
     let Ok(mut stream) = scene.connect().await else {
         return attempt.told("closed");
@@ -67,7 +46,8 @@ async fn read_slowly(scene: &Scene) {
     attempt.told(status.as_deref().unwrap_or("closed"));
 }
 
-async fn read_nothing(scene: &Scene) {
+/// HTTP/2 with the largest windows, on a connection that is never read.
+pub(super) async fn windows(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[(4, MOST)]).await else {
         return scene.attempt().told("closed");
     };

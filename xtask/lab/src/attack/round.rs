@@ -65,7 +65,8 @@ pub(super) async fn run(
     let before = apart(plan.length).await?;
     let scene = Scene::new(rig, way)?;
     let attackers = attackers(plan.nice)?;
-    let attacking = attackers.spawn((attack.run)(scene.clone()));
+    let crowd = scene.clone().crowd(attack.attackers, attack.attempt);
+    let attacking = attackers.spawn(crowd);
     let during = measure(plan.length).await?;
     attacking.abort();
     let letting_go = move || attackers.shutdown_timeout(LETTING_GO);

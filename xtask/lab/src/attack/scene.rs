@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -27,6 +28,9 @@ pub(super) const NOTHING: &str = "nothing yet";
 
 /// How often each answer came.
 pub(super) type AnswerCounts = BTreeMap<String, u64>;
+
+/// Makes one attempt.
+pub(super) type MakeAttempt = fn(&Scene) -> BoxFuture<'_, ()>;
 
 /// The target of one attack, and the answers so far.
 pub(super) struct Scene {
@@ -109,19 +113,13 @@ impl Scene {
     }
 
     /// Runs `count` attackers, each of which makes one attempt after the other, without end.
-    pub(super) async fn crowd<F>(
-        self: Arc<Self>,
-        count: usize,
-        attempt: impl Fn(Arc<Self>) -> F + Copy + Send + 'static,
-    ) where
-        F: Future<Output = ()> + Send,
-    {
+    pub(super) async fn crowd(self: Arc<Self>, count: usize, attempt: MakeAttempt) {
         let mut crowd = JoinSet::new();
         for _ in 0..count {
             let scene = self.clone();
             crowd.spawn(async move {
                 loop {
-                    attempt(scene.clone()).await;
+                    attempt(&scene).await;
                     sleep(PAUSE).await;
                 }
             });

@@ -1,7 +1,6 @@
 //! HTTP/2 streams that are opened only to be reset.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use testbed::http2::{request_for, reset};
 use tokio::io::AsyncWriteExt;
@@ -13,11 +12,7 @@ use super::scene::Scene;
 const BURST: u32 = 100;
 
 /// Requests that are reset at once, as fast as possible.
-pub(super) async fn rapid_reset(scene: Arc<Scene>) {
-    scene.crowd(8, async |scene| flood(&scene).await).await;
-}
-
-async fn flood(scene: &Scene) {
+pub(super) async fn rapid_reset(scene: &Scene) {
     let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
         return scene.attempt().told("closed");
     };

@@ -1,17 +1,14 @@
 //! `cargo xtask bench growth`: whether ten times the data costs more, and what connections cost.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
 use testbed::{DataStore, Host};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::refreshes::refresh_ms;
@@ -19,7 +16,8 @@ use super::routes::Route;
 use super::sides::{RNG_SEED, host_options, start_store};
 use super::{CommonOptions, Cpus};
 use crate::measure::{
-    Loaders, Target, TextTable, commit, cpu_seconds, median, memory_kib, processor, write_json,
+    IDLE_CONNECTIONS, Loaders, Target, TextTable, commit, cpu_seconds, idle_connection_kib, median,
+    memory_kib, processor, write_json,
 };
 
 /// How many times more data the second store has.
@@ -29,9 +27,6 @@ const CONNECTIONS: u32 = 32;
 
 /// The clients that order at once; the host's pool has 16 connections.
 const CROWD: u32 = 1000;
-
-/// Keep-alive connections that are idle.
-const IDLE_CONNECTIONS: usize = 10_000;
 
 /// How long a host is idle before its memory is read: longer than an idle instance lives (10 s).
 const REST: Duration = Duration::from_secs(15);
@@ -179,10 +174,12 @@ impl SizedStore {
             .await
             .with_context(|| format!("{CROWD} clients that order at once"))?;
         sleep(REST).await;
+        let memory_kib = || memory_kib(self.host.process().id());
+        let (idle_kib, base) = (memory_kib()?, self.host.url(""));
         Ok(FixedCosts {
             crowd_requests: crowd.requests,
-            idle_kib: memory_kib(self.host.process().id())?,
-            connection_kib: self.idle_connection_kib().await?,
+            idle_kib,
+            connection_kib: idle_connection_kib(&base, "/health-check", memory_kib).await?,
         })
     }
 
@@ -209,37 +206,4 @@ impl SizedStore {
         costs.refresh_ms.push(refresh_ms(&self.host).await?);
         Ok(())
     }
-
-    /// The memory of a connection that had one request and is now idle.
-    async fn idle_connection_kib(&self) -> Result<f64> {
-        let url = self.host.url("");
-        let address: SocketAddr = url
-            .trim_start_matches("http://")
-            .parse()
-            .context("understanding the host's address")?;
-        let process = self.host.process().id();
-        let before = memory_kib(process)?;
-        let mut open = Vec::with_capacity(IDLE_CONNECTIONS);
-        for _ in 0..IDLE_CONNECTIONS {
-            open.push(used_connection(address).await?);
-        }
-        let after = memory_kib(process)?;
-        drop(open);
-        Ok(after.saturating_sub(before) as f64 / IDLE_CONNECTIONS as f64)
-    }
-}
-
-async fn used_connection(address: SocketAddr) -> Result<TcpStream> {
-    const REQUEST: &[u8] = b"GET /health-check HTTP/1.1\r\nHost: store\r\n\r\n";
-    let mut stream = TcpStream::connect(address).await.context("connecting")?;
-    stream.write_all(REQUEST).await.context("asking")?;
-    let mut answer = [0; 1024];
-    let length = stream.read(&mut answer).await.context("listening")?;
-    let answer = &answer[..length];
-    ensure!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "a connection got {}",
-        String::from_utf8_lossy(answer)
-    );
-    Ok(stream)
 }

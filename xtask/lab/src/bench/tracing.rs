@@ -6,14 +6,11 @@ use anyhow::Result;
 use testbed::seed::{Dataset, LAB};
 
 use super::routes::Route;
-use super::sides::{host_options, start_store};
+use super::sides::{RNG_SEED, host_options, start_store};
 use super::{Cpus, Options};
 use crate::measure::{
     Loaders, TraceCosts, TraceReceiver, TraceShare, cpu_per_request, cpu_seconds,
 };
-
-/// The seed of the random data.
-const RNG_SEED: u64 = 42;
 
 /// The number of client connections.
 const CONNECTIONS: u32 = 32;

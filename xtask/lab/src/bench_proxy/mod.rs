@@ -1,7 +1,6 @@
 //! `cargo xtask bench-proxy`: measures store-proxy and nginx in turn, on the same upstreams, in one run.
 
 mod goals;
-mod idle;
 mod instructions;
 mod peer;
 mod report;
@@ -23,7 +22,7 @@ use self::report::Report;
 use self::row::Row;
 use self::sample::Sample;
 use self::servers::{Balancer, Start, Upstreams, run_folder};
-use crate::measure::{Loaders, results_file, write_json};
+use crate::measure::{Loaders, idle_connection_kib, results_file, write_json};
 use xtask::cargo::{cargo, cargo_step};
 use xtask::paths;
 use xtask::setup::{self, BENCH, COMPILING, COUNTING};
@@ -188,8 +187,9 @@ async fn measure(
             );
             eprintln!("▸ {step}");
             if row == Row::Idle {
-                let each = idle::measure(balancer, row.path()).await.context(step)?;
-                report.add_idle(place.workers, name, each);
+                let memory_kib = || balancer.memory_kib();
+                let each = idle_connection_kib(&balancer.base(false), row.path(), memory_kib).await;
+                report.add_idle(place.workers, name, each.context(step)?);
                 continue;
             }
             let target = row.target(&balancer.base(row.is_https()), &run_folder()?);

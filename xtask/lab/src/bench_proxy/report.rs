@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::instructions::Instructions;
 use super::row::Row;
 use super::sample::Sample;
-use super::{Options, goals, idle};
-use crate::measure::{TextTable, commit, median, mostly_unclear, processor, spread};
+use super::{Options, goals};
+use crate::measure::{
+    IDLE_CONNECTIONS, TextTable, commit, median, mostly_unclear, processor, spread,
+};
 use xtask::programs::{find_program, output_of};
 
 /// The balancer that all others are compared with.
@@ -68,7 +70,7 @@ impl Report {
             "rounds": options.rounds,
             "seconds": options.seconds,
             "connections": options.connections,
-            "idle_connections": idle::CONNECTIONS,
+            "idle_connections": IDLE_CONNECTIONS,
         });
         Ok(Self {
             samples: Vec::new(),

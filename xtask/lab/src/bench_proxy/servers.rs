@@ -125,15 +125,11 @@ impl Balancer {
         self.name
     }
 
-    /// The port that the balancer listens on.
-    pub(super) fn port(&self, https: bool) -> u16 {
-        self.ports[usize::from(https)]
-    }
-
     /// The start of the balancer's URLs.
     pub(super) fn base(&self, https: bool) -> String {
         let scheme = if https { "https" } else { "http" };
-        format!("{scheme}://{SERVER}:{}", self.port(https))
+        let port = self.ports[usize::from(https)];
+        format!("{scheme}://{SERVER}:{port}")
     }
 
     /// Stops the balancer, and waits until it has ended.

@@ -79,6 +79,9 @@ fn judge(order: &Order, rows: &[&Row]) -> Option<String> {
 mod tests {
     use super::*;
 
+    use Cancellation::{No, Yes};
+    use Outcome::{Placed, Refused};
+
     fn order(outcome: Outcome, cancelled: Cancellation) -> Order {
         Order {
             user: 3,
@@ -98,63 +101,44 @@ mod tests {
         }
     }
 
+    /// What is wrong if the database has rows with these ids.
+    fn failures(outcome: Outcome, cancelled: Cancellation, ids: &[u64]) -> Vec<String> {
+        let rows: Vec<Row> = ids.iter().copied().map(row).collect();
+        compare(&[order(outcome, cancelled)], &rows)
+    }
+
     #[test]
     fn what_was_told_and_is_there_is_right() {
-        for (outcome, cancelled, rows) in [
-            (Outcome::Placed(9), Cancellation::No, vec![row(9)]),
-            (Outcome::Placed(9), Cancellation::Yes, vec![]),
-            (Outcome::Placed(9), Cancellation::Unknown, vec![row(9)]),
-            (Outcome::Placed(9), Cancellation::Unknown, vec![]),
-            (Outcome::Refused(409), Cancellation::No, vec![]),
-            (Outcome::Unknown, Cancellation::No, vec![row(9)]),
-            (Outcome::Unknown, Cancellation::No, vec![]),
+        for (outcome, cancelled, ids) in [
+            (Placed(9), No, &[9][..]),
+            (Placed(9), Yes, &[]),
+            (Placed(9), Cancellation::Unknown, &[9]),
+            (Placed(9), Cancellation::Unknown, &[]),
+            (Refused(409), No, &[]),
+            (Outcome::Unknown, No, &[9]),
+            (Outcome::Unknown, No, &[]),
         ] {
-            let failures = compare(&[order(outcome, cancelled)], &rows);
+            let failures = failures(outcome, cancelled, ids);
             assert!(failures.is_empty(), "{failures:?}");
         }
     }
 
     #[test]
     fn what_was_told_and_is_not_so_is_said() {
-        for (outcome, cancelled, rows, said) in [
+        for (outcome, cancelled, ids, said) in [
+            (Placed(9), No, &[][..], "confirmed as 9, but lost"),
+            (Placed(9), No, &[9, 10], "in the database as [9, 10]"),
+            (Placed(9), No, &[10], "in the database as [10]"),
+            (Placed(9), Yes, &[9], "cancelled, but in the database"),
             (
-                Outcome::Placed(9),
-                Cancellation::No,
-                vec![],
-                "confirmed as 9, but lost",
-            ),
-            (
-                Outcome::Placed(9),
-                Cancellation::No,
-                vec![row(9), row(10)],
-                "in the database as [9, 10]",
-            ),
-            (
-                Outcome::Placed(9),
-                Cancellation::No,
-                vec![row(10)],
-                "in the database as [10]",
-            ),
-            (
-                Outcome::Placed(9),
-                Cancellation::Yes,
-                vec![row(9)],
-                "cancelled, but in the database",
-            ),
-            (
-                Outcome::Refused(503),
-                Cancellation::No,
-                vec![row(9)],
+                Refused(503),
+                No,
+                &[9],
                 "refused with 503, but in the database",
             ),
-            (
-                Outcome::Unknown,
-                Cancellation::No,
-                vec![row(9), row(10)],
-                "in the database 2 times",
-            ),
+            (Outcome::Unknown, No, &[9, 10], "in the database 2 times"),
         ] {
-            let failures = compare(&[order(outcome, cancelled)], &rows);
+            let failures = failures(outcome, cancelled, ids);
             assert_eq!(failures.len(), 1, "{failures:?}");
             assert!(failures[0].contains(said), "{failures:?}");
         }
@@ -173,7 +157,7 @@ mod tests {
     fn half_an_order_is_not_there() {
         let mut half = row(9);
         half.lines.pop();
-        let failures = compare(&[order(Outcome::Placed(9), Cancellation::No)], &[half]);
+        let failures = compare(&[order(Placed(9), No)], &[half]);
         assert_eq!(failures.len(), 1, "{failures:?}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod clients;
 mod counters;
+mod idle;
 pub(crate) mod instructions;
 mod machine;
 mod orders;
@@ -15,6 +16,7 @@ mod tracing;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
+pub(crate) use idle::{IDLE_CONNECTIONS, idle_connection_kib};
 pub(crate) use load_driver::{
     Flood, Loaders, Request, SendOptions, Spread, Stream, StreamResult, Target, mean, median,
     mostly_unclear, quantile, send, spread,

@@ -57,6 +57,26 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+/// A case whose request is served.
+fn served(name: &'static str, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
+    case(name, Expect::Served, frames)
+}
+
+/// A case whose request is refused.
+fn refused(name: &'static str, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
+    case(name, Expect::Refused, frames)
+}
+
+/// A case whose request is served or refused.
+fn either(name: &'static str, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
+    case(name, Expect::Either, frames)
+}
+
+/// A case whose connection ends.
+fn ended(name: &'static str, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
+    case(name, Expect::Ended, frames)
+}
+
 /// A case that begins correctly: preface and settings, then `frames`.
 fn case(name: &'static str, expect: Expect, frames: impl IntoIterator<Item = Vec<u8>>) -> Case {
     let mut bytes = [PREFACE, &settings(&[])].concat();
@@ -65,19 +85,21 @@ fn case(name: &'static str, expect: Expect, frames: impl IntoIterator<Item = Vec
 }
 
 /// A case of exactly these bytes.
-fn raw(name: &'static str, expect: Expect, bytes: impl Into<Vec<u8>>) -> Case {
+fn raw(name: &'static str, expect: Expect, bytes: Vec<u8>) -> Case {
     Case {
         name,
-        bytes: bytes.into(),
+        bytes,
         expect,
         stream: 1,
     }
 }
 
-/// Changes the stream by which the case is judged.
-fn on_stream(stream: u32, mut case: Case) -> Case {
-    case.stream = stream;
-    case
+impl Case {
+    /// Changes the stream by which the case is judged.
+    fn on_stream(mut self, stream: u32) -> Self {
+        self.stream = stream;
+        self
+    }
 }
 
 /// A complete GET without a body, on this stream.
@@ -90,6 +112,11 @@ fn get(stream: u32) -> Vec<u8> {
 fn post_head() -> Vec<u8> {
     let block = hpack::block(&hpack::request("POST", &[]));
     frame(kind::HEADERS, END_HEADERS, 1, &block)
+}
+
+/// A part of a body on the first stream, which goes on.
+fn more_data(body: &[u8]) -> Vec<u8> {
+    frame(kind::DATA, 0, 1, body)
 }
 
 /// The last part of a body on the first stream.

@@ -1,9 +1,7 @@
 //! Cases about streams: their numbers, states and frames (RFC 9113, sections 5.1, 6.1 to 6.4, 6.10).
 
 use super::frames::{END_HEADERS, END_STREAM, PADDED, PRIORITY, frame, kind, reset, window_update};
-use super::{Case, Expect, case, get, hpack, last_data, on_stream, post_head};
-
-use Expect::{Either, Ended, Refused, Served};
+use super::{Case, either, ended, get, hpack, last_data, more_data, post_head, refused, served};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = idle();
@@ -15,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn idle() -> Vec<Case> {
-    let alone = |name, bytes: Vec<u8>| case(name, Ended, [bytes]);
+    let alone = |name, bytes: Vec<u8>| ended(name, [bytes]);
     vec![
         alone("DATA on a stream that never began (5.1)", last_data(b"x")),
         alone("RST_STREAM on a stream that never began (5.1)", reset(1)),
@@ -34,15 +32,8 @@ fn idle() -> Vec<Case> {
             frame(kind::DATA, 0, 0, b"x"),
         ),
         alone("RST_STREAM on the connection (6.4)", reset(0)),
-        case(
-            "a number below an earlier one (5.1.1)",
-            Ended,
-            [get(5), get(3)],
-        ),
-        on_stream(
-            7,
-            case("numbers with gaps (5.1.1)", Served, [get(1), get(7)]),
-        ),
+        ended("a number below an earlier one (5.1.1)", [get(5), get(3)]),
+        served("numbers with gaps (5.1.1)", [get(1), get(7)]).on_stream(7),
     ]
 }
 
@@ -52,48 +43,35 @@ fn closed() -> Vec<Case> {
         frame(kind::HEADERS, END_HEADERS | flags, 1, &block)
     };
     vec![
-        case("DATA after the end (5.1)", Ended, [get(1), last_data(b"x")]).or_refused(),
-        case("HEADERS after the end (5.1)", Ended, [get(1), get(1)]).or_refused(),
-        case(
+        either("DATA after the end (5.1)", [get(1), last_data(b"x")]),
+        either("HEADERS after the end (5.1)", [get(1), get(1)]),
+        ended(
             "CONTINUATION after the end (6.10)",
-            Ended,
             [get(1), frame(kind::CONTINUATION, END_HEADERS, 1, &[])],
         ),
-        case(
+        refused(
             "DATA after a reset (5.1)",
-            Refused,
             [post_head(), reset(1), last_data(b"x")],
         ),
-        case(
+        refused(
             "HEADERS after a reset (5.1)",
-            Refused,
             [post_head(), reset(1), get(1)],
         ),
-        on_stream(
-            3,
-            case(
-                "a request beside one that was reset (5.4.2)",
-                Served,
-                [post_head(), reset(1), get(3)],
-            ),
-        ),
-        case(
+        served(
+            "a request beside one that was reset (5.4.2)",
+            [post_head(), reset(1), get(3)],
+        )
+        .on_stream(3),
+        served(
             "trailers (8.1)",
-            Served,
-            [
-                post_head(),
-                frame(kind::DATA, 0, 1, b"hello"),
-                trailers(END_STREAM),
-            ],
+            [post_head(), more_data(b"hello"), trailers(END_STREAM)],
         ),
-        case(
+        refused(
             "trailers that don't end the stream (8.1)",
-            Refused,
-            [post_head(), frame(kind::DATA, 0, 1, b"hello"), trailers(0)],
+            [post_head(), more_data(b"hello"), trailers(0)],
         ),
-        case(
+        ended(
             "RST_STREAM of three bytes (6.4)",
-            Ended,
             [post_head(), frame(kind::RST_STREAM, 0, 1, &[0; 3])],
         ),
     ]
@@ -101,59 +79,48 @@ fn closed() -> Vec<Case> {
 
 fn data() -> Vec<Case> {
     vec![
-        case(
+        served(
             "a body in one piece (6.1)",
-            Served,
             [post_head(), last_data(b"hello")],
         ),
-        case(
+        served(
             "an empty last piece (6.1)",
-            Served,
-            [
-                post_head(),
-                frame(kind::DATA, 0, 1, b"hello"),
-                last_data(b""),
-            ],
+            [post_head(), more_data(b"hello"), last_data(b"")],
         ),
-        case(
+        served(
             "empty pieces between others (6.1)",
-            Served,
             [
                 post_head(),
-                frame(kind::DATA, 0, 1, b""),
-                frame(kind::DATA, 0, 1, b"hel"),
-                frame(kind::DATA, 0, 1, b""),
+                more_data(b""),
+                more_data(b"hel"),
+                more_data(b""),
                 last_data(b"lo"),
             ],
         ),
-        case("an empty body (6.1)", Served, [post_head(), last_data(b"")]),
-        case(
+        served("an empty body (6.1)", [post_head(), last_data(b"")]),
+        served(
             "padding (6.1)",
-            Served,
             [
                 post_head(),
                 frame(kind::DATA, PADDED | END_STREAM, 1, b"\x03hello\0\0\0"),
             ],
         ),
-        case(
+        served(
             "padding alone (6.1)",
-            Served,
             [
                 post_head(),
                 frame(kind::DATA, PADDED | END_STREAM, 1, b"\x03\0\0\0"),
             ],
         ),
-        case(
+        ended(
             "more padding than payload (6.1)",
-            Ended,
             [
                 post_head(),
                 frame(kind::DATA, PADDED | END_STREAM, 1, b"\x09hello"),
             ],
         ),
-        case(
+        ended(
             "padding without its length (6.1)",
-            Ended,
             [post_head(), frame(kind::DATA, PADDED | END_STREAM, 1, b"")],
         ),
     ]
@@ -168,50 +135,39 @@ fn heads() -> Vec<Case> {
     };
     let (begin, rest) = block.split_at(block.len() / 2);
     vec![
-        case(
+        served(
             "a head in two frames (6.10)",
-            Served,
             [
                 frame(kind::HEADERS, END_STREAM, 1, begin),
                 frame(kind::CONTINUATION, END_HEADERS, 1, rest),
             ],
         ),
-        case(
+        ended(
             "the rest of a head on another stream (6.10)",
-            Ended,
             [
                 frame(kind::HEADERS, END_STREAM, 1, begin),
                 frame(kind::CONTINUATION, END_HEADERS, 3, rest),
             ],
         ),
-        case(
-            "padding of a head (6.2)",
-            Served,
-            [head(PADDED, &[2], &[0, 0])],
-        ),
-        case(
+        served("padding of a head (6.2)", [head(PADDED, &[2], &[0, 0])]),
+        ended(
             "more padding of a head than payload (6.2)",
-            Ended,
             [frame(kind::HEADERS, whole | PADDED, 1, b"\x09abc")],
         ),
-        case(
+        served(
             "a priority in a head (6.2)",
-            Served,
             [head(PRIORITY, &[0, 0, 0, 3, 16], &[])],
         ),
-        case(
+        either(
             "a head that depends on itself (5.3.2)",
-            Either,
             [head(PRIORITY, &[0, 0, 0, 1, 16], &[])],
         ),
-        case(
+        either(
             "a priority that depends on itself (5.3.2)",
-            Either,
             [frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 1, 16]), get(1)],
         ),
-        case(
+        ended(
             "a priority that is cut off (6.2)",
-            Ended,
             [frame(kind::HEADERS, whole | PRIORITY, 1, &[0, 0])],
         ),
     ]
@@ -225,45 +181,26 @@ fn floods() -> Vec<Case> {
     let resets = (0..2_000).flat_map(|n| [get(2 * n + 1), reset(2 * n + 1)]);
     let pings = std::iter::repeat_n(frame(kind::PING, 0, 0, &[0; 8]), 5_000);
     let settings = std::iter::repeat_n(super::settings(&[]), 5_000);
-    let empty = std::iter::repeat_n(frame(kind::DATA, 0, 1, b""), 20_000);
+    let empty = std::iter::repeat_n(more_data(b""), 20_000);
     let begun = frame(kind::HEADERS, END_STREAM, 1, &block);
     vec![
-        case(
+        ended(
             "a head without end (10.5.1)",
-            Ended,
             [begun].into_iter().chain(continuations),
         ),
-        on_stream(
-            4_001,
-            case(
-                "streams that are reset as they begin (10.5)",
-                Either,
-                resets.chain([get(4_001)]),
-            ),
-        ),
-        case("PING after PING (10.5)", Either, pings.chain([get(1)])),
-        case(
-            "SETTINGS after SETTINGS (10.5)",
-            Either,
-            settings.chain([get(1)]),
-        ),
-        case(
+        either(
+            "streams that are reset as they begin (10.5)",
+            resets.chain([get(4_001)]),
+        )
+        .on_stream(4_001),
+        either("PING after PING (10.5)", pings.chain([get(1)])),
+        either("SETTINGS after SETTINGS (10.5)", settings.chain([get(1)])),
+        either(
             "empty DATA after empty DATA (10.5)",
-            Either,
             [post_head()]
                 .into_iter()
                 .chain(empty)
                 .chain([last_data(b"hello")]),
         ),
     ]
-}
-
-impl Case {
-    /// Allows the server to reset only the stream.
-    fn or_refused(mut self) -> Self {
-        if self.expect == Ended {
-            self.expect = Expect::Either;
-        }
-        self
-    }
 }

@@ -18,6 +18,18 @@ pub(crate) struct Answer {
     pub(crate) pictures: Vec<Chart>,
 }
 
+impl Answer {
+    /// An answer without pictures.
+    fn new(question: &'static str, text: impl Into<String>, figures: Vec<ReportTable>) -> Self {
+        Self {
+            question,
+            text: text.into(),
+            figures,
+            pictures: Vec::new(),
+        }
+    }
+}
+
 /// All nine answers.
 pub(crate) fn all(stages: &[StageResult], users: u32, processors: usize) -> [Answer; 9] {
     [

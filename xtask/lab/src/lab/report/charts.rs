@@ -70,7 +70,7 @@ fn point(index: usize, label: &str) -> Mark {
 
 /// The settings that all layouts share.
 fn layout(extra: Value) -> Value {
-    let mut layout = json!({
+    let shared = json!({
         "paper_bgcolor": "@clear",
         "plot_bgcolor": "@clear",
         "font": {"color": "@ink", "size": 12, "family": "@type"},
@@ -78,14 +78,11 @@ fn layout(extra: Value) -> Value {
         "margin": {"l": 40, "r": 24, "t": 12, "b": 48},
         "showlegend": false,
     });
-    if let (Value::Object(layout), Value::Object(extra)) = (&mut layout, extra) {
-        layout.extend(extra);
-    }
-    layout
+    extended(shared, extra)
 }
 
 fn axis(title: &str, extra: Value) -> Value {
-    let mut axis = json!({
+    let shared = json!({
         "title": {"text": title, "font": {"size": 12, "color": "@muted"}},
         "gridcolor": "@grid",
         "linecolor": "@grid",
@@ -93,10 +90,14 @@ fn axis(title: &str, extra: Value) -> Value {
         "automargin": true,
         "fixedrange": false,
     });
-    if let (Value::Object(axis), Value::Object(extra)) = (&mut axis, extra) {
-        axis.extend(extra);
+    extended(shared, extra)
+}
+
+fn extended(mut settings: Value, extra: Value) -> Value {
+    if let (Value::Object(settings), Value::Object(extra)) = (&mut settings, extra) {
+        settings.extend(extra);
     }
-    axis
+    settings
 }
 
 /// An axis with powers of ten only, so that a phone has room for the labels.

@@ -25,7 +25,7 @@ pub(super) fn section(stages: &[StageResult], processors: usize) -> Option<Secti
     if let [Some(single), Some(grouped)] = costs {
         let costs = [("each alone", single), ("together", grouped)];
         let caption = "Where the time of an order of the one product goes in MariaDB, statement by statement. Shorter is better.";
-        section.blocks.push(Block::Chart(order_cost::chart(
+        section.blocks.push(Block::Chart(charts::by_statement(
             "cost-flash-sale",
             caption,
             &costs,

@@ -1,7 +1,6 @@
-//! The cost of an order for MariaDB, as a table and as a chart.
+//! The cost of an order for MariaDB, as a table; `charts` has it as a chart.
 
-use super::charts;
-use super::document::{Chart, ReportTable};
+use super::document::ReportTable;
 use super::numbers::{UNKNOWN, count, number, percent};
 use crate::lab::model::{OrderCost, StageResult};
 use crate::lab::stage::Stage;
@@ -17,11 +16,6 @@ pub(super) type NamedCost<'a> = (&'a str, &'a OrderCost);
 pub(super) fn of(stages: &[StageResult], stage: Stage, basket: Basket) -> Option<&OrderCost> {
     let result = stages.iter().find(|result| result.stage == stage)?;
     result.order_costs.iter().find(|cost| cost.basket == basket)
-}
-
-/// A chart of the time per order of each statement; one bar for each cost.
-pub(super) fn chart(id: &str, caption: &str, costs: &[NamedCost<'_>]) -> Chart {
-    charts::by_statement(id, caption, costs)
 }
 
 /// A table of the costs of one order; one column for each cost.

@@ -163,6 +163,9 @@ fn routes(
         .flatten()
         .map(|other| (format!("vs {}", other.stage.number()), other))
         .collect();
+    type Figure = fn(&Route) -> Option<f64>;
+    let rate: Figure = |route| Some(route.requests_per_second);
+    let times: [Figure; 3] = [|it| it.p50_ms, |it| it.p95_ms, |it| it.p99_ms];
     for (name, shown) in ROUTES.into_iter().zip(ROUTE_LABELS).chain([("", "all")]) {
         let Some(route) = find(result, name) else {
             continue;
@@ -170,10 +173,10 @@ fn routes(
         let mut row = vec![
             Cell::new(shown),
             Cell::new(count(route.requests)),
-            compared(route, &others, name, per_second_of, Compare::Rates),
+            compared(route, &others, name, rate, Compare::Rates),
             Cell::new(percent(share(route.failures, route.requests))),
         ];
-        for time in [p50 as fn(&Route) -> Option<f64>, p95, p99] {
+        for time in times {
             row.push(compared(route, &others, name, time, Compare::Times));
         }
         table.rows.push(row);
@@ -270,20 +273,4 @@ fn find<'a>(result: &'a StageResult, name: &str) -> Option<&'a Route> {
     } else {
         result.load.route(name)
     }
-}
-
-fn per_second_of(route: &Route) -> Option<f64> {
-    Some(route.requests_per_second)
-}
-
-fn p50(route: &Route) -> Option<f64> {
-    route.p50_ms
-}
-
-fn p95(route: &Route) -> Option<f64> {
-    route.p95_ms
-}
-
-fn p99(route: &Route) -> Option<f64> {
-    route.p99_ms
 }

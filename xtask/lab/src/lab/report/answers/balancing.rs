@@ -32,23 +32,14 @@ pub(super) fn policy(stages: &[StageResult]) -> Answer {
         }
     }
     if said.is_empty() {
-        return Answer {
-            question,
-            text: "This run can't say: no stage with several instances was measured.".into(),
-            figures: Vec::new(),
-            pictures: Vec::new(),
-        };
+        let text = "This run can't say: no stage with several instances was measured.";
+        return Answer::new(question, text, Vec::new());
     }
     let text = format!(
         "{}, as the proxy's file says (the course's nginx uses least_conn). In turns, instances get the same number of requests; by least connections, the one that answers sooner gets more. Health checks are counted with them.",
         said.join(", ")
     );
-    Answer {
-        question,
-        text,
-        figures: vec![table],
-        pictures: Vec::new(),
-    }
+    Answer::new(question, text, vec![table])
 }
 
 #[cfg(test)]

@@ -45,12 +45,8 @@ pub(super) fn users_until_failures(stages: &[StageResult], users: u32) -> Answer
             listed(&said)
         )
     };
-    Answer {
-        question: "At how many users does it start to fail?",
-        text,
-        figures: vec![table],
-        pictures: Vec::new(),
-    }
+    let question = "At how many users does it start to fail?";
+    Answer::new(question, text, vec![table])
 }
 
 pub(super) fn routes_that_fail(stages: &[StageResult]) -> Answer {
@@ -74,12 +70,8 @@ pub(super) fn routes_that_fail(stages: &[StageResult]) -> Answer {
         [] => "None: no route failed more than half the time in any stage.".into(),
         routes => format!("{}.", listed(routes)),
     };
-    Answer {
-        question: "Which routes fail more than half the time?",
-        text,
-        figures: vec![table],
-        pictures: Vec::new(),
-    }
+    let question = "Which routes fail more than half the time?";
+    Answer::new(question, text, vec![table])
 }
 
 pub(super) fn messages(stages: &[StageResult]) -> Answer {
@@ -115,12 +107,8 @@ pub(super) fn messages(stages: &[StageResult]) -> Answer {
     } else {
         vec![table]
     };
-    Answer {
-        question: "What do the error messages say, and which part do they point at?",
-        text,
-        figures,
-        pictures: Vec::new(),
-    }
+    let question = "What do the error messages say, and which part do they point at?";
+    Answer::new(question, text, figures)
 }
 
 /// The part of the store that a message is about, if the message says so.

@@ -2,6 +2,7 @@
 
 use super::{Answer, both, listed, of};
 use crate::lab::model::{OrderCost, ROUTES, Route, StageResult};
+use crate::lab::report::charts;
 use crate::lab::report::document::{Cell, ReportTable};
 use crate::lab::report::numbers::{
     UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second, percent,
@@ -16,7 +17,7 @@ pub(super) fn prices_in_one_query(stages: &[StageResult]) -> Answer {
     let question = "What did reading an order's prices in one query change for POST /orders?";
     let (before, after) = match both(stages, Stage::MysqlPerItem, Stage::MysqlBatched) {
         Ok(found) => found,
-        Err(text) => return unknown(question, text),
+        Err(text) => return Answer::new(question, text, Vec::new()),
     };
     let p95 = |result: &StageResult| result.load.route(ORDER).and_then(|route| route.p95_ms);
     let change_of = |from: Option<f64>, to: Option<f64>| change(from?, to?);
@@ -37,12 +38,7 @@ pub(super) fn prices_in_one_query(stages: &[StageResult]) -> Answer {
         );
     }
     text += ". An order of the course has 1.75 products on average, so that N+1 costs less than one statement more; with long orders it costs one for each product. Both stages read their reports from MySQL, whose work for them delays the orders too.";
-    Answer {
-        question,
-        text,
-        figures: vec![comparison(before, after)],
-        pictures: Vec::new(),
-    }
+    Answer::new(question, text, vec![comparison(before, after)])
 }
 
 pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
@@ -50,7 +46,7 @@ pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
     let batched = [Stage::MysqlBatched, Stage::Cached, Stage::ProxyCache];
     let Some(batched) = batched.into_iter().find_map(|stage| of(stages, stage)) else {
         let text = "This run can't say: no stage with batched prices was measured.";
-        return unknown(question, text.to_owned());
+        return Answer::new(question, text, Vec::new());
     };
     let statements = batched.statements_per_order().map(number);
     let mut text = format!(
@@ -70,7 +66,7 @@ pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
             number(dear / cheap)
         );
         let caption = "Time of MariaDB for an order that commits alone, by how many products it has, statement by statement. Shorter is better.";
-        pictures.push(order_cost::chart("cost-by-items", caption, &named));
+        pictures.push(charts::by_statement("cost-by-items", caption, &named));
         figures.push(order_cost::table("Orders of different lengths", &named));
     }
     Answer {
@@ -102,7 +98,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
     let question = "POST /orders still lags behind the reports: what bounds it?";
     let Some(cached) = of(stages, Stage::Cached).or_else(|| of(stages, Stage::ProxyCache)) else {
         let text = "This run can't say: the stage cached was not measured.";
-        return unknown(question, text.to_owned());
+        return Answer::new(question, text, Vec::new());
     };
     let mut table = ReportTable::new(
         &format!("Processors busy in the stage {}", cached.stage.name()),
@@ -140,7 +136,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
         text += &together(single, grouped);
         let costs = [("each alone", single), ("together", grouped)];
         let caption = "Where the time of an order goes in MariaDB, statement by statement: stages 7 and 8. Shorter is better.";
-        pictures.push(order_cost::chart("cost-of-an-order", caption, &costs));
+        pictures.push(charts::by_statement("cost-of-an-order", caption, &costs));
         figures.push(order_cost::table("An order of the course", &costs));
     }
     Answer {
@@ -230,15 +226,6 @@ fn comparison(before: &StageResult, after: &StageResult) -> ReportTable {
     let shown = |value: Option<f64>| value.map_or_else(|| UNKNOWN.into(), number);
     table.row(["statements per order".into(), shown(from), shown(to)]);
     table
-}
-
-fn unknown(question: &'static str, text: String) -> Answer {
-    Answer {
-        question,
-        text,
-        figures: Vec::new(),
-        pictures: Vec::new(),
-    }
 }
 
 #[cfg(test)]

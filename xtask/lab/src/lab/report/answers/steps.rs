@@ -36,15 +36,11 @@ fn answer(
     let found: Vec<&StageResult> = before.iter().filter_map(|one| of(stages, *one)).collect();
     let (Some(first), Some(result)) = (found.first(), of(stages, after)) else {
         let wanted = before.first().map_or("", |stage| stage.name());
-        return Answer {
-            question,
-            text: format!(
-                "This run can't say: it takes the stages {wanted} and {}, and not both were measured.",
-                after.name()
-            ),
-            figures: Vec::new(),
-            pictures: Vec::new(),
-        };
+        let text = format!(
+            "This run can't say: it takes the stages {wanted} and {}, and not both were measured.",
+            after.name()
+        );
+        return Answer::new(question, text, Vec::new());
     };
     let changes: Vec<String> = ROUTES
         .iter()
@@ -65,12 +61,7 @@ fn answer(
         first.stage.name(),
         changes.join("; ")
     );
-    Answer {
-        question,
-        text,
-        figures: vec![table(&found, result)],
-        pictures: Vec::new(),
-    }
+    Answer::new(question, text, vec![table(&found, result)])
 }
 
 fn table(before: &[&StageResult], after: &StageResult) -> ReportTable {
