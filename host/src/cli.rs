@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use store_server::manual::ManualArgs;
 
 use crate::client::{self, HealthcheckArgs};
-use crate::config::{Config, MysqlTls, Secret, VariableFile};
+use crate::config::{Config, MysqlTls, Secret, VariableFile, environment_twin};
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
@@ -46,22 +46,18 @@ pub enum Command {
 
 /// Which databases are migrated.
 #[derive(Debug, Args)]
+#[command(mut_args = environment_twin)]
 pub struct Migrate {
     /// mysql://user:password@host:port/database [default: the databases of the app's components]
-    #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
+    #[arg(long, hide_env_values = true)]
     pub mysql_url: Option<Secret>,
 
     /// The app that says where its databases are
-    #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
+    #[arg(long, default_value = "spin.toml")]
     pub app: PathBuf,
 
     /// File that holds the value of a variable of the app, as NAME=FILE
-    #[arg(
-        long,
-        env = "STORE_HOST_VARIABLE_FILE",
-        value_name = "NAME=FILE",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAME=FILE", value_delimiter = ',')]
     pub variable_file: Vec<VariableFile>,
 
     /// How the server is spoken to.
@@ -132,7 +128,8 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_twin() {
         let command = <Cli as clap::CommandFactory>::command();
-        for argument in command.get_arguments() {
+        let migrate = command.find_subcommand("migrate").expect("a command");
+        for argument in command.get_arguments().chain(migrate.get_arguments()) {
             let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else {
                 assert!(
                     ["help", "version"].contains(&argument.get_id().as_str()),

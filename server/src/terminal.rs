@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Arg, Parser};
 
 /// Prints a line of a result.
 pub fn say(line: &str) {
@@ -42,6 +42,17 @@ pub fn arguments<C: Parser>(program: &str) -> Result<C, ExitCode> {
         let line = line.strip_prefix("error: ").unwrap_or(line);
         fail(program, &format!("{line}; see `{program} --help`"), 2)
     })
+}
+
+/// The flag, which the environment variable of its name sets too: with the `prefix` `STORE_HOST_`, `--log-format` is also
+/// `STORE_HOST_LOG_FORMAT`.
+#[must_use]
+pub fn environment_twin(prefix: &str, flag: Arg) -> Arg {
+    let Some(long) = flag.get_long() else {
+        return flag;
+    };
+    let name = long.replace('-', "_").to_uppercase();
+    flag.env(format!("{prefix}{name}"))
 }
 
 /// The text with each run of spaces and line breaks replaced by one space.

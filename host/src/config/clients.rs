@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use ipnet::IpNet;
 
 use super::duration;
@@ -29,51 +29,38 @@ pub struct ClientSettings {
     /// Connections of one client address; one more is answered 429 and closed. Those of trusted proxies are not counted
     #[arg(
         long,
-        env = "STORE_HOST_MAX_CONNECTIONS_PER_CLIENT",
         default_value_t = CONNECTIONS_PER_CLIENT,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = value_parser!(u32).range(1..=1_000_000)
     )]
     pub max_connections_per_client: u32,
 
     /// Requests that one client address may have in flight, whatever the component; one more is answered 429
     #[arg(
         long,
-        env = "STORE_HOST_MAX_REQUESTS_PER_CLIENT",
         default_value_t = REQUESTS_PER_CLIENT,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = value_parser!(u32).range(1..=1_000_000)
     )]
     pub max_requests_per_client: u32,
 
     /// Most bytes of bodies of one client address, in MiB, that have arrived and wait for a component; beyond that 429
     #[arg(
         long,
-        env = "STORE_HOST_MAX_BODY_MIB_PER_CLIENT",
         default_value_t = BODY_MIB_PER_CLIENT,
-        value_parser = clap::value_parser!(u32).range(1..=65_536)
+        value_parser = value_parser!(u32).range(1..=65_536)
     )]
     pub max_body_mib_per_client: u32,
 
     /// Most bytes of bodies of all clients together, in MiB, that wait for a component; beyond that 503
-    #[arg(
-        long,
-        env = "STORE_HOST_MAX_BODY_MIB",
-        default_value_t = BODY_MIB,
-        value_parser = clap::value_parser!(u32).range(1..=65_536)
-    )]
+    #[arg(long, default_value_t = BODY_MIB, value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_body_mib: u32,
 
     /// How long a client may take to send a request's body; then 408
-    #[arg(long, env = "STORE_HOST_RECEIVE_TIMEOUT", default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = duration)]
     pub receive_timeout: Duration,
 
     /// Proxies that are believed when their `X-Forwarded-For` or `Forwarded` names a request's client: addresses and
     /// networks, divided by commas, or `none`
-    #[arg(
-        long,
-        env = "STORE_HOST_TRUSTED_PROXIES",
-        value_name = "NETWORKS",
-        default_value = "127.0.0.1,::1"
-    )]
+    #[arg(long, value_name = "NETWORKS", default_value = "127.0.0.1,::1")]
     pub trusted_proxies: Networks,
 }
 

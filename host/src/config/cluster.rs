@@ -11,12 +11,11 @@ pub struct ClusterSettings {
     /// Nodes of a Redis Cluster as host:port, divided by commas; they say where the others are. Each redis:// address then
     /// stands for the whole cluster: its user, password and TLS count for all nodes, its host and port for none
     #[arg(
-        id = "redis_cluster",
-        long = "redis-cluster",
-        env = "STORE_HOST_REDIS_CLUSTER",
+        id = "redis-cluster",
+        long,
         value_name = "ADDRESSES",
         value_delimiter = ',',
-        conflicts_with = "redis_sentinel"
+        conflicts_with = "redis-sentinel"
     )]
     pub nodes: Vec<HostPort>,
 }

@@ -13,29 +13,18 @@ pub struct SentinelSettings {
     /// Sentinels as host:port, divided by commas. The host in each redis:// address is then the name of a primary that they
     /// watch, as in `sentinel monitor NAME …`, and its port is ignored
     #[arg(
-        id = "redis_sentinel",
-        long = "redis-sentinel",
-        env = "STORE_HOST_REDIS_SENTINEL",
+        id = "redis-sentinel",
+        long,
         value_name = "ADDRESSES",
         value_delimiter = ','
     )]
     pub addresses: Vec<HostPort>,
 
     /// User of the Sentinels themselves, if they have any
-    #[arg(
-        id = "redis_sentinel_user",
-        long = "redis-sentinel-user",
-        env = "STORE_HOST_REDIS_SENTINEL_USER",
-        value_name = "NAME"
-    )]
+    #[arg(id = "redis-sentinel-user", long, value_name = "NAME")]
     pub user: Option<String>,
 
     /// File with the password of the Sentinels themselves
-    #[arg(
-        id = "redis_sentinel_password_file",
-        long = "redis-sentinel-password-file",
-        env = "STORE_HOST_REDIS_SENTINEL_PASSWORD_FILE",
-        value_name = "FILE"
-    )]
+    #[arg(id = "redis-sentinel-password-file", long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }

@@ -36,41 +36,28 @@ pub struct TlsSettings {
 pub struct MysqlTls {
     /// What is checked of each server at least; an address may ask for more [default: verify-full with --mysql-ca or
     /// --mysql-client-cert, otherwise off]
-    #[arg(
-        id = "mysql_tls",
-        long = "mysql-tls",
-        env = "STORE_HOST_MYSQL_TLS",
-        value_enum,
-        value_name = "MODE"
-    )]
+    #[arg(id = "mysql-tls", long, value_enum, value_name = "MODE")]
     pub mode: Option<TlsMode>,
 
     /// PEM file with the authorities that may sign a server's certificate, in the place of those that browsers trust
-    #[arg(
-        id = "mysql_ca",
-        long = "mysql-ca",
-        env = "STORE_HOST_MYSQL_CA",
-        value_name = "FILE"
-    )]
+    #[arg(id = "mysql-ca", long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
     /// PEM file with the certificate to show to servers that ask for one
     #[arg(
-        id = "mysql_client_cert",
-        long = "mysql-client-cert",
-        env = "STORE_HOST_MYSQL_CLIENT_CERT",
+        id = "mysql-client-cert",
+        long,
         value_name = "FILE",
-        requires = "mysql_client_key"
+        requires = "mysql-client-key"
     )]
     pub client_cert: Option<PathBuf>,
 
     /// PEM file with its private key
     #[arg(
-        id = "mysql_client_key",
-        long = "mysql-client-key",
-        env = "STORE_HOST_MYSQL_CLIENT_KEY",
+        id = "mysql-client-key",
+        long,
         value_name = "FILE",
-        requires = "mysql_client_cert"
+        requires = "mysql-client-cert"
     )]
     pub client_key: Option<PathBuf>,
 }
@@ -81,41 +68,28 @@ pub struct MysqlTls {
 pub struct RedisTls {
     /// What is checked of each server at least; a rediss:// address asks for verify-full [default: verify-full with
     /// --redis-ca or --redis-client-cert, otherwise off]
-    #[arg(
-        id = "redis_tls",
-        long = "redis-tls",
-        env = "STORE_HOST_REDIS_TLS",
-        value_enum,
-        value_name = "MODE"
-    )]
+    #[arg(id = "redis-tls", long, value_enum, value_name = "MODE")]
     pub mode: Option<TlsMode>,
 
     /// PEM file with the authorities that may sign a server's certificate, in the place of those that browsers trust
-    #[arg(
-        id = "redis_ca",
-        long = "redis-ca",
-        env = "STORE_HOST_REDIS_CA",
-        value_name = "FILE"
-    )]
+    #[arg(id = "redis-ca", long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
     /// PEM file with the certificate to show to servers that ask for one
     #[arg(
-        id = "redis_client_cert",
-        long = "redis-client-cert",
-        env = "STORE_HOST_REDIS_CLIENT_CERT",
+        id = "redis-client-cert",
+        long,
         value_name = "FILE",
-        requires = "redis_client_key"
+        requires = "redis-client-key"
     )]
     pub client_cert: Option<PathBuf>,
 
     /// PEM file with its private key
     #[arg(
-        id = "redis_client_key",
-        long = "redis-client-key",
-        env = "STORE_HOST_REDIS_CLIENT_KEY",
+        id = "redis-client-key",
+        long,
         value_name = "FILE",
-        requires = "redis_client_cert"
+        requires = "redis-client-cert"
     )]
     pub client_key: Option<PathBuf>,
 }

@@ -12,37 +12,19 @@ use super::duration;
 #[command(next_help_heading = "Traces")]
 pub struct TraceSettings {
     /// Requests that take as long as this are slow: traces of these are sent beyond the sample, and the slowest kept
-    #[arg(
-        id = "trace_slow",
-        long = "trace-slow",
-        env = "STORE_HOST_TRACE_SLOW",
-        default_value = "1s",
-        value_parser = duration
-    )]
+    #[arg(id = "trace-slow", long, default_value = "1s", value_parser = duration)]
     pub slow: Duration,
 
     /// Keep traces of slow and failed requests for `GET /traces` even if no receiver is named
-    #[arg(id = "trace_tail", long = "trace-tail", env = "STORE_HOST_TRACE_TAIL")]
+    #[arg(id = "trace-tail", long)]
     pub tail: bool,
 
     /// Whose `traceparent` is believed: that of trusted proxies, of anyone, or of nobody
-    #[arg(
-        id = "trace_accept",
-        long = "trace-accept",
-        env = "STORE_HOST_TRACE_ACCEPT",
-        value_enum,
-        default_value_t = Accept::Trusted
-    )]
+    #[arg(id = "trace-accept", long, value_enum, default_value_t = Accept::Trusted)]
     pub accept: Accept,
 
     /// The header in which an answer names its trace
-    #[arg(
-        id = "trace_answer",
-        long = "trace-answer",
-        env = "STORE_HOST_TRACE_ANSWER",
-        value_enum,
-        default_value_t = AnswerHeader::None
-    )]
+    #[arg(id = "trace-answer", long, value_enum, default_value_t = AnswerHeader::None)]
     pub answer: AnswerHeader,
 }
 

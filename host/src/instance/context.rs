@@ -1,7 +1,7 @@
 //! What all instances of a component share: settings, limits, pools.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,15 +61,11 @@ impl Context {
     /// are those of the request for which the component calls.
     pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str, ids: Option<Ids>) {
         self.metrics.refuse_outbound(&self.id, refusal);
-        if self.refusals.is_to_be_logged() {
-            tracing::warn!(
-                component = self.id,
-                trace_id = ids.map(|ids| display(ids.trace)),
-                span_id = ids.map(|ids| display(ids.span)),
-                "Refused `{}`: {reason}",
-                self.id
-            );
-        }
+        self.warn(
+            &self.refusals,
+            ids,
+            format_args!("Refused `{}`: {reason}", self.id),
+        );
     }
 
     fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {
@@ -86,27 +82,28 @@ impl Context {
 
     /// Logs that MySQL or Redis failed the request with these `ids`, as often as a [`LogThrottle`] allows.
     pub(crate) fn warn_of_outage(&self, error: &dyn Display, ids: Option<Ids>) {
-        if self.outages.is_to_be_logged() {
-            tracing::warn!(
-                component = self.id,
-                trace_id = ids.map(|ids| display(ids.trace)),
-                span_id = ids.map(|ids| display(ids.span)),
-                "`{}`: {error}",
-                self.id
-            );
-        }
+        self.warn(&self.outages, ids, format_args!("`{}`: {error}", self.id));
     }
 
     /// Logs that Redis does not report changes of values, as often as a [`LogThrottle`] allows. `ids` are those of the
     /// request that asked for a value.
     pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display, ids: Option<Ids>) {
-        if self.near_refusals.is_to_be_logged() {
+        let id = &self.id;
+        self.warn(
+            &self.near_refusals,
+            ids,
+            format_args!("`{id}`: Redis values are not cached in the host's memory: {error}"),
+        );
+    }
+
+    /// Logs a trouble of the request with these `ids`, as often as `throttle` allows.
+    fn warn(&self, throttle: &LogThrottle, ids: Option<Ids>, trouble: fmt::Arguments<'_>) {
+        if throttle.is_to_be_logged() {
             tracing::warn!(
                 component = self.id,
                 trace_id = ids.map(|ids| display(ids.trace)),
                 span_id = ids.map(|ids| display(ids.span)),
-                "`{}`: Redis values are not cached in the host's memory: {error}",
-                self.id
+                "{trouble}"
             );
         }
     }

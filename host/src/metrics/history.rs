@@ -1,6 +1,7 @@
 //! The host's metrics that the console charts.
 
-use store_server::console::{FAILED, Panel, Reading};
+use store_server::console::Reading::{Age, Quantile, Rate, Share, Value};
+use store_server::console::{FAILED, Panel};
 
 const ROUTE: &[&str] = &["method", "route"];
 const COMPONENT: &[&str] = &["component"];
@@ -12,80 +13,38 @@ pub(crate) static PANELS: [Panel; 15] = [
     Panel::errors(ROUTE),
     Panel::median_latency(ROUTE),
     Panel::tail_latency(ROUTE),
+    Panel::new("store_requests_in_flight", Value)
+        .titled("in_flight", "In flight")
+        .by(COMPONENT),
+    Panel::new("store_mysql_pool_in_use", Value)
+        .titled("pool_in_use", "MySQL connections in use")
+        .by(COMPONENT),
+    Panel::new("store_mysql_pool_size", Value)
+        .titled("pool_size", "MySQL connections, at most")
+        .by(COMPONENT),
+    Panel::new("store_mysql_pool_waiting", Value)
+        .titled("pool_waiting", "Waiting for MySQL")
+        .by(COMPONENT),
     Panel::new(
-        "in_flight",
-        "In flight",
-        "",
-        Reading::Value,
-        "store_requests_in_flight",
-    )
-    .by(COMPONENT),
-    Panel::new(
-        "pool_in_use",
-        "MySQL connections in use",
-        "",
-        Reading::Value,
-        "store_mysql_pool_in_use",
-    )
-    .by(COMPONENT),
-    Panel::new(
-        "pool_size",
-        "MySQL connections, at most",
-        "",
-        Reading::Value,
-        "store_mysql_pool_size",
-    )
-    .by(COMPONENT),
-    Panel::new(
-        "pool_waiting",
-        "Waiting for MySQL",
-        "",
-        Reading::Value,
-        "store_mysql_pool_waiting",
-    )
-    .by(COMPONENT),
-    Panel::new(
-        "cache_hits",
-        "Reports found in memory",
-        "share",
-        Reading::Share("outcome", &["hit"]),
         "store_redis_near_cache_reads_total",
+        Share("outcome", &["hit"]),
     )
+    .titled("cache_hits", "Reports found in memory")
     .by(COMPONENT),
-    Panel::new(
-        "report_age",
-        "Age of the reports",
-        "s",
-        Reading::Age,
-        "store_report_refreshed_timestamp_seconds",
-    ),
+    Panel::new("store_report_refreshed_timestamp_seconds", Age)
+        .titled("report_age", "Age of the reports"),
     Panel::processor(),
     Panel::memory(),
-    Panel::new(
-        "trial_requests",
-        "Requests",
-        "/s",
-        Reading::Rate,
-        "store_generation_requests_total",
-    )
-    .by(GENERATION),
-    Panel::new(
-        "trial_errors",
-        "Errors (5xx)",
-        "/s",
-        Reading::Rate,
-        "store_generation_requests_total",
-    )
-    .by(GENERATION)
-    .only(FAILED),
-    Panel::new(
-        "trial_p99",
-        "Latency, p99",
-        "s",
-        Reading::Quantile(0.99),
-        "store_generation_request_duration_seconds",
-    )
-    .by(GENERATION),
+    Panel::new("store_generation_requests_total", Rate)
+        .titled("trial_requests", "Requests")
+        .by(GENERATION),
+    Panel::new("store_generation_requests_total", Rate)
+        .titled("trial_errors", "Errors (5xx)")
+        .by(GENERATION)
+        .only(FAILED),
+    Panel::new("store_generation_request_duration_seconds", Quantile(0.99))
+        .titled("trial_p99", "Latency, p99")
+        .by(GENERATION),
 ];
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 
-use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, guest_shop, operated, refusal};
+use crate::operator::{GuestApp, bare_store, guest, guest_shop, operated, refusal};
 use crate::support::{Shop, eventually, send, try_send};
 
 /// A trial that no test waits for the end of.
@@ -32,11 +32,16 @@ pub(crate) async fn ask(shop: &Shop, count: usize) -> Vec<String> {
         .await
 }
 
+/// Checks that requests get no other answer than this.
+pub(crate) async fn assert_all_answer(shop: &Shop, expected: &str) {
+    let answers = ask(shop, 20).await;
+    assert!(answers.iter().all(|answer| answer == expected));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_gets_its_share_of_ten_thousand_requests() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest("second").into_bytes();
-    let swapped = shop.swap_so("guest", LONG, bytes).await.expect(200);
+    let swapped = shop.try_out("second", LONG).await;
     assert_eq!(swapped["canary"]["share"], 0.1);
     assert_eq!(swapped["canary"]["for_ms"], 3_600_000);
     let answers = ask(&shop, 10_000).await;
@@ -77,12 +82,10 @@ async fn a_canary_gets_its_share_of_ten_thousand_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_canary_is_promoted_by_itself() {
     let (shop, _app) = guest_shop(&["--canary-p99-slack", "10s"]).await;
-    let bytes = guest("second").into_bytes();
-    let query = "?canary=50&for=1s";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_out("second", "?canary=50&for=1s").await;
     ask_until_decided(&shop).await;
     assert_eq!(shop.generations("guest", "live").await, [2]);
-    assert!(ask(&shop, 20).await.iter().all(|answer| answer == "second"));
+    assert_all_answer(&shop, "second").await;
     assert_eq!(shop.component("guest").await["last"]["result"], "promoted");
     assert_eq!(shop.attempts("guest", "promoted").await, 1.0);
     shop.wait_freed("guest", 1).await;
@@ -93,9 +96,8 @@ async fn a_good_canary_is_promoted_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_traps_is_withdrawn_and_no_caller_sees_it() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest_in_mode("second", "trap-unless-probe");
     let query = "?canary=50&for=1h";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_mode("trap-unless-probe", query).await;
     // `ask` expects 200 of every answer.
     ask_until_decided(&shop).await;
     assert_eq!(shop.generations("guest", "live").await, [1]);
@@ -109,20 +111,14 @@ async fn a_canary_that_traps_is_withdrawn_and_no_caller_sees_it() {
     assert!(shop.metric(retries).await > 0.0);
     assert_eq!(shop.attempts("guest", "withdrawn").await, 1.0);
     shop.wait_freed("guest", 1).await;
-    assert!(
-        ask(&shop, 20)
-            .await
-            .iter()
-            .all(|answer| answer == "original")
-    );
+    assert_all_answer(&shop, "original").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_answers_500_is_withdrawn_and_no_reader_sees_it() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest_in_mode("second", "fail-unless-probe");
     let query = "?canary=50&for=1h";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_mode("fail-unless-probe", query).await;
     ask_until_decided(&shop).await;
     assert_eq!(shop.generations("guest", "live").await, [1]);
     assert_eq!(shop.component("guest").await["last"]["result"], "withdrawn");
@@ -131,10 +127,8 @@ async fn a_canary_that_answers_500_is_withdrawn_and_no_reader_sees_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_never_sent_twice() {
     let (shop, _app) = guest_shop(&["--canary-min-requests", "1000"]).await;
-    let bytes = guest_in_mode("second", "trap-unless-probe");
-    shop.swap_so("guest", "?canary=99&for=1h", bytes)
-        .await
-        .expect(200);
+    let query = "?canary=99&for=1h";
+    shop.try_mode("trap-unless-probe", query).await;
     let request = || send(shop.request(Method::POST, "/x").body("something"));
     let mut failed = 0;
     for _ in 0..10 {
@@ -148,9 +142,7 @@ async fn a_write_is_never_sent_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_is_slow_is_withdrawn() {
     let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
-    let bytes = guest_in_mode("second", "slow-1000");
-    let query = "?canary=50&for=4s";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_mode("slow-1000", "?canary=50&for=4s").await;
     ask_until_decided(&shop).await;
     assert_eq!(shop.generations("guest", "live").await, [1]);
     let last = &shop.component("guest").await["last"];
@@ -161,9 +153,7 @@ async fn a_canary_that_is_slow_is_withdrawn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_never_answers_is_withdrawn_though_its_clients_gave_up() {
     let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
-    let bytes = guest_in_mode("second", "slow-3600000");
-    let query = "?canary=50&for=3s";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_mode("slow-3600000", "?canary=50&for=3s").await;
     eventually("the canary is decided", async || {
         let impatient = |_| {
             shop.request(Method::GET, "/x")
@@ -181,10 +171,8 @@ async fn a_canary_that_never_answers_is_withdrawn_though_its_clients_gave_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_whose_answers_break_off_is_withdrawn() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest_in_mode("second", "break-unless-probe");
-    shop.swap_so("guest", "?canary=50&for=1h", bytes)
-        .await
-        .expect(200);
+    let query = "?canary=50&for=1h";
+    shop.try_mode("break-unless-probe", query).await;
     let mut broken = 0;
     eventually("the canary is decided", async || {
         broken += u32::from(try_send(shop.request(Method::GET, "/x")).await.is_err());
@@ -199,9 +187,7 @@ async fn a_canary_whose_answers_break_off_is_withdrawn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_nobody_asked_is_withdrawn() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest("second").into_bytes();
-    let query = "?canary=10&for=100ms";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_out("second", "?canary=10&for=100ms").await;
     eventually("the canary is decided", async || {
         shop.component("guest").await["last"]["result"] == "withdrawn"
     })
@@ -216,30 +202,22 @@ async fn an_operator_may_decide_before_the_end() {
         let path = format!("/components/guest/{word}");
         refusal(&shop.operate(&path).await, 409, None);
     }
-    let second = guest("second").into_bytes();
-    shop.swap_so("guest", LONG, second).await.expect(200);
+    shop.try_out("second", LONG).await;
     let aborted = shop.operate("/components/guest/abort").await.expect(200);
     assert_eq!(aborted["component"], "guest");
     assert_eq!(shop.generations("guest", "live").await, [1]);
-    assert!(
-        ask(&shop, 20)
-            .await
-            .iter()
-            .all(|answer| answer == "original")
-    );
+    assert_all_answer(&shop, "original").await;
 
-    let third = guest("third").into_bytes();
-    shop.swap_so("guest", LONG, third).await.expect(200);
+    shop.try_out("third", LONG).await;
     shop.operate("/components/guest/promote").await.expect(200);
-    assert!(ask(&shop, 20).await.iter().all(|answer| answer == "third"));
+    assert_all_answer(&shop, "third").await;
     assert!(shop.generations("guest", "canary").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_else_changes_a_component_during_its_trial() {
     let (shop, _app) = guest_shop(&[]).await;
-    let second = guest("second").into_bytes();
-    shop.swap_so("guest", LONG, second).await.expect(200);
+    shop.try_out("second", LONG).await;
     let third = guest("third").into_bytes();
     refusal(&shop.swap("guest", third.clone()).await, 409, None);
     // Other components are free.
@@ -275,8 +253,7 @@ async fn a_promoted_canary_is_served_after_a_restart() {
     let app = GuestApp::new(&store);
     let options = app.options(operated(&store));
     let shop = Shop::on(store, options.clone()).await;
-    let third = guest("third").into_bytes();
-    shop.swap_so("guest", LONG, third).await.expect(200);
+    shop.try_out("third", LONG).await;
     shop.operate("/components/guest/promote").await.expect(200);
     let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "third");

@@ -282,10 +282,7 @@ async fn another_host_is_seen_and_changed_through_this_one_with_its_own_token() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_says_what_would_become_of_it() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest("second").into_bytes();
-    shop.swap_so("guest", "?canary=50&for=1h", bytes)
-        .await
-        .expect(200);
+    shop.try_out("second", "?canary=50&for=1h").await;
     let trial = shop.component("guest").await["canary"].clone();
     assert_eq!(trial["verdict"], "too few", "{trial}");
     for _ in 0..100 {

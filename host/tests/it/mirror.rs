@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::canary::ask;
-use crate::operator::{HELD, guest, guest_in_mode, guest_shop};
+use crate::canary::{ask, assert_all_answer};
+use crate::operator::{HELD, guest_in_mode, guest_shop};
 use crate::support::{Shop, eventually, send};
 
 const ALONE: &str = "?mirror=100";
@@ -20,10 +20,7 @@ fn count(mirror: &Value, what: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_answers_otherwise_is_found_and_no_client_sees_it() {
     let (shop, _app) = guest_shop(&[]).await;
-    let swapped = shop
-        .swap_so("guest", ALONE, guest("second").into_bytes())
-        .await
-        .expect(200);
+    let swapped = shop.try_out("second", ALONE).await;
     assert_eq!(
         (&swapped["canary"]["share"], &swapped["canary"]["mirror"]),
         (&0.0.into(), &1.0.into())
@@ -76,9 +73,7 @@ async fn a_version_that_answers_the_same_has_no_differences() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_never_mirrored() {
     let (shop, _app) = guest_shop(&[]).await;
-    shop.swap_so("guest", ALONE, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", ALONE).await;
     for method in [
         Method::POST,
         Method::PUT,
@@ -112,9 +107,7 @@ async fn a_write_is_never_mirrored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_hangs_holds_up_no_client() {
     let (shop, _app) = guest_shop(&[]).await;
-    shop.swap_so("guest", ALONE, guest_in_mode("second", "slow-3600000"))
-        .await
-        .expect(200);
+    shop.try_mode("slow-3600000", ALONE).await;
     assert_eq!(ask(&shop, 200).await.len(), 200);
     eventually("what is too much is dropped", async || {
         ask(&shop, 20).await;
@@ -129,9 +122,7 @@ async fn a_version_that_hangs_holds_up_no_client() {
 async fn copies_are_dropped_when_the_component_is_busy() {
     let (shop, _app) =
         guest_shop(&["--max-in-flight", "4", "--max-requests-per-client", "4"]).await;
-    shop.swap_so("guest", ALONE, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", ALONE).await;
     let held: Vec<_> = (0..2)
         .map(|_| tokio::spawn(send(shop.request(Method::GET, HELD))))
         .collect();
@@ -150,16 +141,9 @@ async fn copies_are_dropped_when_the_component_is_busy() {
 async fn a_version_that_fails_copies_never_gets_to_its_steps() {
     let (shop, _app) = guest_shop(&["--canary-p99-slack", "10s"]).await;
     let query = "?mirror=100&steps=10,50&step_for=1h";
-    shop.swap_so("guest", query, guest_in_mode("second", "trap-unless-probe"))
-        .await
-        .expect(200);
+    shop.try_mode("trap-unless-probe", query).await;
     eventually("it is withdrawn", async || {
-        assert!(
-            ask(&shop, 20)
-                .await
-                .iter()
-                .all(|answer| answer == "original")
-        );
+        assert_all_answer(&shop, "original").await;
         shop.component("guest").await["last"]["result"] == "withdrawn"
     })
     .await;
@@ -175,9 +159,7 @@ async fn a_version_whose_copies_are_well_goes_on_to_its_steps() {
     let (shop, _app) =
         guest_shop(&["--canary-p99-slack", "10s", "--canary-min-requests", "5"]).await;
     let query = "?mirror=100&steps=50&step_for=1s";
-    shop.swap_so("guest", query, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", query).await;
     eventually("it is promoted", async || {
         ask(&shop, 20).await;
         shop.component("guest").await["last"]["result"] == "promoted"

@@ -208,6 +208,19 @@ impl Shop {
         send(self.admin(Method::POST, &path).body(bytes)).await
     }
 
+    /// Has `guest` tried out against the test component that answers `version`, on the terms in `query`. The trial must
+    /// be accepted.
+    pub(crate) async fn try_out(&self, version: &str, query: &str) -> Value {
+        let bytes = guest(version).into_bytes();
+        self.swap_so("guest", query, bytes).await.expect(200)
+    }
+
+    /// The same with a version `second` that behaves as `mode` says.
+    pub(crate) async fn try_mode(&self, mode: &str, query: &str) {
+        let bytes = guest_in_mode("second", mode);
+        self.swap_so("guest", query, bytes).await.expect(200);
+    }
+
     /// What is known of a component.
     pub(crate) async fn component(&self, id: &str) -> Value {
         let request = self.client.get(self.host.admin_url("/status"));

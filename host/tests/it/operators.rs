@@ -173,66 +173,32 @@ async fn a_reload_says_what_serves_now() {
 async fn what_is_mistyped_exits_with_2_and_asks_nobody() {
     let (shop, _app) = guest_shop(&[]).await;
     let (admin, token) = (shop.host.admin_url(""), token_file(&shop.store));
-    for args in [
-        &["swap", "guest", "/no/such/file.wasm", "--admin", &admin][..],
-        &[
-            "swap", "guest", &token, "--canary", "100%", "--admin", &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "5%,1%", "--admin", &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "1%,101%", "--admin", &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "0%,5%", "--admin", &admin,
-        ],
-        &["swap", "guest", &token, "--steps", "", "--admin", &admin],
-        &[
-            "swap",
-            "guest",
-            &token,
-            "--steps",
-            "5%",
-            "--step-for",
-            "0s",
-            "--admin",
-            &admin,
-        ],
-        &[
-            "swap",
-            "guest",
-            &token,
-            "--steps",
-            "5%",
-            "--step-for",
-            "1000y",
-            "--admin",
-            &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "5%", "--canary", "5%", "--admin", &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "5%", "--sticky", "ip", "--admin", &admin,
-        ],
-        &[
-            "swap", "guest", &token, "--steps", "5%", "--when", "yes", "--admin", &admin,
-        ],
-        &["swap", "guest", &token, "--mirror", "0", "--admin", &admin],
-        &["swap", "guest", &token, "--fleet", "--admin", &admin],
-        &["swap", "guest", &token, "--no-wait", "--admin", &admin],
-        &["status", "--admin", "https://127.0.0.1:1"],
-        &["rollback", "--admin", &admin],
-        &[
-            "status",
-            "--admin",
-            &admin,
-            "--admin-token-file",
-            "/no/such/token",
-        ],
-    ] {
-        let output = command_line(args).await;
+    let swap = ["swap", "guest", &token, "--admin", &admin];
+    let swaps = [
+        &["--canary", "100%"][..],
+        &["--steps", "5%,1%"],
+        &["--steps", "1%,101%"],
+        &["--steps", "0%,5%"],
+        &["--steps", ""],
+        &["--steps", "5%", "--step-for", "0s"],
+        &["--steps", "5%", "--step-for", "1000y"],
+        &["--steps", "5%", "--canary", "5%"],
+        &["--steps", "5%", "--sticky", "ip"],
+        &["--steps", "5%", "--when", "yes"],
+        &["--mirror", "0"],
+        &["--fleet"],
+        &["--no-wait"],
+    ];
+    let swaps = swaps.map(|options| [&swap[..], options].concat());
+    let no_token = ["--admin-token-file", "/no/such/token"];
+    let others = [
+        vec!["swap", "guest", "/no/such/file.wasm", "--admin", &admin],
+        vec!["status", "--admin", "https://127.0.0.1:1"],
+        vec!["rollback", "--admin", &admin],
+        [&["status", "--admin", &admin][..], &no_token].concat(),
+    ];
+    for args in swaps.into_iter().chain(others) {
+        let output = command_line(&args).await;
         assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
         assert_eq!(stderr(&output).lines().count(), 1, "{output:?}");
     }

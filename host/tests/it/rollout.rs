@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::Value;
 use testbed::HostOptions;
 
-use crate::canary::{ask, ask_until_decided};
-use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, guest_shop, operated, refusal};
+use crate::canary::{ask, ask_until_decided, assert_all_answer};
+use crate::operator::{GuestApp, bare_store, guest, guest_shop, operated, refusal};
 use crate::operators::{file, stderr, stdout};
 use crate::support::{Shop, eventually, send};
 
@@ -34,9 +34,8 @@ async fn ask_as(shop: &Shop, client: &str, count: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_version_goes_from_step_to_step_and_is_promoted() {
     let (shop, _app) = guest_shop(&PATIENT).await;
-    let bytes = guest("second").into_bytes();
     let query = "?steps=20%25,50%25,80%25&step_for=1s";
-    let swapped = shop.swap_so("guest", query, bytes).await.expect(200);
+    let swapped = shop.try_out("second", query).await;
     assert_eq!(swapped["canary"]["share"], 0.2);
     assert_eq!(
         swapped["canary"]["steps"],
@@ -67,7 +66,7 @@ async fn a_good_version_goes_from_step_to_step_and_is_promoted() {
     steps.dedup();
     assert_eq!(steps.last(), Some(&(2, 0.8)), "{steps:?}");
     assert_eq!(shop.component("guest").await["last"]["result"], "promoted");
-    assert!(ask(&shop, 20).await.iter().all(|answer| answer == "second"));
+    assert_all_answer(&shop, "second").await;
     let phases =
         |result| format!("store_rollout_phases_total{{component=\"guest\",result=\"{result}\"}}");
     assert_eq!(shop.metric(&phases("passed")).await, 3.0);
@@ -82,8 +81,7 @@ async fn a_good_version_goes_from_step_to_step_and_is_promoted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_version_is_withdrawn_at_its_first_step() {
     let (shop, _app) = guest_shop(&PATIENT).await;
-    let bytes = guest_in_mode("second", "fail-unless-probe");
-    shop.swap_so("guest", LONG, bytes).await.expect(200);
+    shop.try_mode("fail-unless-probe", LONG).await;
     let last = last(&shop).await;
     assert_eq!(last["result"], "withdrawn", "{last}");
     let reason = last["reason"].as_str().unwrap();
@@ -99,10 +97,8 @@ async fn a_failing_version_is_withdrawn_at_its_first_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_version_is_withdrawn_at_its_first_step() {
     let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
-    let bytes = guest_in_mode("second", "slow-1000");
-    shop.swap_so("guest", "?steps=50,90&step_for=1h", bytes)
-        .await
-        .expect(200);
+    let query = "?steps=50,90&step_for=1h";
+    shop.try_mode("slow-1000", query).await;
     let last = last(&shop).await;
     assert_eq!(last["result"], "withdrawn", "{last}");
     assert!(last["reason"].as_str().unwrap().contains("p99"), "{last}");
@@ -112,10 +108,8 @@ async fn a_slow_version_is_withdrawn_at_its_first_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_nobody_asked_anything_is_failed() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest("second").into_bytes();
-    shop.swap_so("guest", "?steps=20,60&step_for=100ms", bytes)
-        .await
-        .expect(200);
+    let query = "?steps=20,60&step_for=100ms";
+    shop.try_out("second", query).await;
     eventually("it is withdrawn", async || {
         let component = shop.component("guest").await;
         component["last"]["reason"]
@@ -130,9 +124,8 @@ async fn a_step_that_nobody_asked_anything_is_failed() {
 async fn a_client_keeps_its_version_and_nobody_goes_back() {
     let (shop, _app) =
         guest_shop(&["--canary-min-requests", "0", "--canary-p99-slack", "10s"]).await;
-    let bytes = guest("second").into_bytes();
     let query = "?steps=20,60&step_for=4s&sticky=header:x-client";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_out("second", query).await;
     let clients: Vec<String> = (0..60).map(|number| format!("client-{number}")).collect();
     let versions = async || {
         let mut versions = Vec::new();
@@ -168,9 +161,8 @@ async fn a_client_keeps_its_version_and_nobody_goes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_keeps_a_client_to_its_version() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest("second").into_bytes();
     let query = "?canary=50&for=1h&sticky=cookie:session";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_out("second", query).await;
     let mut seen = std::collections::BTreeSet::new();
     for client in 0..20 {
         let cookie = format!("a=1; session=client-{client}; b={client}");
@@ -189,9 +181,8 @@ async fn a_cookie_keeps_a_client_to_its_version() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tester_gets_the_new_version_and_counts_for_nothing() {
     let (shop, _app) = guest_shop(&[]).await;
-    let bytes = guest_in_mode("second", "fail-unless-probe");
     let query = "?steps=0.001&step_for=1h&when=x-tester:yes";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_mode("fail-unless-probe", query).await;
     for _ in 0..20 {
         let request = shop.request(Method::GET, "/x").header("x-tester", "yes");
         let answer = send(request).await;
@@ -223,9 +214,7 @@ async fn kept() -> (Shop, HostOptions) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_goes_on_with_the_step_that_it_broke_off() {
     let (shop, options) = kept().await;
-    let bytes = guest("second").into_bytes();
-    let query = "?steps=20,70&step_for=2s";
-    shop.swap_so("guest", query, bytes).await.expect(200);
+    shop.try_out("second", "?steps=20,70&step_for=2s").await;
     eventually("the second step", async || {
         ask(&shop, 50).await;
         shop.component("guest").await["canary"]["step"] == 1
@@ -249,9 +238,7 @@ async fn a_restart_goes_on_with_the_step_that_it_broke_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_withdrawn_stays_so_after_a_restart() {
     let (shop, options) = kept().await;
-    shop.swap_so("guest", LONG, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", LONG).await;
     shop.operate("/components/guest/abort").await.expect(200);
     let shop = shop.restarted(&options).await;
     assert!(shop.generations("guest", "canary").await.is_empty());
@@ -262,9 +249,7 @@ async fn what_was_withdrawn_stays_so_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_promoted_before_the_last_swap_is_no_news_after_a_restart() {
     let (shop, options) = kept().await;
-    shop.swap_so("guest", LONG, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", LONG).await;
     shop.operate("/components/guest/promote").await.expect(200);
     // A hand is no judge.
     let phases = "store_rollout_phases_total{component=\"guest\",result=\"passed\"}";
@@ -279,9 +264,7 @@ async fn what_was_promoted_before_the_last_swap_is_no_news_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_in_which_the_host_ends_again_and_again_is_withdrawn() {
     let (mut shop, options) = kept().await;
-    shop.swap_so("guest", LONG, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", LONG).await;
     for _ in 0..4 {
         assert_eq!(shop.generations("guest", "canary").await, [2]);
         shop.host.kill();
@@ -302,9 +285,7 @@ async fn a_version_in_which_the_host_ends_again_and_again_is_withdrawn() {
 async fn an_ephemeral_roll_out_ends_with_its_host() {
     let (shop, options) = kept().await;
     let query = format!("{LONG}&ephemeral=true");
-    shop.swap_so("guest", &query, guest("second").into_bytes())
-        .await
-        .expect(200);
+    shop.try_out("second", &query).await;
     let shop = shop.restarted(&options).await;
     assert!(shop.generations("guest", "canary").await.is_empty());
 }

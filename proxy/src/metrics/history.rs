@@ -1,6 +1,7 @@
 //! The charts of the proxy's metrics in the console.
 
-use store_server::console::{Panel, Reading};
+use store_server::console::Panel;
+use store_server::console::Reading::{Quantile, Rate, Share, Value};
 
 const GROUP: &[&str] = &["group"];
 /// A host may be an upstream of several groups.
@@ -21,79 +22,36 @@ pub(crate) static PANELS: [Panel; 15] = [
     Panel::errors(GROUP),
     Panel::median_latency(GROUP),
     Panel::tail_latency(GROUP),
+    Panel::new("store_proxy_upstream_requests_total", Rate)
+        .titled("upstream_requests", "Requests by upstream")
+        .by(UPSTREAM),
+    Panel::new("store_proxy_upstream_requests_total", Rate)
+        .titled("upstream_errors", "Failed tries by upstream")
+        .by(UPSTREAM)
+        .only(FAILED_TRIES),
+    Panel::new("store_proxy_upstream_duration_seconds", Quantile(0.99))
+        .titled("upstream_p99", "Latency by upstream, p99")
+        .by(UPSTREAM),
+    Panel::new("store_proxy_upstream_in_flight", Value)
+        .titled("in_flight", "In flight by upstream")
+        .by(UPSTREAM),
+    Panel::new("store_proxy_upstream_queued", Value)
+        .titled("queued", "Waiting for an upstream")
+        .by(UPSTREAM),
     Panel::new(
-        "upstream_requests",
-        "Requests by upstream",
-        "/s",
-        Reading::Rate,
-        "store_proxy_upstream_requests_total",
-    )
-    .by(UPSTREAM),
-    Panel::new(
-        "upstream_errors",
-        "Failed tries by upstream",
-        "/s",
-        Reading::Rate,
-        "store_proxy_upstream_requests_total",
-    )
-    .by(UPSTREAM)
-    .only(FAILED_TRIES),
-    Panel::new(
-        "upstream_p99",
-        "Latency by upstream, p99",
-        "s",
-        Reading::Quantile(0.99),
-        "store_proxy_upstream_duration_seconds",
-    )
-    .by(UPSTREAM),
-    Panel::new(
-        "in_flight",
-        "In flight by upstream",
-        "",
-        Reading::Value,
-        "store_proxy_upstream_in_flight",
-    )
-    .by(UPSTREAM),
-    Panel::new(
-        "queued",
-        "Waiting for an upstream",
-        "",
-        Reading::Value,
-        "store_proxy_upstream_queued",
-    )
-    .by(UPSTREAM),
-    Panel::new(
-        "cache_hits",
-        "Answered from the cache",
-        "share",
-        Reading::Share("result", &["hit", "stale"]),
         "store_proxy_cache_requests_total",
+        Share("result", &["hit", "stale"]),
     )
+    .titled("cache_hits", "Answered from the cache")
     .by(GROUP)
     .only(CACHEABLE),
-    Panel::new(
-        "retries",
-        "Retries",
-        "/s",
-        Reading::Rate,
-        "store_proxy_retries_total",
-    )
-    .by(&["reason"]),
-    Panel::new(
-        "refused",
-        "Turned away",
-        "/s",
-        Reading::Rate,
-        "store_proxy_refused_total",
-    )
-    .by(&["reason"]),
-    Panel::new(
-        "connections",
-        "Client connections",
-        "",
-        Reading::Value,
-        "store_proxy_connections",
-    ),
+    Panel::new("store_proxy_retries_total", Rate)
+        .titled("retries", "Retries")
+        .by(&["reason"]),
+    Panel::new("store_proxy_refused_total", Rate)
+        .titled("refused", "Turned away")
+        .by(&["reason"]),
+    Panel::new("store_proxy_connections", Value).titled("connections", "Client connections"),
     Panel::processor(),
     Panel::memory(),
 ];

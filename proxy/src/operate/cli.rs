@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 
 use crate::config::{parse_duration, token_file};
 use store_server::logging::LogFormat;
 use store_server::manual::ManualArgs;
-use store_server::{Secret, token};
+use store_server::{Secret, terminal, token};
 
 /// A load balancer for store hosts.
 ///
@@ -19,6 +19,8 @@ use store_server::{Secret, token};
 /// 1 for anything else, which may pass.
 #[derive(Debug, Parser)]
 #[command(name = "store-proxy", version = store_server::build::VERSION)]
+#[command(mut_args = environment_twin)]
+#[command(mut_subcommands = |command| command.mut_args(environment_twin))]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -29,40 +31,33 @@ pub struct Cli {
     pub serve: Serve,
 }
 
+/// The flag, which its environment variable sets too: `STORE_PROXY_LOG_FORMAT` is that of `--log-format`.
+fn environment_twin(flag: Arg) -> Arg {
+    terminal::environment_twin("STORE_PROXY_", flag)
+}
+
 /// How to serve.
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// The settings; store-proxy.example.toml explains them all
-    #[arg(
-        long,
-        env = "STORE_PROXY_CONFIG",
-        default_value = "store-proxy.toml",
-        global = true
-    )]
+    #[arg(long, default_value = "store-proxy.toml", global = true)]
     pub config: PathBuf,
 
     /// Print the settings as they were understood, and exit
-    #[arg(long, env = "STORE_PROXY_CHECK")]
+    #[arg(long)]
     pub check: bool,
 
     /// Take the sockets over from the running process, once it gets SIGQUIT
-    #[arg(long, env = "STORE_PROXY_UPGRADE", conflicts_with = "check")]
+    #[arg(long, conflicts_with = "check")]
     pub upgrade: bool,
 
     /// Form of the log lines on stderr
-    #[arg(
-        long,
-        env = "STORE_PROXY_LOG_FORMAT",
-        value_enum,
-        default_value_t = LogFormat::Text,
-        global = true
-    )]
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
 
     /// What to log: a level, or `target=level` pairs divided by commas
     #[arg(
         long,
-        env = "STORE_PROXY_LOG",
         // pingora logs each request that failed, which the access log does too, each connection that an upstream closed
         // while nobody used it, and each second in which a process does not hand over yet.
         default_value = "info,pingora_core=warn,pingora_core::connectors=off,\
@@ -78,7 +73,7 @@ pub enum Command {
     /// Read the settings again
     Reload {
         /// If the running proxy is another build than this program, or the settings need it, upgrade instead
-        #[arg(long, env = "STORE_PROXY_OR_UPGRADE")]
+        #[arg(long)]
         or_upgrade: bool,
         /// The proxy to ask.
         #[command(flatten)]
@@ -89,12 +84,7 @@ pub enum Command {
         /// The upstream, as in the settings: host:port
         upstream: String,
         /// How long to wait; the upstream stays drained even if it has requests left then
-        #[arg(
-            long,
-            env = "STORE_PROXY_TIMEOUT",
-            default_value = "60s",
-            value_parser = parse_duration
-        )]
+        #[arg(long, default_value = "60s", value_parser = parse_duration)]
         timeout: Duration,
         /// The proxy to ask.
         #[command(flatten)]
@@ -117,7 +107,7 @@ pub enum Command {
     /// Show the process, its build, and a table of the upstreams
     Status {
         /// Print it as JSON
-        #[arg(long, env = "STORE_PROXY_JSON")]
+        #[arg(long)]
         json: bool,
         /// The proxy to ask.
         #[command(flatten)]
@@ -130,7 +120,7 @@ pub enum Command {
     /// Start a new process, which takes over without refusing a connection, and let the running one finish
     Upgrade {
         /// The program to start [default: this one]
-        #[arg(long, env = "STORE_PROXY_BINARY")]
+        #[arg(long)]
         binary: Option<PathBuf>,
         /// The proxy to ask; by default the one that the settings name.
         #[command(flatten)]
@@ -142,11 +132,11 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// The admin listener of the running process [default: http://127.0.0.1:8081; for `upgrade` that of the settings]
-    #[arg(long, env = "STORE_PROXY_ADMIN", value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
 
     /// File with the proxy's admin token, which changes need [default: the one that the settings name]
-    #[arg(long, env = "STORE_PROXY_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! Chunked bodies.
 
-use super::{Case, Nothing, One, OneOr, Refused, SMUGGLED, case, finished, post};
+use super::{Case, Nothing, One, OneOr, Refused, SMUGGLED, case, each, finished, post};
 
 const BAD: &[u16] = &[400];
 const BAD_OR_LATE: &[u16] = &[400, 408];
@@ -71,22 +71,18 @@ fn sizes() -> Vec<Case> {
 }
 
 fn ends() -> Vec<Case> {
-    vec![
-        case(
-            "LF after the size",
-            Refused(BAD_OR_LATE),
-            chunked("5\nhello\r\n0\r\n\r\n"),
-        ),
-        case(
-            "CR after the size",
-            Refused(BAD_OR_LATE),
-            chunked("5\rhello\r\n0\r\n\r\n"),
-        ),
-        case(
-            "LF after the data",
-            Refused(BAD_OR_LATE),
-            chunked("5\r\nhello\n0\r\n\r\n"),
-        ),
+    let mut cases = each(
+        Refused(BAD_OR_LATE),
+        chunked,
+        &[
+            ("LF after the size", "5\nhello\r\n0\r\n\r\n"),
+            ("CR after the size", "5\rhello\r\n0\r\n\r\n"),
+            ("LF after the data", "5\r\nhello\n0\r\n\r\n"),
+            ("less data than announced", "6\r\nhello\r\n0\r\n\r\n"),
+            ("LF at the end", "5\r\nhello\r\n0\r\n\n"),
+        ],
+    );
+    cases.extend([
         case(
             "nothing after the data",
             Refused(BAD),
@@ -96,16 +92,6 @@ fn ends() -> Vec<Case> {
             "more data than announced",
             Refused(BAD),
             chunked("5\r\nhello!\r\n0\r\n\r\n"),
-        ),
-        case(
-            "less data than announced",
-            Refused(BAD_OR_LATE),
-            chunked("6\r\nhello\r\n0\r\n\r\n"),
-        ),
-        case(
-            "LF at the end",
-            Refused(BAD_OR_LATE),
-            chunked("5\r\nhello\r\n0\r\n\n"),
         ),
         case(
             "LF after the last chunk's size",
@@ -124,7 +110,8 @@ fn ends() -> Vec<Case> {
             Refused(&[408]),
             chunked("5\r\nhello\r\n"),
         ),
-    ]
+    ]);
+    cases
 }
 
 fn extensions() -> Vec<Case> {
@@ -155,25 +142,19 @@ fn extensions() -> Vec<Case> {
 
 fn trailers() -> Vec<Case> {
     let with = |trailers: &str| chunked(&format!("5\r\nhello\r\n0\r\n{trailers}\r\n"));
-    vec![
-        case("a trailer", OneOr(BAD), with("X-A: b\r\n")),
-        case(
-            "a length as trailer",
-            OneOr(BAD),
-            with("Content-Length: 44\r\n"),
-        ),
-        case(
-            "a coding as trailer",
-            OneOr(BAD),
-            with("Transfer-Encoding: chunked\r\n"),
-        ),
-        case(
-            "a host as trailer",
-            OneOr(BAD),
-            with("Host: evil.example\r\n"),
-        ),
-        case("a trailer without a colon", OneOr(BAD), with("nothing\r\n")),
-        case("a folded trailer", OneOr(BAD), with("X-A: b\r\n c\r\n")),
+    let mut cases = each(
+        OneOr(BAD),
+        with,
+        &[
+            ("a trailer", "X-A: b\r\n"),
+            ("a length as trailer", "Content-Length: 44\r\n"),
+            ("a coding as trailer", "Transfer-Encoding: chunked\r\n"),
+            ("a host as trailer", "Host: evil.example\r\n"),
+            ("a trailer without a colon", "nothing\r\n"),
+            ("a folded trailer", "X-A: b\r\n c\r\n"),
+        ],
+    );
+    cases.extend([
         case(
             "LF after a trailer",
             Refused(BAD_OR_LATE),
@@ -184,5 +165,6 @@ fn trailers() -> Vec<Case> {
             Refused(&[400, 413, 431]),
             with(&"X-A: b\r\n".repeat(4_000)),
         ),
-    ]
+    ]);
+    cases
 }

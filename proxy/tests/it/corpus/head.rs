@@ -1,6 +1,6 @@
 //! The request line and the header lines.
 
-use super::{Case, Nothing, OneOr, OneThen, Refused, SMUGGLED, case, finished, post};
+use super::{Case, Nothing, OneOr, OneThen, Refused, SMUGGLED, case, each, finished, post};
 use crate::support::get;
 
 const BAD: &[u16] = &[400];
@@ -23,7 +23,21 @@ fn line(line: &str) -> String {
 }
 
 fn request_lines() -> Vec<Case> {
-    vec![
+    let mut cases = each(
+        Refused(BAD),
+        line,
+        &[
+            ("lower-case version", "GET /in http/1.1"),
+            ("two spaces", "GET  /in HTTP/1.1"),
+            ("tabs", "GET\t/in\tHTTP/1.1"),
+            ("a fourth part", "GET /in HTTP/1.1 x"),
+            ("a space at the end", "GET /in HTTP/1.1 "),
+            ("a space at the start", " GET /in HTTP/1.1"),
+            ("a NUL in the method", "GE\0T /in HTTP/1.1"),
+            ("no method", " /in HTTP/1.1"),
+        ],
+    );
+    cases.extend([
         finished(case("no version", Refused(BAD_OR_LATE), line("GET /in"))),
         finished(case("HTTP/0.9", Nothing, "GET /in\r\n")),
         case(
@@ -37,31 +51,11 @@ fn request_lines() -> Vec<Case> {
             Refused(&[400, 505]),
             line("GET /in HTTP/1.10"),
         ),
-        case("lower-case version", Refused(BAD), line("GET /in http/1.1")),
-        case("two spaces", Refused(BAD), line("GET  /in HTTP/1.1")),
-        case("tabs", Refused(BAD), line("GET\t/in\tHTTP/1.1")),
-        case("a fourth part", Refused(BAD), line("GET /in HTTP/1.1 x")),
-        case(
-            "a space at the end",
-            Refused(BAD),
-            line("GET /in HTTP/1.1 "),
-        ),
-        case(
-            "a space at the start",
-            Refused(BAD),
-            line(" GET /in HTTP/1.1"),
-        ),
         case(
             "no token as method",
             Refused(&[400, 405, 501]),
             line("GE(T /in HTTP/1.1"),
         ),
-        case(
-            "a NUL in the method",
-            Refused(BAD),
-            line("GE\0T /in HTTP/1.1"),
-        ),
-        case("no method", Refused(BAD), line(" /in HTTP/1.1")),
         case(
             "empty lines first",
             OneOr(BAD),
@@ -88,92 +82,52 @@ fn request_lines() -> Vec<Case> {
             Nothing,
             format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SMUGGLED}"),
         )),
-    ]
+    ]);
+    cases
 }
 
 fn targets() -> Vec<Case> {
-    vec![
-        case(
-            "a space in the target",
-            Refused(BAD),
-            line("GET /in put HTTP/1.1"),
-        ),
-        case(
-            "a NUL in the target",
-            Refused(BAD),
-            line("GET /in\0 HTTP/1.1"),
-        ),
-        case(
-            "a CR in the target",
-            Refused(BAD),
-            line("GET /in\r/smuggled HTTP/1.1"),
-        ),
-        case(
-            "a DEL in the target",
-            Refused(BAD),
-            line("GET /in\x7f HTTP/1.1"),
-        ),
-        case("no slash first", Refused(BAD), line("GET in HTTP/1.1")),
-        case("an asterisk for GET", Refused(BAD), line("GET * HTTP/1.1")),
-        case("a fragment", Refused(BAD), line("GET /in#a HTTP/1.1")),
-        case(
-            "another scheme",
-            Refused(BAD),
-            line("GET ftp://shop.example/in HTTP/1.1"),
-        ),
-        case(
-            "a URL with a user",
-            Refused(BAD),
-            line("GET http://me@shop.example/in HTTP/1.1"),
-        ),
-        case(
-            "a URL for another host",
-            OneOr(BAD),
-            line("GET http://other.example/in HTTP/1.1"),
-        ),
-    ]
+    let mut cases = each(
+        Refused(BAD),
+        |target| line(&format!("GET {target} HTTP/1.1")),
+        &[
+            ("a space in the target", "/in put"),
+            ("a NUL in the target", "/in\0"),
+            ("a CR in the target", "/in\r/smuggled"),
+            ("a DEL in the target", "/in\x7f"),
+            ("no slash first", "in"),
+            ("an asterisk for GET", "*"),
+            ("a fragment", "/in#a"),
+            ("another scheme", "ftp://shop.example/in"),
+            ("a URL with a user", "http://me@shop.example/in"),
+        ],
+    );
+    cases.push(case(
+        "a URL for another host",
+        OneOr(BAD),
+        line("GET http://other.example/in HTTP/1.1"),
+    ));
+    cases
 }
 
 fn hosts() -> Vec<Case> {
-    let with = |host: &str| format!("GET /in HTTP/1.1\r\n{host}\r\n");
-    vec![
-        case("no Host", Refused(BAD), with("")),
-        case(
-            "two Hosts",
-            Refused(BAD),
-            with("Host: shop.example\r\nHost: evil.example\r\n"),
-        ),
-        case(
-            "two equal Hosts",
-            Refused(BAD),
-            with("Host: shop.example\r\nHost: shop.example\r\n"),
-        ),
-        case(
-            "a space in Host",
-            Refused(BAD),
-            with("Host: shop example\r\n"),
-        ),
-        case(
-            "a path in Host",
-            Refused(BAD),
-            with("Host: shop.example/x\r\n"),
-        ),
-        case(
-            "a user in Host",
-            Refused(BAD),
-            with("Host: me@shop.example\r\n"),
-        ),
-        case(
-            "a list in Host",
-            Refused(BAD),
-            with("Host: a.example, b.example\r\n"),
-        ),
-        case(
-            "a port of letters in Host",
-            Refused(BAD),
-            with("Host: shop.example:http\r\n"),
-        ),
-    ]
+    each(
+        Refused(BAD),
+        |host| format!("GET /in HTTP/1.1\r\n{host}\r\n"),
+        &[
+            ("no Host", ""),
+            ("two Hosts", "Host: shop.example\r\nHost: evil.example\r\n"),
+            (
+                "two equal Hosts",
+                "Host: shop.example\r\nHost: shop.example\r\n",
+            ),
+            ("a space in Host", "Host: shop example\r\n"),
+            ("a path in Host", "Host: shop.example/x\r\n"),
+            ("a user in Host", "Host: me@shop.example\r\n"),
+            ("a list in Host", "Host: a.example, b.example\r\n"),
+            ("a port of letters in Host", "Host: shop.example:http\r\n"),
+        ],
+    )
 }
 
 fn header_lines() -> Vec<Case> {

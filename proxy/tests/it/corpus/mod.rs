@@ -37,6 +37,7 @@ struct Case {
     finished: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Expect {
     /// One of these statuses; the connection ends, and nothing whole reaches the upstream.
     Refused(&'static [u16]),
@@ -59,6 +60,17 @@ fn case(name: &'static str, expect: Expect, bytes: impl Into<Vec<u8>>) -> Case {
         expect,
         finished: false,
     }
+}
+
+/// Cases of which the same must come. Beside its name, each has the text from which `bytes` makes the rest.
+fn each(
+    expect: Expect,
+    bytes: impl Fn(&str) -> String,
+    cases: &[(&'static str, &str)],
+) -> Vec<Case> {
+    let cases = cases.iter();
+    let cases = cases.map(|&(name, text)| case(name, expect, bytes(text)));
+    cases.collect()
 }
 
 /// The client half-closes after it.

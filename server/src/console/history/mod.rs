@@ -122,15 +122,10 @@ mod tests {
     use crate::metrics::Declare;
 
     static PANELS: [Panel; 2] = [
-        Panel::new(
-            "requests",
-            "Requests",
-            "/s",
-            Reading::Rate,
-            "requests_total",
-        )
-        .by(&["route"]),
-        Panel::new("in_flight", "In flight", "", Reading::Value, "in_flight"),
+        Panel::new("requests_total", Reading::Rate)
+            .titled("requests", "Requests")
+            .by(&["route"]),
+        Panel::new("in_flight", Reading::Value).titled("in_flight", "In flight"),
     ];
 
     fn history() -> (History, prometheus::IntCounterVec) {

@@ -59,19 +59,13 @@ pub(super) struct Sum {
 }
 
 impl Panel {
-    /// A chart with one line, the total of all series of `metric`.
+    /// A chart with one line, the total of all series of `metric`. [`Panel::titled`] gives it its id and its title.
     #[must_use]
-    pub const fn new(
-        id: &'static str,
-        title: &'static str,
-        unit: &'static str,
-        reading: Reading,
-        metric: &'static str,
-    ) -> Self {
+    pub const fn new(metric: &'static str, reading: Reading) -> Self {
         Self {
-            id,
-            title,
-            unit,
+            id: "",
+            title: "",
+            unit: reading.unit(),
             metric,
             by: &[],
             only: None,
@@ -82,53 +76,51 @@ impl Panel {
     /// A server's requests, with a line for each combination of these labels' values.
     #[must_use]
     pub const fn requests(labels: &'static [&'static str]) -> Self {
-        Self::new("requests", "Requests", "/s", Reading::Rate, REQUESTS).by(labels)
+        let requests = Self::new(REQUESTS, Reading::Rate).titled("requests", "Requests");
+        requests.by(labels)
     }
 
     /// A server's failed requests.
     #[must_use]
     pub const fn errors(labels: &'static [&'static str]) -> Self {
-        Self::new("errors", "Errors (5xx)", "/s", Reading::Rate, REQUESTS)
-            .by(labels)
-            .only(FAILED)
+        let failed = Self::new(REQUESTS, Reading::Rate).only(FAILED);
+        failed.titled("errors", "Errors (5xx)").by(labels)
     }
 
     /// The median duration of requests.
     #[must_use]
     pub const fn median_latency(labels: &'static [&'static str]) -> Self {
-        let half = Reading::Quantile(0.5);
-        Self::new("p50", "Latency, p50", "s", half, DURATIONS).by(labels)
+        let half = Self::new(DURATIONS, Reading::Quantile(0.5));
+        half.titled("p50", "Latency, p50").by(labels)
     }
 
     /// The 99th percentile of the duration of requests.
     #[must_use]
     pub const fn tail_latency(labels: &'static [&'static str]) -> Self {
-        let most = Reading::Quantile(0.99);
-        Self::new("p99", "Latency, p99", "s", most, DURATIONS).by(labels)
+        let most = Self::new(DURATIONS, Reading::Quantile(0.99));
+        most.titled("p99", "Latency, p99").by(labels)
     }
 
     /// The processor time of the program.
     #[must_use]
     pub const fn processor() -> Self {
-        Self::new(
-            "cpu",
-            "Processor",
-            "cores",
-            Reading::Processor,
-            "process_cpu_seconds_total",
-        )
+        Self::new("process_cpu_seconds_total", Reading::Processor).titled("cpu", "Processor")
     }
 
     /// The memory of the program.
     #[must_use]
     pub const fn memory() -> Self {
-        Self::new(
-            "memory",
-            "Memory",
-            "bytes",
-            Reading::Value,
-            "process_resident_memory_bytes",
-        )
+        let mut memory = Self::new("process_resident_memory_bytes", Reading::Value);
+        memory.unit = "bytes";
+        memory.titled("memory", "Memory")
+    }
+
+    /// Gives the chart its id and its title.
+    #[must_use]
+    pub const fn titled(mut self, id: &'static str, title: &'static str) -> Self {
+        self.id = id;
+        self.title = title;
+        self
     }
 
     /// Gives the chart a line for each combination of these labels' values.
@@ -259,6 +251,17 @@ pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
 }
 
 impl Reading {
+    /// The unit of the numbers; histograms are of times.
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Rate => "/s",
+            Self::Value => "",
+            Self::Age | Self::Quantile(_) => "s",
+            Self::Processor => "cores",
+            Self::Share(..) => "share",
+        }
+    }
+
     /// The number for the time from the sum `before` to the sum `now`, which are `seconds` apart; NaN if there is none.
     /// `clock` is the Unix time.
     pub(super) fn number(self, before: &Sum, now: &Sum, seconds: f64, clock: f64) -> f64 {
