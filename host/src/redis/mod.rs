@@ -37,7 +37,7 @@ pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
 pub(crate) use self::errors::is_refusal;
 pub(crate) use self::host::add_to_linker;
 pub(crate) use self::links::Links;
-pub(crate) use self::sentinel::{is_refused_by_sentinels, is_unknown};
+pub(crate) use self::sentinel::{is_refused_by_sentinels, is_unknown, lacks_tls_to_sentinels};
 pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::metrics::NearMetrics;

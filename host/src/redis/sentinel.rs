@@ -15,6 +15,7 @@ use super::errors::is_refusal;
 use super::link::Link;
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
+use crate::outbound::{stands, tls_error};
 
 /// The error for a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
@@ -22,6 +23,10 @@ const UNKNOWN: &str = "no Sentinel watches a primary of this name";
 /// The beginning of the error text if the Sentinels refuse the host. [`is_refused_by_sentinels`] recognises the error
 /// by it.
 const REFUSED: &str = "the Sentinels refuse the user or the password";
+
+/// The beginning of the error text if host and Sentinels don't agree on TLS. [`lacks_tls_to_sentinels`] recognises the
+/// error by it.
+const NO_TLS: &str = "there is no TLS with the Sentinels";
 
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
@@ -55,8 +60,8 @@ impl Sentinels {
     /// The primary of `name`; the answer is at most half a second old.
     ///
     /// # Errors
-    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`] and
-    /// [`is_refused_by_sentinels`].
+    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`],
+    /// [`is_refused_by_sentinels`] and [`lacks_tls_to_sentinels`].
     pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
         let mut found = self.found.lock().await;
         if let Some(found) = found.get(name)
@@ -92,14 +97,19 @@ impl Sentinels {
     }
 
     /// The error if no Sentinel says where the primary is. One that watches none of this name may not be set up yet, so
-    /// only all of them together are believed. One that is silent may accept the password that another refuses.
+    /// only all of them together are believed. One that is silent may accept the password or the certificate that
+    /// another refuses.
     fn failure(&self, name: &str, errors: &[RedisError]) -> RedisError {
         let refusal = errors.iter().rfind(|error| is_refusal(error));
         let is_other = |error: &&RedisError| !is_unknown(error) && !is_refusal(error);
+        let others: Vec<&RedisError> = errors.iter().filter(is_other).collect();
         let at = self.addresses();
-        match (errors.iter().rfind(is_other), refusal) {
+        match (others.last(), refusal) {
             (None, None) => self.unknown(name),
             (None, Some(refusal)) => not_connected(format!("{REFUSED}, at {at}: {refusal}")),
+            (Some(error), _) if others.iter().all(|error| is_about_tls(error)) => {
+                not_connected(format!("{NO_TLS}, at {at}: {error}"))
+            }
             (Some(error), None) => not_connected(format!("no Sentinel answers at {at}: {error}")),
             (Some(error), Some(refusal)) => not_connected(format!(
                 "of the Sentinels at {at} one refuses what --redis-sentinel-user and \
@@ -134,6 +144,16 @@ pub(crate) fn is_refused_by_sentinels(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains(REFUSED)
 }
 
+/// Whether all Sentinels that could know the name, and the host, don't accept one another's certificates, so that
+/// waiting does not help. For a link, that is an outage like any other.
+pub(crate) fn lacks_tls_to_sentinels(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains(NO_TLS)
+}
+
+fn is_about_tls(error: &RedisError) -> bool {
+    tls_error(error).is_some_and(stands)
+}
+
 fn not_connected(reason: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
 }
@@ -166,6 +186,8 @@ fn opinion(reply: Value) -> RedisResult<SentinelReply> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
     use crate::redis::errors::is_outage;
 
@@ -199,6 +221,34 @@ mod tests {
         ] {
             let error = sentinels.failure("store", &errors);
             assert_eq!(is_refused_by_sentinels(&error), is_refused, "{error}");
+            assert!(is_outage(&error) && !is_refusal(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_refused_only_if_no_sentinel_is_silent() {
+        let sentinels = Sentinels::new(Vec::new());
+        let unknown = || RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN));
+        let silent = || RedisError::from(std::io::Error::other("silent"));
+        let refused = || RedisError::from((ErrorKind::AuthenticationFailed, "wrong password"));
+        let of_tls = |error: CertificateError| {
+            let error = rustls::Error::from(error);
+            RedisError::from(std::io::Error::other(error))
+        };
+        let stranger = || of_tls(CertificateError::UnknownIssuer);
+        // The clock of this machine may not be set yet.
+        let expired = || of_tls(CertificateError::Expired);
+        for (errors, lacks_tls) in [
+            ([stranger(), stranger()], true),
+            ([stranger(), unknown()], true),
+            ([refused(), stranger()], true),
+            ([stranger(), silent()], false),
+            ([silent(), stranger()], false),
+            ([stranger(), expired()], false),
+            ([refused(), unknown()], false),
+        ] {
+            let error = sentinels.failure("store", &errors);
+            assert_eq!(lacks_tls_to_sentinels(&error), lacks_tls, "{error}");
             assert!(is_outage(&error) && !is_refusal(&error), "{error}");
         }
     }
