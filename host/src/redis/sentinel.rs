@@ -2,7 +2,8 @@
 //!
 //! The redis crate has a Sentinel client. It opens connections of its own, without our certificates, limits and
 //! notifications of changes, and it believes the Sentinel that answers first. So each Sentinel is asked over a
-//! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover.
+//! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover. One
+//! that has not seen a failover that others told before is cut off from them, and not believed alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,8 +32,16 @@ const NO_TLS: &str = "there is no TLS with the Sentinels";
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
     sentinels: Vec<(HostPort, Arc<Link>)>,
-    /// The last answers, by name. Locked while the Sentinels are asked, so that simultaneous callers ask only once.
-    found: Mutex<HashMap<String, PrimaryLookup>>,
+    /// Locked while the Sentinels are asked, so that simultaneous callers ask only once.
+    known: Mutex<Knowledge>,
+}
+
+#[derive(Default)]
+struct Knowledge {
+    /// The last answers, by name.
+    lookups: HashMap<String, PrimaryLookup>,
+    /// The epoch of the last answer that was believed, by name. There are only as many names as the Sentinels watch.
+    epochs: HashMap<String, u64>,
 }
 
 struct PrimaryLookup {
@@ -53,7 +62,7 @@ impl Sentinels {
     pub(super) fn new(sentinels: Vec<(HostPort, Arc<Link>)>) -> Self {
         Self {
             sentinels,
-            found: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -63,37 +72,46 @@ impl Sentinels {
     /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`],
     /// [`is_refused_by_sentinels`] and [`lacks_tls_to_sentinels`].
     pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
-        let mut found = self.found.lock().await;
-        if let Some(found) = found.get(name)
-            && found.at.elapsed() < STANDS
+        let mut known = self.known.lock().await;
+        if let Some(last) = known.lookups.get(name)
+            && last.at.elapsed() < STANDS
         {
-            return found.primary.clone();
+            return last.primary.clone();
         }
-        let primary = self.ask_all(name).await;
+        let known_epoch = known.epochs.get(name).copied();
+        let reply = self.ask_all(name, known_epoch).await;
+        if let Ok(reply) = &reply {
+            known.epochs.insert(name.to_owned(), reply.epoch);
+        }
+        let primary = reply.map(|reply| reply.primary);
         let now = PrimaryLookup {
             at: Instant::now(),
             primary: primary.clone(),
         };
         // Old answers are removed, because components may ask for any number of names.
-        found.retain(|_, found| found.at.elapsed() < STANDS);
-        found.insert(name.to_owned(), now);
+        known.lookups.retain(|_, last| last.at.elapsed() < STANDS);
+        known.lookups.insert(name.to_owned(), now);
         primary
     }
 
     /// The answer that more than half of the Sentinels give, or else the answer of the one that saw the latest
-    /// failover.
-    async fn ask_all(&self, name: &str) -> RedisResult<HostPort> {
+    /// failover, if that is no earlier one than `known_epoch`.
+    async fn ask_all(&self, name: &str, known_epoch: Option<u64>) -> RedisResult<SentinelReply> {
         let asked = self.sentinels.iter().map(|(_, link)| ask(link, name));
         let Disagreement { opinions, errors } =
             match votes::ask_all(asked.collect::<Vec<_>>()).await {
-                Ok(opinion) => return Ok(opinion.primary),
+                Ok(opinion) => return Ok(opinion),
                 Err(disagreement) => disagreement,
             };
-        let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-        match latest {
-            Some(latest) => Ok(latest.primary),
-            None => Err(self.failure(name, &errors)),
+        if opinions.is_empty() {
+            return Err(self.failure(name, &errors));
         }
+        latest(opinions, known_epoch).ok_or_else(|| {
+            not_connected(format!(
+                "the Sentinels that answer, of those at {}, have not heard of the last failover of `{name}`",
+                self.addresses()
+            ))
+        })
     }
 
     /// The error if no Sentinel says where the primary is. One that watches none of this name may not be set up yet, so
@@ -156,6 +174,12 @@ fn is_about_tls(error: &RedisError) -> bool {
 
 fn not_connected(reason: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
+}
+
+/// The answer of the Sentinel that saw the latest failover, if that is no earlier one than `known_epoch`.
+fn latest(opinions: Vec<SentinelReply>, known_epoch: Option<u64>) -> Option<SentinelReply> {
+    let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
+    latest.filter(|latest| Some(latest.epoch) >= known_epoch)
 }
 
 async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
@@ -250,6 +274,26 @@ mod tests {
             let error = sentinels.failure("store", &errors);
             assert_eq!(lacks_tls_to_sentinels(&error), lacks_tls, "{error}");
             assert!(is_outage(&error) && !is_refusal(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_majority_the_latest_failover_counts_and_none_before_what_is_known() {
+        let reply = |(host, epoch): &(&str, u64)| SentinelReply {
+            primary: HostPort::new(host, 6379),
+            epoch: *epoch,
+        };
+        for (said, known, believed) in [
+            (vec![("a", 6), ("b", 7)], None, Some("b")),
+            (vec![("b", 7), ("a", 6)], Some(6), Some("b")),
+            (vec![("b", 7)], Some(7), Some("b")),
+            // It was cut off together with the old primary, and the others do not answer.
+            (vec![("a", 6)], Some(7), None),
+            (vec![("a", 0)], None, Some("a")),
+        ] {
+            let latest = latest(said.iter().map(reply).collect(), known);
+            let believed = believed.map(|host| HostPort::new(host, 6379));
+            assert_eq!(latest.map(|reply| reply.primary), believed, "{said:?}");
         }
     }
 
