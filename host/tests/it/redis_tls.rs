@@ -255,6 +255,23 @@ async fn sentinels_and_the_primary_that_they_find_are_spoken_to_with_tls() {
     assert!(!shop.host.log().contains("s3cr"), "{}", shop.host.log());
 }
 
+/// The Sentinel has a port without TLS, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_may_be_asked_without_tls_for_a_primary_that_speaks_it() {
+    let store = empty_store().await;
+    let papers = Papers::issue(&store);
+    let pair = WatchedPair::start(&store, &papers).await;
+    let options = asking(&papers, PASSWORD)
+        .variable("redis_address", NAME)
+        .arg("--redis-sentinel")
+        .arg(pair.sentinel.address())
+        .arg("--redis-tls")
+        .arg("off");
+    let shop = Shop::on(store, options).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    is_used(&pair.primary, &shop, user, product, &mut 1000).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_spoken_to_with_tls_and_a_slot_that_moves_is_followed() {
     let store = empty_store().await;
