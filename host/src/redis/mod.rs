@@ -4,10 +4,11 @@
 //! `host` has the functions that components call, and `commands` says which commands they may send. A `link` carries
 //! the commands over one connection, within its `limits`, and `errors` tells its failures apart. The size of its
 //! replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `link_target`: a certain
-//! server, or the `target` of a component, which may be the server that `sentinel` finds; `dial` opens its stream.
-//! `links` are one such link, or one to each primary of a `cluster`, as the `settings` say. `votes` decides between the
-//! answers of several Sentinels or nodes, so that one that is cut off is outvoted. `values` converts replies, and
-//! `near` keeps some values in memory. Nothing here knows a key of the store: what keys mean is for components.
+//! server, or the `target` of a component, which may be the server that `sentinel` finds, by what each
+//! `sentinel_reply` says; `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`, as
+//! the `settings` say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off is
+//! outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the store:
+//! what keys mean is for components.
 
 mod capped;
 mod cluster;
@@ -24,6 +25,7 @@ mod links;
 mod near;
 mod scripts;
 mod sentinel;
+mod sentinel_reply;
 mod settings;
 mod target;
 mod values;

@@ -2,18 +2,19 @@
 //!
 //! The redis crate has a Sentinel client. It opens connections of its own, without our certificates, limits and
 //! notifications of changes, and it believes the Sentinel that answers first. So each Sentinel is asked over a
-//! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover. One
-//! that has not seen a failover that others told before is cut off from them, and not believed alone.
+//! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover.
+//! One that has not seen a failover that others told before is cut off from them, and not believed alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::Mutex;
 
 use super::errors::is_refusal;
 use super::link::Link;
+use super::sentinel_reply::{SentinelReply, latest};
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
 use crate::outbound::{stands, tls_error};
@@ -47,15 +48,6 @@ struct Knowledge {
 struct PrimaryLookup {
     at: Instant,
     primary: RedisResult<HostPort>,
-}
-
-/// One Sentinel's answer about a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct SentinelReply {
-    primary: HostPort,
-    /// A number that grows with each failover:
-    /// <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
-    epoch: u64,
 }
 
 impl Sentinels {
@@ -176,36 +168,16 @@ fn not_connected(reason: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
 }
 
-/// The answer of the Sentinel that saw the latest failover, if that is no earlier one than `known_epoch`.
-fn latest(opinions: Vec<SentinelReply>, known_epoch: Option<u64>) -> Option<SentinelReply> {
-    let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-    latest.filter(|latest| Some(latest.epoch) >= known_epoch)
-}
-
 async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
     // Boxed, because the future of a link contains that of a link to a Sentinel.
     match Box::pin(link.run(&question, None)).await {
-        Ok(reply) => opinion(reply),
+        Ok(reply) => SentinelReply::read(reply),
         Err(error) if error.to_string().contains("No such master") => {
             Err((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN).into())
         }
         Err(error) => Err(error),
     }
-}
-
-fn opinion(reply: Value) -> RedisResult<SentinelReply> {
-    let fields = HashMap::<String, String>::from_redis_value(reply)?;
-    let field = |name: &str| fields.get(name).map(String::as_str);
-    let read = || {
-        let port = field("port")?.parse().ok()?;
-        Some(SentinelReply {
-            primary: HostPort::new(field("ip")?, port),
-            epoch: field("config-epoch")?.parse().ok()?,
-        })
-    };
-    let odd = "a Sentinel says nothing of where a primary is";
-    read().ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, odd)))
 }
 
 #[cfg(test)]
@@ -214,10 +186,6 @@ mod tests {
 
     use super::*;
     use crate::redis::errors::is_outage;
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.into())
-    }
 
     #[test]
     fn a_name_is_unknown_only_if_all_sentinels_say_so() {
@@ -275,43 +243,5 @@ mod tests {
             assert_eq!(lacks_tls_to_sentinels(&error), lacks_tls, "{error}");
             assert!(is_outage(&error) && !is_refusal(&error), "{error}");
         }
-    }
-
-    #[test]
-    fn without_a_majority_the_latest_failover_counts_and_none_before_what_is_known() {
-        let reply = |(host, epoch): &(&str, u64)| SentinelReply {
-            primary: HostPort::new(host, 6379),
-            epoch: *epoch,
-        };
-        for (said, known, believed) in [
-            (vec![("a", 6), ("b", 7)], None, Some("b")),
-            (vec![("b", 7), ("a", 6)], Some(6), Some("b")),
-            (vec![("b", 7)], Some(7), Some("b")),
-            // It was cut off together with the old primary, and the others do not answer.
-            (vec![("a", 6)], Some(7), None),
-            (vec![("a", 0)], None, Some("a")),
-        ] {
-            let latest = latest(said.iter().map(reply).collect(), known);
-            let believed = believed.map(|host| HostPort::new(host, 6379));
-            assert_eq!(latest.map(|reply| reply.primary), believed, "{said:?}");
-        }
-    }
-
-    #[test]
-    fn a_sentinels_answer_is_read() {
-        let fields = [
-            "name",
-            "store",
-            "ip",
-            "::1",
-            "port",
-            "6379",
-            "config-epoch",
-            "7",
-        ];
-        let read = opinion(Value::Array(fields.map(text).into())).expect("all is there");
-        assert_eq!(read.primary.to_string(), "[::1]:6379");
-        assert_eq!(read.epoch, 7);
-        opinion(Value::Array(fields[..4].iter().map(|f| text(f)).collect())).expect_err("no port");
     }
 }

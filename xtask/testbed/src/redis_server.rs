@@ -44,8 +44,8 @@ pub struct RedisOptions {
     /// Whether the server has a file in which it notes whose replica it is, as a Sentinel decides. It reads that file
     /// at its next start.
     pub replicated: bool,
-    /// TLS on a port beside the usual one, if the server speaks it. A node of a Redis Cluster then speaks it to the other
-    /// nodes too.
+    /// TLS on a port beside the usual one, if the server speaks it. A node of a Redis Cluster then speaks it to the
+    /// other nodes too.
     pub tls: Option<RedisTls>,
     /// The network location that the server listens in.
     pub seat: Seat,
