@@ -6,9 +6,9 @@
 //! replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `link_target`: a certain
 //! server, or the `target` of a component, which may be the server that `sentinel` finds, by what each
 //! `sentinel_reply` says; `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`, as
-//! the `settings` say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off is
-//! outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the store:
-//! what keys mean is for components.
+//! the `settings` say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off
+//! is outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the
+//! store: what keys mean is for components.
 
 mod capped;
 mod cluster;
