@@ -258,6 +258,7 @@ fn redis_fault(error: &RedisError, keeps_near: bool) -> BackendFault {
     match error {
         error if redis::is_unknown(error) => BackendFault::NotWatched,
         error if redis::is_refused_by_sentinels(error) => BackendFault::RefusedBySentinels,
+        error if redis::lacks_tls_to_sentinels(error) => BackendFault::Tls("redis"),
         error if redis::is_no_cluster(error) => BackendFault::NoCluster,
         error if tls_error(error).is_some_and(is_about_time) => BackendFault::Untimely,
         error if tls_error(error).is_some_and(stands) => BackendFault::Tls("redis"),

@@ -4,10 +4,11 @@
 //! `host` has the functions that components call, and `commands` says which commands they may send. A `link` carries
 //! the commands over one connection, within its `limits`, and `errors` tells its failures apart. The size of its
 //! replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `link_target`: a certain
-//! server, or the `target` of a component, which may be the server that `sentinel` finds; `dial` opens its stream.
-//! `links` are one such link, or one to each primary of a `cluster`, as the `settings` say. `votes` decides between the
-//! answers of several Sentinels or nodes, so that one that is cut off is outvoted. `values` converts replies, and
-//! `near` keeps some values in memory. Nothing here knows a key of the store: what keys mean is for components.
+//! server, or the `target` of a component, which may be the server that `sentinel` finds, by what each
+//! `sentinel_reply` says; `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`, as
+//! the `settings` say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off
+//! is outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the
+//! store: what keys mean is for components.
 
 mod capped;
 mod cluster;
@@ -24,6 +25,7 @@ mod links;
 mod near;
 mod scripts;
 mod sentinel;
+mod sentinel_reply;
 mod settings;
 mod target;
 mod values;
@@ -37,7 +39,7 @@ pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
 pub(crate) use self::errors::is_refusal;
 pub(crate) use self::host::add_to_linker;
 pub(crate) use self::links::Links;
-pub(crate) use self::sentinel::{is_refused_by_sentinels, is_unknown};
+pub(crate) use self::sentinel::{is_refused_by_sentinels, is_unknown, lacks_tls_to_sentinels};
 pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::metrics::NearMetrics;

@@ -3,18 +3,21 @@
 //! The redis crate has a Sentinel client. It opens connections of its own, without our certificates, limits and
 //! notifications of changes, and it believes the Sentinel that answers first. So each Sentinel is asked over a
 //! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover.
+//! One that has not seen a failover that others told before is cut off from them, and not believed alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::Mutex;
 
 use super::errors::is_refusal;
 use super::link::Link;
+use super::sentinel_reply::{SentinelReply, latest};
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
+use crate::outbound::{stands, tls_error};
 
 /// The error for a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
@@ -23,11 +26,23 @@ const UNKNOWN: &str = "no Sentinel watches a primary of this name";
 /// by it.
 const REFUSED: &str = "the Sentinels refuse the user or the password";
 
+/// The beginning of the error text if host and Sentinels don't agree on TLS. [`lacks_tls_to_sentinels`] recognises the
+/// error by it.
+const NO_TLS: &str = "there is no TLS with the Sentinels";
+
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
     sentinels: Vec<(HostPort, Arc<Link>)>,
-    /// The last answers, by name. Locked while the Sentinels are asked, so that simultaneous callers ask only once.
-    found: Mutex<HashMap<String, PrimaryLookup>>,
+    /// Locked while the Sentinels are asked, so that simultaneous callers ask only once.
+    known: Mutex<Knowledge>,
+}
+
+#[derive(Default)]
+struct Knowledge {
+    /// The last answers, by name.
+    lookups: HashMap<String, PrimaryLookup>,
+    /// The epoch of the last answer that was believed, by name. There are only as many names as the Sentinels watch.
+    epochs: HashMap<String, u64>,
 }
 
 struct PrimaryLookup {
@@ -35,71 +50,76 @@ struct PrimaryLookup {
     primary: RedisResult<HostPort>,
 }
 
-/// One Sentinel's answer about a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct SentinelReply {
-    primary: HostPort,
-    /// A number that grows with each failover:
-    /// <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
-    epoch: u64,
-}
-
 impl Sentinels {
     pub(super) fn new(sentinels: Vec<(HostPort, Arc<Link>)>) -> Self {
         Self {
             sentinels,
-            found: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
     /// The primary of `name`; the answer is at most half a second old.
     ///
     /// # Errors
-    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`] and
-    /// [`is_refused_by_sentinels`].
+    /// No Sentinel says where the primary is, or all say that they watch none of this name; see [`is_unknown`],
+    /// [`is_refused_by_sentinels`] and [`lacks_tls_to_sentinels`].
     pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
-        let mut found = self.found.lock().await;
-        if let Some(found) = found.get(name)
-            && found.at.elapsed() < STANDS
+        let mut known = self.known.lock().await;
+        if let Some(last) = known.lookups.get(name)
+            && last.at.elapsed() < STANDS
         {
-            return found.primary.clone();
+            return last.primary.clone();
         }
-        let primary = self.ask_all(name).await;
+        let known_epoch = known.epochs.get(name).copied();
+        let reply = self.ask_all(name, known_epoch).await;
+        if let Ok(reply) = &reply {
+            known.epochs.insert(name.to_owned(), reply.epoch);
+        }
+        let primary = reply.map(|reply| reply.primary);
         let now = PrimaryLookup {
             at: Instant::now(),
             primary: primary.clone(),
         };
         // Old answers are removed, because components may ask for any number of names.
-        found.retain(|_, found| found.at.elapsed() < STANDS);
-        found.insert(name.to_owned(), now);
+        known.lookups.retain(|_, last| last.at.elapsed() < STANDS);
+        known.lookups.insert(name.to_owned(), now);
         primary
     }
 
     /// The answer that more than half of the Sentinels give, or else the answer of the one that saw the latest
-    /// failover.
-    async fn ask_all(&self, name: &str) -> RedisResult<HostPort> {
+    /// failover, if that is no earlier one than `known_epoch`.
+    async fn ask_all(&self, name: &str, known_epoch: Option<u64>) -> RedisResult<SentinelReply> {
         let asked = self.sentinels.iter().map(|(_, link)| ask(link, name));
         let Disagreement { opinions, errors } =
             match votes::ask_all(asked.collect::<Vec<_>>()).await {
-                Ok(opinion) => return Ok(opinion.primary),
+                Ok(opinion) => return Ok(opinion),
                 Err(disagreement) => disagreement,
             };
-        let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-        match latest {
-            Some(latest) => Ok(latest.primary),
-            None => Err(self.failure(name, &errors)),
+        if opinions.is_empty() {
+            return Err(self.failure(name, &errors));
         }
+        latest(opinions, known_epoch).ok_or_else(|| {
+            not_connected(format!(
+                "the Sentinels that answer, of those at {}, have not heard of the last failover of `{name}`",
+                self.addresses()
+            ))
+        })
     }
 
     /// The error if no Sentinel says where the primary is. One that watches none of this name may not be set up yet, so
-    /// only all of them together are believed. One that is silent may accept the password that another refuses.
+    /// only all of them together are believed. One that is silent may accept the password or the certificate that
+    /// another refuses.
     fn failure(&self, name: &str, errors: &[RedisError]) -> RedisError {
         let refusal = errors.iter().rfind(|error| is_refusal(error));
         let is_other = |error: &&RedisError| !is_unknown(error) && !is_refusal(error);
+        let others: Vec<&RedisError> = errors.iter().filter(is_other).collect();
         let at = self.addresses();
-        match (errors.iter().rfind(is_other), refusal) {
+        match (others.last(), refusal) {
             (None, None) => self.unknown(name),
             (None, Some(refusal)) => not_connected(format!("{REFUSED}, at {at}: {refusal}")),
+            (Some(error), _) if others.iter().all(|error| is_about_tls(error)) => {
+                not_connected(format!("{NO_TLS}, at {at}: {error}"))
+            }
             (Some(error), None) => not_connected(format!("no Sentinel answers at {at}: {error}")),
             (Some(error), Some(refusal)) => not_connected(format!(
                 "of the Sentinels at {at} one refuses what --redis-sentinel-user and \
@@ -134,6 +154,16 @@ pub(crate) fn is_refused_by_sentinels(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains(REFUSED)
 }
 
+/// Whether all Sentinels that could know the name, and the host, don't accept one another's certificates, so that
+/// waiting does not help. For a link, that is an outage like any other.
+pub(crate) fn lacks_tls_to_sentinels(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains(NO_TLS)
+}
+
+fn is_about_tls(error: &RedisError) -> bool {
+    tls_error(error).is_some_and(stands)
+}
+
 fn not_connected(reason: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
 }
@@ -142,7 +172,7 @@ async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
     // Boxed, because the future of a link contains that of a link to a Sentinel.
     match Box::pin(link.run(&question, None)).await {
-        Ok(reply) => opinion(reply),
+        Ok(reply) => SentinelReply::read(reply),
         Err(error) if error.to_string().contains("No such master") => {
             Err((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN).into())
         }
@@ -150,28 +180,12 @@ async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     }
 }
 
-fn opinion(reply: Value) -> RedisResult<SentinelReply> {
-    let fields = HashMap::<String, String>::from_redis_value(reply)?;
-    let field = |name: &str| fields.get(name).map(String::as_str);
-    let read = || {
-        let port = field("port")?.parse().ok()?;
-        Some(SentinelReply {
-            primary: HostPort::new(field("ip")?, port),
-            epoch: field("config-epoch")?.parse().ok()?,
-        })
-    };
-    let odd = "a Sentinel says nothing of where a primary is";
-    read().ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, odd)))
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
     use crate::redis::errors::is_outage;
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.into())
-    }
 
     #[test]
     fn a_name_is_unknown_only_if_all_sentinels_say_so() {
@@ -204,20 +218,30 @@ mod tests {
     }
 
     #[test]
-    fn a_sentinels_answer_is_read() {
-        let fields = [
-            "name",
-            "store",
-            "ip",
-            "::1",
-            "port",
-            "6379",
-            "config-epoch",
-            "7",
-        ];
-        let read = opinion(Value::Array(fields.map(text).into())).expect("all is there");
-        assert_eq!(read.primary.to_string(), "[::1]:6379");
-        assert_eq!(read.epoch, 7);
-        opinion(Value::Array(fields[..4].iter().map(|f| text(f)).collect())).expect_err("no port");
+    fn a_certificate_is_refused_only_if_no_sentinel_is_silent() {
+        let sentinels = Sentinels::new(Vec::new());
+        let unknown = || RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN));
+        let silent = || RedisError::from(std::io::Error::other("silent"));
+        let refused = || RedisError::from((ErrorKind::AuthenticationFailed, "wrong password"));
+        let of_tls = |error: CertificateError| {
+            let error = rustls::Error::from(error);
+            RedisError::from(std::io::Error::other(error))
+        };
+        let stranger = || of_tls(CertificateError::UnknownIssuer);
+        // The clock of this machine may not be set yet.
+        let expired = || of_tls(CertificateError::Expired);
+        for (errors, lacks_tls) in [
+            ([stranger(), stranger()], true),
+            ([stranger(), unknown()], true),
+            ([refused(), stranger()], true),
+            ([stranger(), silent()], false),
+            ([silent(), stranger()], false),
+            ([stranger(), expired()], false),
+            ([refused(), unknown()], false),
+        ] {
+            let error = sentinels.failure("store", &errors);
+            assert_eq!(lacks_tls_to_sentinels(&error), lacks_tls, "{error}");
+            assert!(is_outage(&error) && !is_refusal(&error), "{error}");
+        }
     }
 }

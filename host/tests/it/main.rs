@@ -57,6 +57,7 @@ mod redis_cluster;
 mod redis_cluster_audit;
 mod redis_commands;
 mod redis_scripts;
+mod redis_tls;
 mod refresh;
 mod relay;
 mod reload;

@@ -26,10 +26,13 @@ pub(crate) async fn start(replication: Replication) -> DatabaseCluster {
 pub(crate) fn options_of(cluster: &DatabaseCluster) -> HostOptions {
     let first = &cluster.nodes()[0];
     let url = first.url(DATABASE);
-    let password = url.split([':', '@']).nth(2).unwrap();
+    // mysql://user:password@…
+    let mut parts = url.split([':', '/', '@']).skip(3);
+    let (user, password) = (parts.next().unwrap(), parts.next().unwrap());
     options()
         .variable("mysql_address", &first.address())
         .variable("mysql_database", DATABASE)
+        .variable("mysql_user", user)
         .variable("mysql_password", password)
         .arg("--mysql-members")
         .arg(cluster.members())

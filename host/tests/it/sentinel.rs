@@ -46,6 +46,7 @@ impl WatchedPrimary {
             name: NAME.to_owned(),
             primary: first.address(),
             quorum: 1,
+            tls: None,
         };
         let sentinel = Sentinel::start(options).await.unwrap();
         let watched = Self { first, sentinel };

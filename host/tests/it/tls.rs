@@ -1,26 +1,25 @@
-//! MySQL and Redis with TLS: who is trusted, and what is said of those who are not.
+//! MySQL with TLS: who is trusted, and what is said of those who are not; and the files of certificates and passwords.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mysql_async::prelude::Queryable;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use testbed::{DataStore, Host, HostOptions, MariaDb, NameServer};
+use testbed::{DataStore, HostOptions, MariaDb, NameServer, TlsFiles};
 
 use crate::limits::changed_app;
 use crate::members::{mariadb, writes_to};
 use crate::operator::with_token;
-use crate::support::{PATIENCE, Shop, host_binary, options, refuses, wait_for_log};
+use crate::support::{Shop, host_binary, options, refuses, wait_for_log};
 
 /// An authority, and certificates that it signed.
-struct Papers {
+pub(crate) struct Papers {
     folder: PathBuf,
 }
 
 impl Papers {
-    fn issue(store: &DataStore) -> Self {
+    pub(crate) fn issue(store: &DataStore) -> Self {
         let folder = store.folder().join("papers");
         fs::create_dir(&folder).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -47,12 +46,22 @@ impl Papers {
         Self { folder }
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
+    /// The files of a server that shows the certificate `name`.
+    pub(crate) fn of(&self, name: &str) -> TlsFiles {
+        let file = |suffix: &str| self.folder.join(format!("{name}.{suffix}"));
+        TlsFiles {
+            ca: self.folder.join("ca.pem"),
+            certificate: file("pem"),
+            key: file("key"),
+        }
+    }
+
     /// Flags of a host that trusts this authority, and shows its own certificate.
-    fn flags(&self, kind: &str) -> [String; 6] {
+    pub(crate) fn flags(&self, kind: &str) -> [String; 6] {
         [
             format!("--{kind}-ca"),
             self.file("ca.pem"),
@@ -64,7 +73,7 @@ impl Papers {
     }
 }
 
-fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
+pub(crate) fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
     flags.iter().fold(options, HostOptions::arg)
 }
 
@@ -213,73 +222,6 @@ async fn a_member_with_a_certificate_for_another_is_told_once_and_the_other_serv
         panic!("{} lines instead of one: {log}", said.len());
     };
     assert!(said.contains("db.example"), "{said}");
-}
-
-/// The address of the store's Redis with TLS, which wants a certificate of ours.
-async fn redis_with_tls(store: &DataStore, papers: &Papers, name: &str) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
-    let mut redis = store.redis().await.unwrap();
-    let mut files = redis::cmd("CONFIG");
-    files
-        .arg("SET")
-        .arg("tls-ca-cert-file")
-        .arg(papers.file("ca.pem"));
-    files
-        .arg("tls-cert-file")
-        .arg(papers.file(&format!("{name}.pem")));
-    files
-        .arg("tls-key-file")
-        .arg(papers.file(&format!("{name}.key")));
-    files.exec_async(&mut redis).await.unwrap();
-    let mut listen = redis::cmd("CONFIG");
-    listen.arg("SET").arg("tls-port").arg(&port);
-    listen.exec_async(&mut redis).await.unwrap();
-    format!("127.0.0.1:{port}")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_is_spoken_to_with_tls_by_flag_and_by_scheme() {
-    let store = crate::support::empty_store().await;
-    let papers = Papers::issue(&store);
-    let address = redis_with_tls(&store, &papers, "server").await;
-    let options = with_token(options()).variable("redis_address", &address);
-    let said = ["rediss", &address, "UnknownIssuer", "--redis-ca"];
-    let by_scheme = options.clone().variable("redis_scheme", "rediss");
-    refuses(&store, by_scheme.clone(), 2, &said[1..]).await;
-    let no_certificate = by_scheme
-        .clone()
-        .arg("--redis-ca")
-        .arg(papers.file("ca.pem"));
-    let parts = ["ertificate", &address, "--redis-tls"];
-    refuses(&store, no_certificate, 2, &parts).await;
-
-    let shop = Shop::on(store, with_flags(by_scheme, &papers.flags("redis"))).await;
-    shop.refreshed().await;
-    let by_flag = with_flags(options, &papers.flags("redis"));
-    let host = shop.store.host(by_flag).await.unwrap();
-    let report = host.url("/orders/reports/best-sellers");
-    assert_eq!(reqwest::get(report).await.unwrap().status(), 200);
-    assert_eq!(errors_of_redis(&shop).await, 0.0);
-}
-
-async fn errors_of_redis(shop: &Shop) -> f64 {
-    shop.metric("store_redis_errors_total{component=\"reports\"}")
-        .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_without_tls_is_told_apart_from_one_that_is_down() {
-    let store = crate::support::empty_store().await;
-    let required = store.placed(options().arg("--redis-tls").arg("require"));
-    let ended = Host::run_to_end(&required, store.addresses(), PATIENCE).await;
-    let (status, said) = ended.unwrap();
-    for part in ["Redis at 127.0.0.1", "TLS"] {
-        assert!(said.contains(part), "no `{part}` in {said}");
-    }
-    // It answers in the clear, or waits for more, which depends on random bytes. A server that starts does so, too.
-    assert_eq!(status.code(), Some(1), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

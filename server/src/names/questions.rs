@@ -188,11 +188,12 @@ fn whole_names(name: &Name, search: &[Name], ndots: usize) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
     use hickory_resolver::proto::rr::Record;
-    use tokio::net::UdpSocket;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
 
     use super::*;
 
@@ -266,5 +267,77 @@ mod tests {
             "it is unanswered"
         );
         server.abort();
+    }
+
+    /// One port for datagrams and for connections.
+    async fn port_for_both() -> (UdpSocket, TcpListener) {
+        loop {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            if let Ok(socket) = UdpSocket::bind(address).await {
+                return (socket, listener);
+            }
+        }
+    }
+
+    /// The answer to a question for a name that has these addresses and no others.
+    fn answer(question: &[u8], addresses: &[Ipv6Addr], is_truncated: bool) -> Vec<u8> {
+        let question = Message::from_vec(question).expect("a question");
+        let query = question.queries[0].clone();
+        let mut answer = Message::response(question.metadata.id, OpCode::Query);
+        if query.query_type() == RecordType::AAAA {
+            answer.metadata.truncation = is_truncated;
+            answer.add_answers(addresses.iter().map(|address| {
+                let address = RData::AAAA((*address).into());
+                Record::from_rdata(query.name().clone(), 30, address)
+            }));
+        }
+        answer.add_query(query);
+        answer.to_vec().expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn more_addresses_than_a_datagram_holds_are_all_found() {
+        let (socket, listener) = port_for_both().await;
+        let settings = Resolver {
+            servers: vec![NameServer(socket.local_addr().expect("an address"))],
+            ..Resolver::default()
+        };
+        let all: Vec<Ipv6Addr> = (1..=300)
+            .map(|number| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number))
+            .collect();
+        let first = all[..10].to_vec();
+        let datagrams = tokio::spawn(async move {
+            let mut bytes = [0; 512];
+            loop {
+                let Ok((length, client)) = socket.recv_from(&mut bytes).await else {
+                    continue;
+                };
+                let answer = answer(&bytes[..length], &first, true);
+                _ = socket.send_to(&answer, client).await;
+            }
+        });
+        let whole = all.clone();
+        let connections = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let length = stream.read_u16().await.expect("a length");
+                let mut question = vec![0; length.into()];
+                stream.read_exact(&mut question).await.expect("a question");
+                let answer = answer(&question, &whole, false);
+                let length = u16::try_from(answer.len()).expect("it is short");
+                stream.write_u16(length).await.expect("written");
+                stream.write_all(&answer).await.expect("written");
+            }
+        });
+        let questions = Questions::new(&SystemFiles::default(), &settings);
+        let questions = questions.expect("a name server is known");
+        let found = questions.addresses(&name("db.example.")).await;
+        let mut found = found.expect("addresses").records;
+        found.sort();
+        let all: Vec<IpAddr> = all.into_iter().map(IpAddr::from).collect();
+        assert_eq!(found, all);
+        datagrams.abort();
+        connections.abort();
     }
 }

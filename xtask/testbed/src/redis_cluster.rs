@@ -10,6 +10,7 @@ use redis::{Cmd, FromRedisValue};
 use crate::polling::poll_until;
 use crate::ports::{again_if_port_taken, free_port};
 use crate::redis_server::{RedisOptions, RedisServer};
+use crate::redis_tls::{RedisTls, TlsFiles};
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
@@ -31,10 +32,23 @@ impl RedisCluster {
     /// # Errors
     /// When Redis is not installed, or the nodes don't become a cluster in time.
     pub async fn start(folder: &Path) -> Result<Self> {
+        Self::start_all(folder, None).await
+    }
+
+    /// As [`RedisCluster::start`], but the nodes speak TLS to one another, and to clients on a second port each.
+    ///
+    /// # Errors
+    /// As [`RedisCluster::start`], or when the nodes refuse a file.
+    pub async fn start_with_tls(folder: &Path, files: &TlsFiles) -> Result<Self> {
+        Self::start_all(folder, Some(files)).await
+    }
+
+    async fn start_all(folder: &Path, files: Option<&TlsFiles>) -> Result<Self> {
         let mut nodes = Vec::new();
         let mut bus_ports = Vec::new();
         for number in 0..2 * PRIMARIES {
-            let (node, bus_port) = again_if_port_taken(|| start_node(folder, number)).await?;
+            let (node, bus_port) =
+                again_if_port_taken(|| start_node(folder, number, files)).await?;
             nodes.push(node);
             bus_ports.push(bus_port);
         }
@@ -48,6 +62,13 @@ impl RedisCluster {
     /// The addresses of all nodes, in the form of `--redis-cluster`.
     pub fn addresses(&self) -> String {
         let addresses: Vec<_> = self.nodes.iter().map(RedisServer::address).collect();
+        addresses.join(",")
+    }
+
+    /// The addresses of all nodes that speak TLS, in the form of `--redis-cluster`.
+    pub fn tls_addresses(&self) -> String {
+        let ports = self.nodes.iter().filter_map(RedisServer::tls_port);
+        let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         addresses.join(",")
     }
 
@@ -97,7 +118,8 @@ impl RedisCluster {
 
     async fn meet(&self, bus_ports: &[u16]) -> Result<()> {
         for (node, bus_port) in self.nodes.iter().zip(bus_ports).skip(1) {
-            let (port, bus_port) = (node.port().to_string(), bus_port.to_string());
+            let port = node.tls_port().unwrap_or(node.port()).to_string();
+            let bus_port = bus_port.to_string();
             let words = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port];
             self.ask::<()>(0, &words).await?;
         }
@@ -146,12 +168,17 @@ impl RedisCluster {
     }
 }
 
-async fn start_node(folder: &Path, number: usize) -> Result<(RedisServer, u16)> {
+async fn start_node(
+    folder: &Path,
+    number: usize,
+    files: Option<&TlsFiles>,
+) -> Result<(RedisServer, u16)> {
     let bus_port = free_port()?;
     let name = format!("redis-{number}");
     let log = folder.join(format!("{name}.log"));
     let options = RedisOptions {
         cluster_port: Some(bus_port),
+        tls: files.cloned().map(RedisTls::on_free_port).transpose()?,
         ..RedisOptions::new(folder.join(&name), log)
     };
     Ok((RedisServer::start(options).await?, bus_port))

@@ -11,6 +11,7 @@ use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
+use crate::redis_tls::RedisTls;
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
@@ -43,6 +44,9 @@ pub struct RedisOptions {
     /// Whether the server has a file in which it notes whose replica it is, as a Sentinel decides. It reads that file
     /// at its next start.
     pub replicated: bool,
+    /// TLS on a port beside the usual one, if the server speaks it. A node of a Redis Cluster then speaks it to the
+    /// other nodes too.
+    pub tls: Option<RedisTls>,
     /// The network location that the server listens in.
     pub seat: Seat,
 }
@@ -57,6 +61,7 @@ impl RedisOptions {
             without: &[],
             cluster_port: None,
             replicated: false,
+            tls: None,
             seat: Seat::LOOPBACK,
         }
     }
@@ -121,6 +126,11 @@ impl RedisServer {
     /// The server's address, as `host:port`.
     pub fn address(&self) -> String {
         self.options.seat.port(self.port).to_string()
+    }
+
+    /// The port for TLS, if the server has one.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.options.tls.as_ref().map(|tls| tls.port)
     }
 
     /// The server's URL, with user and password if it has them.
@@ -205,6 +215,13 @@ async fn start_on(
     if let Some(bus) = options.cluster_port {
         command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]);
         command.args(["--cluster-port", &bus.to_string()]);
+    }
+    if let Some(tls) = &options.tls {
+        command.args(tls.flags());
+        if options.cluster_port.is_some() {
+            // Otherwise the node would tell its clients the ports without TLS.
+            command.args(["--tls-cluster", "yes"]);
+        }
     }
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {

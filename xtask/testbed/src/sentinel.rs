@@ -12,6 +12,7 @@ use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::redis_server::answers_as;
+use crate::redis_tls::RedisTls;
 use crate::seat::Seat;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +31,8 @@ pub struct SentinelOptions {
     pub primary: String,
     /// How many Sentinels must find the primary dead.
     pub quorum: u32,
+    /// TLS on a port beside the usual one, if the Sentinel speaks it. It then speaks it to the servers too.
+    pub tls: Option<RedisTls>,
 }
 
 /// A running `redis-server --sentinel`, killed on drop.
@@ -62,6 +65,11 @@ impl Sentinel {
     /// The Sentinel's address, as `host:port`.
     pub fn address(&self) -> String {
         self.options.seat.port(self.port).to_string()
+    }
+
+    /// The port for TLS, if the Sentinel has one.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.options.tls.as_ref().map(|tls| tls.port)
     }
 
     /// The server process, unless stopped.
@@ -112,7 +120,8 @@ async fn start_on(options: &SentinelOptions, account: Account, port: u16) -> Res
         .args(["--sentinel", "--port", &port.to_string(), "--bind"])
         .arg(options.seat.address().to_string())
         .arg("--dir")
-        .arg(&options.folder);
+        .arg(&options.folder)
+        .args(options.tls.iter().flat_map(RedisTls::flags));
     let process = Process::start("Sentinel", command, &log, &log)?;
     let url = format!("redis://{}", options.seat.port(port));
     poll_until(START_LIMIT, "Sentinel's start", async || {

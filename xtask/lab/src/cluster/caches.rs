@@ -63,6 +63,7 @@ pub(super) async fn start_sentinels(
             name: CACHE.to_owned(),
             primary: primary.address(),
             quorum: QUORUM,
+            tls: None,
         };
         sentinels.push(Sentinel::start(options).await?);
     }

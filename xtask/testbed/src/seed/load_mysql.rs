@@ -14,11 +14,12 @@ use crate::progress::Progress;
 /// nothing.
 const BATCH_ROWS: usize = 1_000;
 
-/// The rows of one table.
-struct TableRows<'a, const COLUMNS: usize> {
-    name: &'a str,
-    columns: [&'a str; COLUMNS],
-    rows: Vec<[Value; COLUMNS]>,
+/// The rows of one table. They are made one batch at a time, because all rows of a large store take gigabytes.
+struct TableRows<const COLUMNS: usize, Rows> {
+    name: &'static str,
+    columns: [&'static str; COLUMNS],
+    count: usize,
+    rows: Rows,
 }
 
 /// Inserts all rows, and the totals that the reports read.
@@ -36,15 +37,20 @@ pub(super) async fn insert_all(
     product_totals(data).insert(conn, progress).await
 }
 
-impl<const COLUMNS: usize> TableRows<'_, COLUMNS> {
-    async fn insert(self, conn: &mut Transaction<'_>, progress: Progress) -> Result<()> {
-        let step = progress.step(self.name, self.rows.len() as u64);
-        for batch in self.rows.chunks(BATCH_ROWS) {
-            let parameters = batch.iter().flatten().cloned().collect();
-            conn.exec_drop(self.statement(batch.len()), Params::Positional(parameters))
+impl<const COLUMNS: usize, Rows: Iterator<Item = [Value; COLUMNS]>> TableRows<COLUMNS, Rows> {
+    async fn insert(mut self, conn: &mut Transaction<'_>, progress: Progress) -> Result<()> {
+        let step = progress.step(self.name, self.count as u64);
+        loop {
+            let batch = self.rows.by_ref().take(BATCH_ROWS);
+            let parameters: Vec<Value> = batch.flatten().collect();
+            if parameters.is_empty() {
+                break;
+            }
+            let rows = parameters.len() / COLUMNS;
+            conn.exec_drop(self.statement(rows), Params::Positional(parameters))
                 .await
                 .with_context(|| format!("filling {}", self.name))?;
-            step.advance(batch.len());
+            step.advance(rows);
         }
         step.finish();
         Ok(())
@@ -62,7 +68,7 @@ impl<const COLUMNS: usize> TableRows<'_, COLUMNS> {
     }
 }
 
-fn users(data: &Dataset) -> TableRows<'static, 3> {
+fn users(data: &Dataset) -> TableRows<3, impl Iterator<Item = [Value; 3]>> {
     let rows = data
         .users
         .iter()
@@ -70,11 +76,12 @@ fn users(data: &Dataset) -> TableRows<'static, 3> {
     TableRows {
         name: "users",
         columns: ["id", "name", "email"],
-        rows: rows.collect(),
+        count: data.users.len(),
+        rows,
     }
 }
 
-fn products(data: &Dataset) -> TableRows<'static, 4> {
+fn products(data: &Dataset) -> TableRows<4, impl Iterator<Item = [Value; 4]>> {
     let rows = data.products.iter().map(|product| {
         let price = product.unit_price.to_string();
         [
@@ -87,11 +94,12 @@ fn products(data: &Dataset) -> TableRows<'static, 4> {
     TableRows {
         name: "products",
         columns: ["id", "name", "sku", "price"],
-        rows: rows.collect(),
+        count: data.products.len(),
+        rows,
     }
 }
 
-fn stocks(data: &Dataset) -> TableRows<'static, 3> {
+fn stocks(data: &Dataset) -> TableRows<3, impl Iterator<Item = [Value; 3]>> {
     let levels = data.products.iter().map(|product| product.level);
     let rows = levels.map(|level| {
         [
@@ -103,11 +111,12 @@ fn stocks(data: &Dataset) -> TableRows<'static, 3> {
     TableRows {
         name: "stocks",
         columns: ["product_id", "quantity", "version"],
-        rows: rows.collect(),
+        count: data.products.len(),
+        rows,
     }
 }
 
-fn orders(data: &Dataset) -> TableRows<'static, 3> {
+fn orders(data: &Dataset) -> TableRows<3, impl Iterator<Item = [Value; 3]>> {
     let rows = data.orders.iter().map(|order| {
         let total = order.total_amount.to_string();
         [order.order_id.into(), order.user_id.into(), total.into()]
@@ -115,15 +124,16 @@ fn orders(data: &Dataset) -> TableRows<'static, 3> {
     TableRows {
         name: "orders",
         columns: ["id", "user_id", "total_amount"],
-        rows: rows.collect(),
+        count: data.orders.len(),
+        rows,
     }
 }
 
-fn order_items(data: &Dataset) -> TableRows<'static, 4> {
+fn order_items(data: &Dataset) -> TableRows<4, impl Iterator<Item = [Value; 4]>> {
     let items = data
         .orders
         .iter()
-        .flat_map(|order| order.items.iter().map(|item| (order.order_id, item)));
+        .flat_map(|order| order.items.iter().map(move |item| (order.order_id, item)));
     let rows = items.map(|(order_id, item)| {
         let price = item.unit_price.to_string();
         [
@@ -137,11 +147,12 @@ fn order_items(data: &Dataset) -> TableRows<'static, 4> {
     TableRows {
         name: "order_items",
         columns,
-        rows: rows.collect(),
+        count: data.orders.iter().map(|order| order.items.len()).sum(),
+        rows,
     }
 }
 
-fn user_totals(data: &Dataset) -> TableRows<'static, 2> {
+fn user_totals(data: &Dataset) -> TableRows<2, impl Iterator<Item = [Value; 2]>> {
     let mut totals: BTreeMap<i64, Vec<Cents>> = data
         .users
         .iter()
@@ -153,6 +164,7 @@ fn user_totals(data: &Dataset) -> TableRows<'static, 2> {
             .or_default()
             .push(order.total_amount);
     }
+    let count = totals.len();
     let rows = totals.into_iter().map(|(user_id, amounts)| {
         let total: Cents = amounts.into_iter().sum();
         [user_id.into(), total.to_string().into()]
@@ -160,11 +172,12 @@ fn user_totals(data: &Dataset) -> TableRows<'static, 2> {
     TableRows {
         name: "user_totals",
         columns: ["user_id", "total_expense"],
-        rows: rows.collect(),
+        count,
+        rows,
     }
 }
 
-fn product_totals(data: &Dataset) -> TableRows<'static, 2> {
+fn product_totals(data: &Dataset) -> TableRows<2, impl Iterator<Item = [Value; 2]>> {
     let mut totals: BTreeMap<i64, i64> = data
         .products
         .iter()
@@ -173,12 +186,14 @@ fn product_totals(data: &Dataset) -> TableRows<'static, 2> {
     for item in data.orders.iter().flat_map(|order| &order.items) {
         *totals.entry(item.product_id).or_default() += item.quantity;
     }
+    let count = totals.len();
     let rows = totals
         .into_iter()
         .map(|(product_id, sold)| [product_id.into(), sold.into()]);
     TableRows {
         name: "product_totals",
         columns: ["product_id", "quantity_sold"],
-        rows: rows.collect(),
+        count,
+        rows,
     }
 }
