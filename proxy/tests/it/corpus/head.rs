@@ -117,6 +117,16 @@ fn targets() -> Vec<Case> {
         case("an asterisk for GET", Refused(BAD), line("GET * HTTP/1.1")),
         case("a fragment", Refused(BAD), line("GET /in#a HTTP/1.1")),
         case(
+            "a fragment after a query",
+            Refused(BAD),
+            line("GET /in?a=b#c HTTP/1.1"),
+        ),
+        case(
+            "a fragment in a URL",
+            Refused(BAD),
+            line("GET http://shop.example/in#a HTTP/1.1"),
+        ),
+        case(
             "another scheme",
             Refused(BAD),
             line("GET ftp://shop.example/in HTTP/1.1"),

@@ -221,6 +221,13 @@ fn targets() -> Vec<Case> {
             ":path",
             "/in#part",
         ),
+        instead(
+            "a fragment after a query (8.3.1)",
+            Either,
+            ":path",
+            "/in?a=b#part",
+        ),
+        instead("no path before a query (8.3.1)", Refused, ":path", "?a=b"),
         instead("a query (8.3.1)", Served, ":path", "/in?a=b&c=%20"),
         instead(
             "a request in the method (8.3.1)",
