@@ -39,6 +39,7 @@ use std::sync::Arc;
 
 use store_server::console::{Console, Program, check_names};
 use store_server::io_fault;
+use store_server::listener::limit_unsent;
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -351,8 +352,9 @@ fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
+    let bound = TcpListener::bind(address).await;
+    bound
+        .and_then(|listener| limit_unsent(&listener).map(|()| listener))
         .map_err(|source| StartError::Listen {
             flag: "--listen",
             address: address.to_string(),

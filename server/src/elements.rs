@@ -1,27 +1,30 @@
 //! Parses the `Forwarded` header (RFC 7239, section 4).
 
-/// The `for` of each element of a line; `None` for an element without one. Returns `None` if the line is malformed.
+/// The `for` of each element of a line; `None` for an element without one. Elements and pairs may be empty, and don't
+/// count (RFC 7239, section 4; RFC 9110, section 5.6.1.2). Returns `None` if the line is malformed or has no element.
 #[must_use]
 pub fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
     let mut rest = line.trim_ascii();
-    let (mut elements, mut client) = (Vec::new(), None);
+    let (mut elements, mut client, mut has_pair) = (Vec::new(), None, false);
     loop {
-        let name;
-        (name, rest) = token(rest)?;
-        let value;
-        (value, rest) = self::value(rest.strip_prefix(b"=")?)?;
-        if name.eq_ignore_ascii_case(b"for") && client.replace(value).is_some() {
+        if !matches!(rest.first(), None | Some(b';' | b',')) {
+            let (name, after) = token(rest)?;
+            let (value, after) = value(after.strip_prefix(b"=")?)?;
+            if name.eq_ignore_ascii_case(b"for") && client.replace(value).is_some() {
+                return None;
+            }
+            has_pair = true;
+            rest = after.trim_ascii_start();
+        }
+        let end = rest.first().copied();
+        if !matches!(end, None | Some(b';' | b',')) {
             return None;
         }
-        rest = rest.trim_ascii_start();
-        match rest.split_first() {
-            None => {
-                elements.push(client);
-                return Some(elements);
-            }
-            Some((b';', _)) => {}
-            Some((b',', _)) => elements.push(client.take()),
-            Some(_) => return None,
+        if end != Some(b';') && std::mem::take(&mut has_pair) {
+            elements.push(client.take());
+        }
+        if end.is_none() {
+            return (!elements.is_empty()).then_some(elements);
         }
         rest = rest[1..].trim_ascii_start();
     }
@@ -69,7 +72,15 @@ mod tests {
     #[test]
     fn each_element_has_its_client() {
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(clients("for=a"), Some(vec![some("a")]));
+        for line in [
+            "for=a",
+            "for=a,",
+            "for=a;",
+            ", ,for=a",
+            ";proto=http;; for=a ;",
+        ] {
+            assert_eq!(clients(line), Some(vec![some("a")]), "{line}");
+        }
         assert_eq!(
             clients("proto=http;for=\"[::1]:80\" , by=b,For=\"a\\\"b,c;d\""),
             Some(vec![some("[::1]:80"), None, some("a\"b,c;d")])
@@ -82,8 +93,8 @@ mod tests {
             "",
             "for",
             "for=",
-            "for=a,",
-            "for=a;",
+            ",",
+            " ; ",
             "for=a b",
             "for=\"a",
             "for=a;for=b",

@@ -29,8 +29,9 @@ pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Optio
 /// no address is `None`.
 fn nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let nodes = headers.get_all(X_FORWARDED_FOR).iter().flat_map(|line| {
-        let line = line.to_str().unwrap_or_default();
-        line.split(',').map(|node| address(node.trim()))
+        // What can't be read is no address. An empty element doesn't count (RFC 9110, section 5.6.1.2).
+        let nodes = line.to_str().unwrap_or("?").split(',').map(str::trim);
+        nodes.filter(|node| !node.is_empty()).map(address)
     });
     let nodes: Vec<_> = nodes.collect();
     if !nodes.is_empty() {
@@ -93,6 +94,7 @@ mod tests {
             ("2001:db8::1", Some("2001:db8::1")),
             ("::ffff:203.0.113.1", Some("203.0.113.1")),
             ("unknown, 10.0.0.2", Some("10.0.0.2")),
+            (", 203.0.113.1,", Some("203.0.113.1")),
             ("203.0.113.1:x y", None),
             ("[2001:db8::1]4000", None),
             ("", None),
@@ -110,6 +112,7 @@ mod tests {
                 "for=\"[2001:db8::1]:_port\",for=10.0.0.2",
                 Some("2001:db8::1"),
             ),
+            (", for=203.0.113.1;", Some("203.0.113.1")),
             ("for=198.51.100.7, for=unknown", None),
             ("for=198.51.100.7, for=_hidden", None),
             ("for=198.51.100.7, proto=http", None),
@@ -117,6 +120,21 @@ mod tests {
         ] {
             let expected = expected.map(str::to_owned);
             assert_eq!(named("forwarded", value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_empty_header_hides_nothing_and_an_unreadable_one_does() {
+        for (value, expected) in [
+            (&b" "[..], Some(IpAddr::from([203, 0, 113, 1]))),
+            (b"\xe9", None),
+        ] {
+            let before = HeaderValue::from_bytes(value).expect("a value");
+            let headers = HeaderMap::from_iter([
+                (X_FORWARDED_FOR, before),
+                (FORWARDED, HeaderValue::from_static("for=203.0.113.1")),
+            ]);
+            assert_eq!(client(&headers, |_| false), expected, "{value:?}");
         }
     }
 }

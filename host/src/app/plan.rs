@@ -14,7 +14,7 @@ use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
 use super::values::Values;
 use crate::config::{Config, Limits};
-use crate::instance::{Context, Probe};
+use crate::instance::{Context, LogLimit, Probe};
 use crate::metrics::Metrics;
 use crate::mysql::WriterRecords;
 use crate::outbound::{AllowedHost, Backend, Kind, LogThrottle};
@@ -277,6 +277,10 @@ impl Parts<'_> {
             refresh_interval,
             in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
             health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
+            log_limit: Arc::new(LogLimit::new(
+                limits.log_lines_per_second,
+                metrics.log_lines_dropped(id),
+            )),
             limits,
             mysql: mysql::Pools::new(id, config.mysql.clone(), servers, memory, metrics.clone()),
             redis: redis::Terms {

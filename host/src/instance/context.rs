@@ -8,6 +8,7 @@ use std::time::Duration;
 use store_server::trace::{Ids, Tracing};
 use tokio::sync::Semaphore;
 
+use super::log_limit::LogLimit;
 use super::probe::Probe;
 use crate::config::Limits;
 use crate::metrics::{Metrics, Refusal};
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) allowed_hosts: Vec<AllowedHost>,
     pub(crate) limits: Limits,
+    pub(crate) log_limit: Arc<LogLimit>,
     /// The request that a new generation must answer before it serves.
     pub(crate) probe: Probe,
     /// The interval of calls to the component's refresh function, if it has one.

@@ -12,6 +12,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::context::Context as ComponentContext;
+use super::log_limit::LogLimit;
 use crate::message::RequestId;
 
 /// The longest line, in bytes. A longer line becomes several, so that the host never holds more of what a component
@@ -23,7 +25,8 @@ const LONGEST_LINE: usize = 8 * 1024;
 pub(crate) struct GuestLog(Arc<Mutex<Inner>>);
 
 struct Inner {
-    component: String,
+    component: Arc<str>,
+    limit: Arc<LogLimit>,
     stream: &'static str,
     /// The request that writes. Set only during one write; see [`crate::instance::wasi`].
     request: Option<RequestId>,
@@ -34,9 +37,10 @@ struct Inner {
 }
 
 impl GuestLog {
-    pub(crate) fn new(component: &str, stream: &'static str) -> Self {
+    pub(crate) fn new(component: &ComponentContext, stream: &'static str) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            component: component.to_owned(),
+            component: component.name.clone(),
+            limit: component.log_limit.clone(),
             stream,
             request: None,
             ids: None,
@@ -58,12 +62,24 @@ impl Inner {
         self.line = line;
     }
 
+    /// Logs a line, unless the component has written too many.
     fn emit(&self, line: &[u8]) {
+        let component = &*self.component;
+        let Some(dropped) = self.limit.pass(line.len()) else {
+            return;
+        };
+        if dropped > 0 {
+            tracing::warn!(
+                component,
+                dropped,
+                "Dropped {dropped} lines of component `{component}`"
+            );
+        }
         let line = String::from_utf8_lossy(line);
         let request = self.request.as_ref().map(RequestId::as_str);
         let trace_id = self.ids.map(|ids| tracing::field::display(ids.trace));
         let span_id = self.ids.map(|ids| tracing::field::display(ids.span));
-        tracing::info!(target: "guest", component = self.component, request, trace_id, span_id, stream = self.stream, "{line}");
+        tracing::info!(target: "guest", component, request, trace_id, span_id, stream = self.stream, "{line}");
     }
 }
 

@@ -37,6 +37,11 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
         return Err(Problem::MethodNotServed);
     }
     check_target(request.uri())?;
+    let target = request.uri().path_and_query();
+    // In HTTP/1.1, such a target is one of a whole URL, whose path may be empty (RFC 9112, section 3.2.2).
+    if is_http_2 && target.is_some_and(|target| target.as_str().starts_with('?')) {
+        return Err(Problem::Malformed("the target must begin with `/`"));
+    }
     if request.uri().path() == "*" && request.method() != Method::OPTIONS {
         return Err(Problem::Malformed("the target `*` is for OPTIONS only"));
     }
@@ -218,6 +223,7 @@ mod tests {
             (Version::HTTP_2, "ftp://a/", &[]),
             (Version::HTTP_2, "http://a/\u{e9}", &[]),
             (Version::HTTP_11, "*", &[("host", "a")]),
+            (Version::HTTP_2, "http://a?b", &[]),
             (Version::HTTP_2, "/", &[]),
             (Version::HTTP_2, "/", &[("host", injected)]),
             (Version::HTTP_2, "http://a/", &[("host", "b")]),

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     instances: IntGaugeVec,
     traps: IntCounterVec,
+    log_lines_dropped: IntCounterVec,
     component_info: IntGaugeVec,
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
@@ -72,6 +73,11 @@ impl Metrics {
             traps: declare.counters(
                 "store_traps_total",
                 "Instances ended by a trap or a time limit",
+                &["component"],
+            )?,
+            log_lines_dropped: declare.counters(
+                "store_log_lines_dropped_total",
+                "Log lines of a component beyond those that it may write in a second",
                 &["component"],
             )?,
             component_info: declare.gauges(
@@ -143,6 +149,7 @@ impl Metrics {
         self.instances.with_label_values(&[component]);
         self.requests.announce(component);
         self.traps.with_label_values(&[component]);
+        self.log_lines_dropped(component);
         self.outbound.announce(component);
         self.swaps.announce(component);
         self.trials.announce(component);
@@ -176,6 +183,11 @@ impl Metrics {
 
     pub(crate) fn trap(&self, component: &str) {
         self.traps.with_label_values(&[component]).inc();
+    }
+
+    /// The counter of one component's log lines that were dropped.
+    pub(crate) fn log_lines_dropped(&self, component: &str) -> IntCounter {
+        self.log_lines_dropped.with_label_values(&[component])
     }
 
     pub(crate) fn redis_error(&self, component: &str) {

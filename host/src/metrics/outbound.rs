@@ -31,7 +31,7 @@ impl OutboundVecs {
             )?,
             refused: declare.counters(
                 "store_outbound_refused_total",
-                "Calls of a component to MySQL or Redis that the host refused: address, command, pools or size",
+                "Calls of a component to MySQL or Redis that the host refused: address, command, statement, pools, size or full",
                 &["component", "reason"],
             )?,
         })
@@ -79,6 +79,8 @@ pub(crate) enum Refusal {
     Address,
     /// A Redis command that would block, switch or subscribe the connection.
     Command,
+    /// An XA transaction in MySQL, which would outlive its connection.
+    Statement,
     /// The component uses too many addresses at once.
     Pools,
     /// A row or an answer is larger than the host holds for the component.
@@ -88,9 +90,10 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Address,
         Self::Command,
+        Self::Statement,
         Self::Pools,
         Self::Size,
         Self::Full,
@@ -100,6 +103,7 @@ impl Refusal {
         match self {
             Self::Address => "address",
             Self::Command => "command",
+            Self::Statement => "statement",
             Self::Pools => "pools",
             Self::Size => "size",
             Self::Full => "full",

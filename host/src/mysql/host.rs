@@ -15,7 +15,7 @@ use super::hint::Hint;
 use super::pool::Pool;
 use super::rows::QueryError;
 use super::statement::Statement;
-use super::{Connection, rows, values};
+use super::{Connection, rows, sql, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     self as wit, Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
@@ -83,7 +83,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             true => hint(accessor, &statement)?,
             false => (Hint::None, None),
         };
-        let held = match caller.hold(&statement, &params).await {
+        let held = match caller.admit(&statement, &params).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
@@ -120,7 +120,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
-        let _held = match caller.hold(&statement, &params).await {
+        let _held = match caller.admit(&statement, &params).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
@@ -143,6 +143,11 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         }
     }
 }
+
+/// Told to a component that asks for an XA transaction. Once it is prepared, it outlives its session and keeps its locks
+/// until somebody ends it, which the host could not see.
+const XA_REFUSED: &str =
+    "XA transactions are not served: they outlive their connection and keep their locks";
 
 /// The error for a connection that can't be used any more: an answer was not read to its end, or the session is in an
 /// unknown state.
@@ -203,9 +208,14 @@ impl Caller {
         connect(connection, &self.component).await
     }
 
-    /// Takes room in the instance's memory share for a statement and its parameters. They are in the host's memory from
-    /// the beginning of the call, so this comes before any other wait.
-    async fn hold(&self, statement: &str, params: &[ParameterValue]) -> Result<HeldBytes, Error> {
+    /// Refuses XA transactions, and takes room in the instance's memory share for a statement and its parameters. They
+    /// are in the host's memory from the beginning of the call, so this comes before any other wait.
+    async fn admit(&self, statement: &str, params: &[ParameterValue]) -> Result<HeldBytes, Error> {
+        if sql::has_xa(statement) {
+            self.component
+                .note_refusal(Refusal::Statement, XA_REFUSED, self.ids);
+            return Err(Error::Other(XA_REFUSED.into()));
+        }
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, self.statement_limit).await;
         held.map_err(|error| self.report(QueryError::NoRoom(error)))

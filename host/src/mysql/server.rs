@@ -56,7 +56,8 @@ pub(crate) struct Server {
     is_standby: bool,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
-    /// Whether a view or a trigger may change a session. Set each time a connection is opened.
+    /// Whether a view or a trigger may change a session. Set each time a connection is opened, or reset after a statement
+    /// that may have made one.
     hides_changes: AtomicBool,
 }
 
@@ -211,13 +212,24 @@ impl Server {
         Conn::new(opts).await
     }
 
-    /// Opens a connection, and checks whether views or triggers of its database may change its session. The caller must
-    /// limit the time.
+    /// Opens a connection, and looks for hidden changes. The caller must limit the time.
     ///
     /// # Errors
     /// The server can't be reached or refuses the user.
     pub(super) async fn open(&self) -> Result<ListedConn, mysql_async::Error> {
         let mut conn = ListedConn::new(self.connect().await?).await?;
+        self.look_for_hidden_changes(&mut conn).await?;
+        Ok(conn)
+    }
+
+    /// Checks whether views or triggers of the database may change a session. The caller must limit the time.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(super) async fn look_for_hidden_changes(
+        &self,
+        conn: &mut Conn,
+    ) -> Result<(), mysql_async::Error> {
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
         let may_change = |body: &Option<Vec<u8>>| {
             let text = body.as_deref().map(String::from_utf8_lossy);
@@ -236,7 +248,7 @@ impl Server {
             );
         }
         self.hides_changes.store(hides_changes, Ordering::Relaxed);
-        Ok(conn)
+        Ok(())
     }
 
     /// Whether views and triggers may do more to a session than a statement's text shows.

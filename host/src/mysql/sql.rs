@@ -1,17 +1,19 @@
 //! Judges by its text what a statement can do to its session. Whatever is not known to be harmless counts as a change:
 //! one reset too many costs a round trip, one too few passes one request's session on to another.
 //!
-//! A view or a trigger may hide a call of a stored function. So whenever a connection is opened, the texts of its
-//! database's views and triggers are judged in the same way, and a statement that names a table of another database
+//! A view or a trigger may hide a call of a stored function. So whenever a connection is opened or reset, the texts of
+//! its database's views and triggers are judged in the same way, and a statement that names a table of another database
 //! counts as a change. Between two generations of a component, a session is always reset.
 
 mod tables;
 mod tokens;
+mod xa;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use tokens::{Kind, Token, tokens};
+pub(super) use xa::has_xa;
 
 /// What a statement does to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -121,6 +121,27 @@ async fn a_component_makes_no_head_that_is_too_large_and_not_too_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_writes_without_end_has_its_share_of_the_log() {
+    let limits = "log_lines_per_second = 5";
+    let shop = host_with(limits, guest("second").into_bytes()).await;
+    assert_eq!(shop.answer("/write?10000").await, "second");
+    let series = "store_log_lines_dropped_total{component=\"guest\"}";
+    let dropped = shop.metric(series).await as usize;
+    assert!(dropped > 0);
+    eventually("the others are written", async || {
+        let log = shop.host.log();
+        log.matches("asked to write").count() + dropped == 10_000
+    })
+    .await;
+    eventually("the log tells of it", async || {
+        assert_eq!(shop.answer("/write").await, "second");
+        let log = shop.host.log();
+        log.contains("lines of component `guest`")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     let shop = host_with("instance_concurrency = 2", guest("second").into_bytes()).await;
     // Two requests fill the first instance, and the third needs another.

@@ -63,6 +63,7 @@ async fn a_scrape_passes_promtool_and_has_every_family() {
         "store_component_info{component=\"orders\",digest=\"",
         "store_instances{component=\"orders\"}",
         "store_traps_total{component=\"orders\"} 0",
+        "store_log_lines_dropped_total{component=\"orders\"} 0",
         "store_mysql_pool_size{component=\"orders\"} 16",
         "store_mysql_pool_in_use{component=\"orders\"}",
         "store_mysql_pool_waiting{component=\"orders\"} 0",

@@ -90,6 +90,53 @@ async fn what_a_view_or_a_trigger_leaves_behind_is_gone_too() {
     }
 }
 
+/// The component makes the view itself, on the connection that the next request gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_view_of_the_components_own_leaves_behind_is_gone_too() {
+    let shop = shop().await;
+    let made = "MYSQL\nexecute CREATE VIEW hides AS SELECT marks() AS n";
+    assert_eq!(shop.last(made).await, "ok");
+    assert_eq!(shop.last("MYSQL\nquery SELECT n FROM hides").await, "1");
+    let left = "MYSQL\nquery SELECT IFNULL(@left, '-')";
+    assert_eq!(shop.last(left).await, "-");
+}
+
+/// What evaluates a default is a plain INSERT. Servers take no function there that changes the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_takes_no_lock() {
+    let shop = shop().await;
+    for hides in [
+        "n INT DEFAULT (GET_LOCK('x', 0))",
+        "n INT DEFAULT (marks())",
+        "n INT CHECK (GET_LOCK('x', 0))",
+    ] {
+        let made = format!("MYSQL\nexecute CREATE TABLE hides (id INT PRIMARY KEY, {hides})");
+        let answer = shop.last(&made).await;
+        assert!(answer.starts_with("error"), "{hides}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_xa_transaction_is_refused_because_it_would_outlive_its_session() {
+    let shop = shop().await;
+    let statements = [
+        "query XA START 'left'",
+        "execute XA START 'left'",
+        "execute /*!XA START 'left'*/",
+        "execute BEGIN NOT ATOMIC XA START 'left'; END",
+    ];
+    for statement in statements {
+        let answer = shop.last(&format!("MYSQL\n{statement}")).await;
+        assert!(
+            answer.contains("XA transactions are not served"),
+            "{answer}"
+        );
+    }
+    let refused = "store_outbound_refused_total{component=\"guest\",reason=\"statement\"}";
+    assert_eq!(shop.metric(refused).await, statements.len() as f64);
+    assert_eq!(shop.last("MYSQL\nquery SELECT 1").await, "1");
+}
+
 /// The name of the shop's database.
 fn database(shop: &Shop) -> String {
     let label = shop.store.addresses().mysql_label();

@@ -77,7 +77,8 @@ fn compression(session: &mut Session) -> Option<&mut ResponseCompressionCtx> {
         .map(|module| &mut **module)
 }
 
-/// The coding with the highest weight among those that are switched on; `None` if the client accepts none of them.
+/// The coding with the highest weight among those that are switched on; `None` if the client accepts none of them, or
+/// likes an answer without coding (`identity`) better.
 fn choose(headers: &HeaderMap, levels: &Compression) -> Option<&'static str> {
     let on = [("gzip", levels.gzip), ("br", levels.brotli)];
     let accepted = accepted(headers);
@@ -86,10 +87,13 @@ fn choose(headers: &HeaderMap, levels: &Compression) -> Option<&'static str> {
         let (_, weight) = of(coding).or_else(|| of("*"))?;
         (*weight > 0).then_some(*weight)
     };
+    let plain = accepted.iter().find(|(coding, _)| coding == "identity");
+    let plain = plain.map_or(0, |(_, weight)| *weight);
     let place = |coding: &str| accepted.iter().position(|(accepted, _)| accepted == coding);
     on.into_iter()
         .filter(|(_, level)| *level > 0)
         .filter_map(|(coding, _)| Some((weight(coding)?, coding)))
+        .filter(|(weight, _)| *weight >= plain)
         // Of equal weights, take the coding that is named first, as browsers list them in order of preference.
         .max_by_key(|(weight, coding)| {
             let place = place(coding).unwrap_or(usize::MAX);
@@ -166,6 +170,8 @@ mod tests {
             (&["*"], Some("br")),
             (&["*;q=0.5, gzip;q=0"], Some("br")),
             (&["identity;q=0, br"], Some("br")),
+            (&["gzip, identity"], Some("gzip")),
+            (&["identity, gzip;q=0.5, *;q=0.1"], None),
             (&[], None),
             (&[""], None),
             (&["identity"], None),

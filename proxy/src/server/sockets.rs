@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use pingora_core::protocols::TcpKeepalive;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
+use store_server::listener::limit_unsent;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
@@ -63,7 +65,8 @@ fn options() -> TcpSocketOptions {
     options
 }
 
-/// Signals when pingora has all sockets, whether it has bound them or taken them over from another process.
+/// Signals when pingora has all sockets, whether it has bound them or taken them over from another process. It also
+/// sets what pingora has no option for.
 pub(crate) struct ListenWatch {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tell: Option<oneshot::Sender<()>>,
@@ -76,6 +79,12 @@ impl Service for ListenWatch {
         let names: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         while !names.iter().all(|name| fds.lock().get(name).is_some()) {
             tokio::time::sleep(LOOK).await;
+        }
+        for name in &names {
+            let socket = fds.lock().get(name).copied();
+            if let Some(socket) = socket {
+                limit_unsent_at(socket);
+            }
         }
         if let Some(tell) = self.tell.take() {
             // An error means that the receiver is gone because the process ends.
@@ -93,6 +102,16 @@ impl Service for ListenWatch {
 
     fn listen_addresses(&self) -> Option<Vec<String>> {
         Some(Vec::new())
+    }
+}
+
+/// As [`limit_unsent`], for a socket that pingora has just made or taken over.
+#[expect(unsafe_code, reason = "pingora shows its sockets as numbers only")]
+fn limit_unsent_at(socket: RawFd) {
+    // SAFETY: pingora keeps the sockets in its table open.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    if let Err(error) = limit_unsent(&socket) {
+        tracing::warn!(%error, "Can't limit what the system takes for clients that do not read");
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) struct OwnLimits {
     instance_requests: Option<Count<{ u32::MAX }>>,
     #[serde(default, deserialize_with = "time")]
     instance_idle: Option<Duration>,
+    log_lines_per_second: Option<Count<1_000_000>>,
 }
 
 /// Reads a duration, written as in the flags.
@@ -130,6 +131,7 @@ impl OwnLimits {
             instance_concurrency: Count::over(self.instance_concurrency, host.instance_concurrency),
             instance_requests: Count::over(self.instance_requests, host.instance_requests),
             instance_idle: self.instance_idle.unwrap_or(host.instance_idle),
+            log_lines_per_second: Count::over(self.log_lines_per_second, host.log_lines_per_second),
         }
     }
 }
@@ -178,6 +180,7 @@ mod tests {
             "limits = { max_in_flight = 0 }",
             "limits = { instance_concurrency = 1025 }",
             "limits = { memory_limit_mib = 4097 }",
+            "limits = { log_lines_per_second = 0 }",
             "limits = { request_timeout = \"soon\" }",
             "probe = { path = \"x\" }",
             "probe = { path = \"/x\", method = \"POST\" }",

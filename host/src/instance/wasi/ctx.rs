@@ -27,8 +27,8 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     pub(crate) fn new(component: &Context) -> Self {
-        let stdout = GuestLog::new(&component.id, "stdout");
-        let stderr = GuestLog::new(&component.id, "stderr");
+        let stdout = GuestLog::new(component, "stdout");
+        let stderr = GuestLog::new(component, "stderr");
         let mut ctx = WasiCtx::builder();
         ctx.stdout(stdout.clone()).stderr(stderr.clone());
         for (name, value) in &component.environment {

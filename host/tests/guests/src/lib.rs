@@ -73,7 +73,11 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         // The whole target, as the host tells it.
         "/target" => return (StatusCode::OK, request.uri().to_string()),
         "/trace" => return (StatusCode::OK, trace(&request)),
-        "/write" => eprintln!("asked to write"),
+        "/write" => {
+            for _ in 0..amount.unwrap_or(1) {
+                eprintln!("asked to write");
+            }
+        }
         "/greeting" => return greeting().await,
         "/backends" => return ask_backends(request).await,
         _ => {}

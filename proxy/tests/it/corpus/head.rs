@@ -98,6 +98,8 @@ fn targets() -> Vec<Case> {
             ("no slash first", "in"),
             ("an asterisk for GET", "*"),
             ("a fragment", "/in#a"),
+            ("a fragment after a query", "/in?a=b#c"),
+            ("a fragment in a URL", "http://shop.example/in#a"),
             ("another scheme", "ftp://shop.example/in"),
             ("a URL with a user", "http://me@shop.example/in"),
         ],

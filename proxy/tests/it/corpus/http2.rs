@@ -62,7 +62,9 @@ fn passed_on_wrongly(
 ) -> Option<String> {
     let requests = upstream.requests().split_off(before);
     let targets: Vec<&str> = requests.iter().map(|r| r.target()).collect();
-    let path = |target: &&str| target.split(['?', '#', '"']).next() == Some(INTENDED);
+    // `h2` cuts off a fragment, so the upstream never sees one.
+    let path =
+        |target: &&str| !target.contains('#') && target.split(['?', '"']).next() == Some(INTENDED);
     let expected = match case.expect {
         Expect::Served => !targets.is_empty() && targets.iter().all(path),
         Expect::Refused | Expect::Problem(_) => targets.is_empty(),

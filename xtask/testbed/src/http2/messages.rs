@@ -69,6 +69,7 @@ const REFUSED_VALUES: &[Difference] = &[
     ("an empty path (8.3.1)", ":path", ""),
     ("no slash in the path (8.3.1)", ":path", "in"),
     ("an asterisk for GET (8.3.1)", ":path", "*"),
+    ("no path before a query (8.3.1)", ":path", "?a=b"),
     ("no letters in the method (8.3.1)", ":method", ""),
     (
         "a space in the authority (8.3.1)",
@@ -97,6 +98,11 @@ const OPEN_VALUES: &[Difference] = &[
         "/in\"",
     ),
     ("a fragment in the path (8.3.1)", ":path", "/in#part"),
+    (
+        "a fragment after a query (8.3.1)",
+        ":path",
+        "/in?a=b#part",
+    ),
     ("another scheme's name (8.3.1)", ":scheme", "ftp"),
 ];
 
