@@ -39,14 +39,15 @@ impl<'a> Statement<'a> {
         let effect = connection.effect(text);
         let is_first = connection.start_statement();
         connection.broken = true;
+        let began = Instant::now();
         Self {
             text,
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
             limit: connection.answer_limit(),
             is_stale: connection.reads_stale(),
-            began: Instant::now(),
-            span: connection.span(text),
+            began,
+            span: connection.span(text, began),
         }
     }
 
