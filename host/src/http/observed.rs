@@ -113,13 +113,9 @@ impl Observation {
     pub(crate) fn new(
         metrics: Arc<MethodMetrics>,
         request_id: RequestId,
-        mut root: Span,
+        root: Span,
         request: ActiveRequest,
     ) -> Self {
-        if root.is_on() {
-            root.about(metrics.route().clone());
-            root.set("http.route", metrics.route().clone());
-        }
         Self {
             request_id,
             root,
@@ -190,6 +186,12 @@ impl Drop for Observation {
         match self.status {
             499 => self.root.set("store.client_left", true),
             status => self.root.answer(status),
+        }
+        // Nearly all traces are thrown away, and to copy the route makes all processors count together.
+        if self.root.may_be_kept(took) {
+            let route = self.metrics.route();
+            self.root.about(route.clone());
+            self.root.set("http.route", route.clone());
         }
         self.metrics.leave(self.status, took, &self.root);
         std::mem::take(&mut self.root).end_at(now);

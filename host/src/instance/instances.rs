@@ -4,12 +4,13 @@ mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use http::{Request, Response};
 use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Engine, PoolConcurrencyLimitError};
 use wasmtime_wasi_http::WasiBody;
@@ -178,7 +179,8 @@ impl Instances {
         let is_urgent = admitted.is_urgent;
         let place = admitted.place.as_ref();
         let asker = place.and_then(|place| place.client());
-        let wait = trace.span("wait for an instance", Kind::Internal);
+        let began = Instant::now();
+        let wait = trace.span_at("wait for an instance", Kind::Internal, began);
         let job = Job {
             admitted,
             request,
@@ -194,7 +196,8 @@ impl Instances {
         if watch == WatchdogState::Needed {
             tokio::spawn(self.clone().watch());
         }
-        match timeout(self.component().limits.request_timeout, answer).await {
+        let deadline = began + self.component().limits.request_timeout;
+        match timeout_at(deadline.into(), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(NoAnswer::InstanceEnded),
             Err(_) => Err(NoAnswer::TimedOut),

@@ -1,6 +1,6 @@
 //! Metrics of each component's MySQL connection pools.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use store_server::metrics::{Timing, Timings};
@@ -126,9 +126,9 @@ impl PoolMetrics {
         GaugeGuard::new(self.in_use.clone())
     }
 
-    /// Counts a wait for a connection that began at `began` and has just ended with one. `span` is its span.
-    pub(crate) fn waited(&self, began: Instant, span: &Span) {
-        span.measure(&self.wait_seconds, began.elapsed());
+    /// Counts a wait for a connection that took so long and ended with one. `span` is its span.
+    pub(crate) fn waited(&self, took: Duration, span: &Span) {
+        span.measure(&self.wait_seconds, took);
     }
 
     /// Counts a request as waiting for a connection until the guard is dropped.

@@ -5,7 +5,7 @@ mod checkout;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -142,9 +142,9 @@ impl PooledConnection {
         std::mem::take(&mut self.is_untouched)
     }
 
-    /// Begins the span of a statement.
-    pub(super) fn span(&self, statement: &str) -> Span {
-        let mut span = statement_span::begin(&self.trace, statement);
+    /// The span of a statement that is sent at the time `began`.
+    pub(super) fn span(&self, statement: &str, began: Instant) -> Span {
+        let mut span = statement_span::begin(&self.trace, statement, began);
         span.share(&self.pool.attributes);
         span
     }

@@ -26,6 +26,8 @@ pub(super) struct Statement<'a> {
     is_stale: bool,
     began: Instant,
     span: Span,
+    /// Whether the trace says that the statement was prepared now.
+    is_marked_as_prepared: bool,
 }
 
 /// An error within this time after a statement was sent shows that the server had closed the connection before. A later
@@ -39,14 +41,16 @@ impl<'a> Statement<'a> {
         let effect = connection.effect(text);
         let is_first = connection.start_statement();
         connection.broken = true;
+        let began = Instant::now();
         Self {
             text,
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
             limit: connection.answer_limit(),
             is_stale: connection.reads_stale(),
-            began: Instant::now(),
-            span: connection.span(text),
+            began,
+            span: connection.span(text, began),
+            is_marked_as_prepared: false,
         }
     }
 
@@ -63,8 +67,12 @@ impl<'a> Statement<'a> {
         if let Poll::Ready(prepared) = futures::poll!(preparing.as_mut()) {
             return prepared;
         }
-        self.span.set("store.mysql.prepared_now", true);
-        preparing.await
+        let prepared = preparing.await?;
+        // A statement that is sent again is prepared again, on the new connection.
+        if !std::mem::replace(&mut self.is_marked_as_prepared, true) {
+            self.span.set("store.mysql.prepared_now", true);
+        }
+        Ok(prepared)
     }
 
     /// Records in the trace the number of rows that the statement returned.

@@ -1,6 +1,8 @@
 //! What a trace shows of a statement: its operation and table, and its text without quoted strings, which may hold
 //! personal data.
 
+use std::time::Instant;
+
 use store_server::trace::{Description, Kind, Span, Trace, Value};
 
 /// The longest text, in bytes, that is shown. A longer one may be kept until it is described.
@@ -19,13 +21,13 @@ const OPERATIONS: [&str; 11] = [
     "EXPLAIN",
 ];
 
-/// Begins the span of a statement that is about to be sent.
-pub(super) fn begin(trace: &Trace, text: &str) -> Span {
+/// The span of a statement that is sent at the time `began`.
+pub(super) fn begin(trace: &Trace, text: &str, began: Instant) -> Span {
     if !trace.is_on() {
         return Span::default();
     }
     let operation = operation(text);
-    let mut span = trace.span(operation, Kind::Client);
+    let mut span = trace.span_at(operation, Kind::Client, began);
     span.set("db.operation.name", operation);
     span.describe(text, describe);
     span

@@ -298,6 +298,11 @@ async fn what_fails_at_a_database_shows_the_database_s_own_code() {
         let failed = span(&asked, name);
         assert_eq!(failed["error"], code, "{failed:#}");
         assert_eq!(failed["attributes"]["db.response.status_code"], code);
+        // What the server refuses was not prepared.
+        assert_eq!(
+            failed["attributes"]["store.mysql.prepared_now"],
+            Value::Null
+        );
     }
     let attributes = &spans(&asked)[0]["attributes"];
     assert_eq!(attributes["network.protocol.version"], "1.1");

@@ -121,13 +121,14 @@ impl Recording {
         }
     }
 
+    /// Whether the tree may be kept, as far as that is known from one of its spans.
+    pub(super) fn may_be_kept(&self, took: Duration, has_failed: bool) -> bool {
+        self.tracer.may_keep(self.is_sampled, took, has_failed)
+    }
+
     /// Notes a measured duration, so that its histogram names the trace as an exemplar, if the trace is kept in the
-    /// end. Does nothing if that is unlikely: if the trace is not in the sample, and the span is neither slow nor
-    /// failed.
-    pub(super) fn measure(&self, exemplars: &Arc<Exemplars>, took: Duration, has_failed: bool) {
-        if !self.tracer.may_keep(self.is_sampled, took, has_failed) {
-            return;
-        }
+    /// end. Only for trees that may be kept.
+    pub(super) fn measure(&self, exemplars: &Arc<Exemplars>, took: Duration) {
         let exemplar = Exemplar {
             trace: self.trace,
             value: took.as_secs_f64(),

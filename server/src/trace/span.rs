@@ -57,12 +57,20 @@ impl Trace {
 
     /// Begins a span here and now. `name`, like all names and attributes, should have few different values.
     pub fn span(&self, name: &'static str, kind: Kind) -> Span {
+        match self.is_on() {
+            true => self.span_at(name, kind, Instant::now()),
+            false => Span::default(),
+        }
+    }
+
+    /// As [`Trace::span`], as of `began`, for callers that have asked for the time already.
+    pub fn span_at(&self, name: &'static str, kind: Kind, began: Instant) -> Span {
         let Some(place) = &self.0 else {
             return Span::default();
         };
         let recording = place.recording.clone();
         let id = Recording::new_span_id();
-        Span::begin(id, recording, place.span, name, kind, Instant::now())
+        Span::begin(id, recording, place.span, name, kind, began)
     }
 
     /// The ids of this place's span; `None` if nothing is recorded.
@@ -250,15 +258,23 @@ impl Span {
         }
     }
 
+    /// Whether the trace may be kept, as far as this span shows, which has taken so long. Call [`Span::fail`] before, if
+    /// it failed. A root that ends with the answer no needs no more attributes, unless its program calls
+    /// [`Trace::note_failure`].
+    #[must_use]
+    pub fn may_be_kept(&self, took: Duration) -> bool {
+        let (Some(place), Some(record)) = (&self.inside.0, &self.record) else {
+            return false;
+        };
+        place.recording.may_be_kept(took, record.error.is_some())
+    }
+
     /// Adds a duration to a histogram. If the trace is kept, the histogram's bucket names it. Call [`Span::fail`]
     /// before, if the span failed, as that may decide whether the trace is kept.
     pub fn measure(&self, timing: &Timing, took: Duration) {
         timing.observe(took);
-        if let (Some(place), Some(record)) = (&self.inside.0, &self.record) {
-            let has_failed = record.error.is_some();
-            place
-                .recording
-                .measure(timing.exemplars(), took, has_failed);
+        if let (Some(place), true) = (&self.inside.0, self.may_be_kept(took)) {
+            place.recording.measure(timing.exemplars(), took);
         }
     }
 

@@ -344,6 +344,22 @@ mod tests {
     }
 
     #[test]
+    fn a_root_knows_before_its_end_whether_its_tree_may_be_kept() {
+        const SLOW: Duration = Duration::from_secs(1);
+        let tracing = tracing(SLOW);
+        for (status, took, expected) in [
+            (200, Duration::ZERO, false),
+            (200, SLOW, true),
+            (503, Duration::ZERO, true),
+        ] {
+            let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+            root.answer(status);
+            assert_eq!(root.may_be_kept(took), expected, "{status} after {took:?}");
+        }
+        assert!(!Span::default().may_be_kept(Duration::MAX));
+    }
+
+    #[test]
     fn a_part_that_failed_keeps_the_whole() {
         let tracing = tracing(NEVER);
         let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
@@ -447,6 +463,23 @@ mod tests {
         for span in &spans[1..] {
             assert_eq!(span["error"], Json::Null);
         }
+    }
+
+    #[test]
+    fn requests_at_the_same_time_leave_all_their_records_to_the_next_ones() {
+        const REQUESTS: usize = 100;
+        let tracing = tracing(NEVER);
+        let requests = || {
+            let roots: Vec<_> = (0..REQUESTS).map(|_| tracing.task("root")).collect();
+            for root in &roots {
+                (0..3).for_each(|_| drop(root.inside().span("span", Kind::Client)));
+            }
+            assert_eq!(spare::count(), 0);
+            drop(roots);
+            assert_eq!(spare::count(), 4 * REQUESTS);
+        };
+        let reused = std::thread::scope(|scope| scope.spawn(requests).join());
+        reused.expect("reused");
     }
 
     #[test]

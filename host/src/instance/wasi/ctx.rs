@@ -1,8 +1,10 @@
 //! The WASI state of an instance.
 
-use http::Request;
+use http::{HeaderName, Request};
 use wasmtime_wasi::WasiCtx;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks,
+};
 
 use crate::instance::context::Context;
 use crate::instance::guest_log::GuestLog;
@@ -52,7 +54,15 @@ pub(super) struct NoOutgoingHttp;
 type Exchange = (http::Response<WasiBody>, Transfer);
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// The headers that neither clients nor guests may give to the other side.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+
 impl WasiHttpHooks for NoOutgoingHttp {
+    /// The same as by default, which allocates for each header of each request and answer.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
+    }
+
     fn send_request(
         &mut self,
         _request: Request<WasiBody>,
@@ -64,5 +74,29 @@ impl WasiHttpHooks for NoOutgoingHttp {
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         ANSWER_CHUNK_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_a_connection_is_forbidden() {
+        for (name, expected) in [
+            ("connection", true),
+            ("transfer-encoding", true),
+            ("host", true),
+            ("http2-settings", true),
+            ("traceparent", false),
+            ("content-length", false),
+        ] {
+            let header = HeaderName::from_static(name);
+            assert_eq!(
+                NoOutgoingHttp.is_forbidden_header(&header),
+                expected,
+                "{name}"
+            );
+        }
     }
 }

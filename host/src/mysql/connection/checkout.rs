@@ -23,7 +23,7 @@ impl Pool {
     ) -> Result<PooledConnection, PoolError> {
         let began = Instant::now();
         let lent = self.checkout_since(began, generation, asker).await?;
-        self.metrics.waited(began, &Span::default());
+        self.metrics.waited(began.elapsed(), &Span::default());
         Ok(lent)
     }
 
@@ -119,12 +119,14 @@ impl PooledConnection {
         if self.conn.is_some() {
             return Ok(());
         }
-        let mut wait = self.trace.span("wait for MySQL", Kind::Internal);
-        wait.share(&self.pool.attributes);
         let (pool, began) = (self.pool.clone(), Instant::now());
+        let mut wait = self.trace.span_at("wait for MySQL", Kind::Internal, began);
+        wait.share(&pool.attributes);
         let lent = pool.checkout_for(began, self.hint, self.generation, self.asker);
         let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
-        pool.metrics.waited(began, &wait);
+        let now = Instant::now();
+        pool.metrics.waited(now - began, &wait);
+        wait.end_at(now);
         self.take_over(lent);
         Ok(())
     }
@@ -156,7 +158,7 @@ impl PooledConnection {
             let (hint, generation, asker) = (self.hint, self.generation, self.asker);
             let lent = pool.checkout_without_writer(began, hint, generation, asker);
             let lent = lent.await.map_err(std::io::Error::other)?;
-            pool.metrics.waited(began, &Span::default());
+            pool.metrics.waited(began.elapsed(), &Span::default());
             self.take_over(lent);
         }
         self.pool.metrics.repeated.inc();

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::instructions::Instructions;
 use self::peer::Competitor;
@@ -56,7 +56,8 @@ pub(crate) struct Options {
     /// machine does no harm
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
-    /// Only compare store-proxy with itself: without traces, with 1 % of them sent, and with all of them sent
+    /// Only compare store-proxy with itself: without traces, with 1 % of them sent, and with all of them sent; for any
+    /// row but `idle`
     #[arg(long, conflicts_with_all = ["instructions", "rate", "workers", "peers"])]
     tracing: bool,
     /// The file that all samples are written to, as JSON [default: loadtest/results/proxy.json or proxy-tracing.json]
@@ -80,12 +81,33 @@ impl Options {
         }
     }
 
+    /// Why the options can't be used together, if so.
+    fn contradiction(&self) -> Option<String> {
+        if !(self.tracing && self.rows.contains(&Row::Idle)) {
+            return None;
+        }
+        let all = Row::value_variants().iter();
+        let measured = all.filter(|row| **row != Row::Idle).map(|row| row.name());
+        let measured: Vec<_> = measured.collect();
+        Some(format!(
+            "`idle` has no requests to trace; --rows for --tracing: {}",
+            measured.join(", ")
+        ))
+    }
+
     fn output(&self, name: &str) -> PathBuf {
         results_file(self.output.as_deref(), name)
     }
 }
 
+/// The exit code of clap for options that it refuses.
+const WRONG_OPTIONS: u8 = 2;
+
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    if let Some(contradiction) = options.contradiction() {
+        eprintln!("error: {contradiction}");
+        return Ok(ExitCode::from(WRONG_OPTIONS));
+    }
     setup::tools(&[COMPILING, BENCH]).await?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
@@ -198,4 +220,34 @@ async fn measure(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn traces_are_measured_of_rows_with_requests_only() {
+        let contradiction = |arguments: &str| {
+            let arguments = ["bench-proxy"].into_iter().chain(arguments.split(' '));
+            let command = Command::try_parse_from(arguments).expect("clap takes them");
+            command.options.contradiction()
+        };
+        for arguments in ["--tracing", "--tracing --rows plain,https", "--rows idle"] {
+            assert_eq!(contradiction(arguments), None, "{arguments}");
+        }
+        for arguments in ["--tracing --rows idle", "--rows plain,idle --tracing"] {
+            let line = contradiction(arguments).expect("idle can't be traced");
+            let rows = "plain, https, http2, large, https-large, http2-large, post, close, cached";
+            assert!(line.ends_with(rows), "{line}");
+        }
+    }
 }

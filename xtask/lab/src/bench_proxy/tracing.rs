@@ -24,7 +24,7 @@ pub(super) async fn run(options: &Options, binary: &Path, cpus: usize) -> Result
     let receiver = TraceReceiver::start().await?;
     let mut costs = TraceCosts::default();
     let mut shares = TraceShare::ALL;
-    for &row in options.rows().iter().filter(|row| **row != Row::Idle) {
+    for &row in options.rows() {
         for round in 1..=options.rounds {
             for share in shares {
                 let step = format!("{}, round {round}, traces {}", row.name(), share.name());
