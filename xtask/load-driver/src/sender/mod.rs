@@ -53,6 +53,13 @@ pub(super) struct Job {
 
 /// Reads a [`Job`] from standard input, does it, and prints a [`StreamResult`] in JSON. The end of standard input stops
 /// it, so it also ends when its parent does.
+///
+/// # Errors
+/// If the input is no job, or the server can't be reached.
+#[expect(
+    clippy::print_stdout,
+    reason = "the parent reads the result there"
+)]
 pub async fn send(_: SendOptions) -> Result<ExitCode> {
     let measured = tokio::task::spawn_blocking(work).await;
     let measured = measured.context("waiting for the requests")??;

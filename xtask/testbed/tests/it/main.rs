@@ -5,6 +5,7 @@
 )]
 
 mod crates;
+mod features;
 mod hosts;
 mod ownership;
 mod rights;
