@@ -64,12 +64,7 @@ impl Loaders {
 
     /// Sends as many requests as the server can answer over `connections` connections; over HTTP/2, that many at once.
     /// Fails if a request fails.
-    pub async fn flood(
-        &self,
-        target: &Target,
-        connections: u32,
-        seconds: u32,
-    ) -> Result<Flood> {
+    pub async fn flood(&self, target: &Target, connections: u32, seconds: u32) -> Result<Flood> {
         if target.http2 {
             let h2load = self.command(Path::new("h2load"));
             return h2load::flood(h2load, target, connections, seconds).await;

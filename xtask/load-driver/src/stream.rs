@@ -40,9 +40,7 @@ impl Stream {
     }
 
     /// Ends these streams at the same time, otherwise as [`Stream::stop`].
-    pub async fn stop_all(
-        streams: impl IntoIterator<Item = Self>,
-    ) -> Result<Vec<StreamResult>> {
+    pub async fn stop_all(streams: impl IntoIterator<Item = Self>) -> Result<Vec<StreamResult>> {
         let ended: Vec<_> = streams.into_iter().map(Self::end).collect();
         let mut measured = Vec::new();
         for sender in ended {

@@ -73,9 +73,7 @@ impl StreamResult {
 
 /// Why the latency of several rounds is unclear, from what [`StreamResult::unclear`] says of each; `None` if most are
 /// clear.
-pub fn mostly_unclear(
-    rounds: impl Iterator<Item = Option<&'static str>>,
-) -> Option<&'static str> {
+pub fn mostly_unclear(rounds: impl Iterator<Item = Option<&'static str>>) -> Option<&'static str> {
     let rounds: Vec<_> = rounds.collect();
     let unclear: Vec<_> = rounds.iter().copied().flatten().collect();
     let is_clear = unclear.len() * 2 < rounds.len();

@@ -56,10 +56,7 @@ pub(super) struct Job {
 ///
 /// # Errors
 /// If the input is no job, or the server can't be reached.
-#[expect(
-    clippy::print_stdout,
-    reason = "the parent reads the result there"
-)]
+#[expect(clippy::print_stdout, reason = "the parent reads the result there")]
 pub async fn send(_: SendOptions) -> Result<ExitCode> {
     let measured = tokio::task::spawn_blocking(work).await;
     let measured = measured.context("waiting for the requests")??;

@@ -98,11 +98,7 @@ const OPEN_VALUES: &[Difference] = &[
         "/in\"",
     ),
     ("a fragment in the path (8.3.1)", ":path", "/in#part"),
-    (
-        "a fragment after a query (8.3.1)",
-        ":path",
-        "/in?a=b#part",
-    ),
+    ("a fragment after a query (8.3.1)", ":path", "/in?a=b#part"),
     ("another scheme's name (8.3.1)", ":scheme", "ftp"),
 ];
 
