@@ -1,5 +1,5 @@
 //! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and our
-//! own [`sender`] sends requests at a fixed rate, or a fixed number of them, if need be as clients with addresses of
+//! own sender sends requests at a fixed rate, or a fixed number of them, if need be as clients with addresses of
 //! their own. All three send the requests of a [`Target`].
 
 mod h2load;

@@ -51,7 +51,7 @@ pub(super) struct Job {
     pub(super) requests: Option<u64>,
 }
 
-/// Reads a [`Job`] from standard input, does it, and prints a [`StreamResult`] in JSON. The end of standard input stops
+/// Reads a job from standard input, does it, and prints a [`StreamResult`] in JSON. The end of standard input stops
 /// it, so it also ends when its parent does.
 ///
 /// # Errors
