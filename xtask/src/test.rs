@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that CI runs; what fails fastest comes first.
 
+use std::env;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,6 +12,10 @@ use xtask::mysql::{self, TestMysql};
 use xtask::python::Python;
 use xtask::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 use xtask::{build, contract, deny, kubernetes};
+
+/// How many tests a test binary runs at once on a machine with fewer processors: most of their time, tests wait for
+/// servers and clocks.
+const TESTS_AT_ONCE: usize = 4;
 
 /// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -46,6 +52,11 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
     test.arg("--no-fail-fast");
     test.args(options.filter);
+    let threads = "RUST_TEST_THREADS";
+    if env::var_os(threads).is_none() {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        test.env(threads, processors.max(TESTS_AT_ONCE).to_string());
+    }
     if let Some(mysql) = &mysql {
         test.env(mysql::VARIABLE, mysql.to_variable());
     }
