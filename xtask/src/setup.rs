@@ -189,12 +189,12 @@ pub async fn tools_beside(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Kept).await
 }
 
-/// Installs what MariaDB servers need to form a Galera cluster, unless that takes away a server or data that this
-/// machine has.
+/// Installs, as [`tools_beside`] does, what MariaDB servers need to form a Galera cluster, unless that takes away a
+/// server or data that this machine has.
 ///
 /// # Errors
 /// If something can't be installed, or Galera's library is not at Debian's path.
-pub async fn galera() -> Result<()> {
+pub async fn galera_beside() -> Result<()> {
     let missing = missing(&[GALERA]);
     if !missing.is_empty() {
         let needs_server = missing.iter().any(|tool| tool.package == "mariadb-server");
@@ -203,7 +203,7 @@ pub async fn galera() -> Result<()> {
             "{MACHINE_DATA} holds a database, which the package mariadb-server may move away; install that package \
              yourself if it may"
         );
-        install_all(&missing, &["--no-remove"], Output::Shown).await?;
+        install_all(&missing, &["--no-remove"], Output::Kept).await?;
     }
     ensure!(
         Path::new(GALERA_LIBRARY).exists(),

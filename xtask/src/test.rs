@@ -4,7 +4,7 @@ use std::env;
 use std::process::ExitCode;
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::Args;
 
 use xtask::cargo::{cargo, cargo_step};
@@ -34,17 +34,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let mysql = mysql.transpose().context("--mysql")?;
     setup::wasm_target().await?;
     setup::lint_components().await?;
-    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
-    let without_galera = setup::galera().await.err();
-    Python::locust().await?;
-    contract::ready().await?;
-    kubernetes::ready().await?;
+    setup::tools(&[COMPILING, PROCESSES]).await?;
     cargo_step("format", cargo(["fmt", "--all", "--check"])).await?;
+    let (without_galera, ()) = tokio::try_join!(install_beside(), lint())?;
     deny::errors_only().await?;
-    lint().await?;
-    let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
-    doc.env("RUSTDOCFLAGS", "-D warnings");
-    cargo_step("docs", doc).await?;
     build::components().await?;
     build::test_guest().await?;
     // There are no doc tests; without these flags, cargo would print their empty summaries. One run shows all that
@@ -69,7 +62,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Components are linted twice: natively with their unit tests, and as WebAssembly.
+/// Installs what the tests need while the compiler runs. Returns why there is no Galera, if so: the tests do without.
+async fn install_beside() -> Result<Option<Error>> {
+    setup::tools_beside(&[MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
+    let without_galera = setup::galera_beside().await.err();
+    Python::locust().await?;
+    contract::ready().await?;
+    kubernetes::ready().await?;
+    Ok(without_galera)
+}
+
+/// Lints everything, docs included. Components are linted twice: natively with their unit tests, and as WebAssembly.
 async fn lint() -> Result<()> {
     let mut native = cargo(["clippy", "--workspace", "--all-targets"]);
     // With this feature, lints also notice if the micro-benchmarks no longer build.
@@ -78,5 +81,8 @@ async fn lint() -> Result<()> {
     let mut wasm = cargo(["clippy", "--target", "wasm32-wasip2"]);
     wasm.args(build::only_components())
         .args(["--", "-D", "warnings"]);
-    cargo_step("lints of the components", wasm).await
+    cargo_step("lints of the components", wasm).await?;
+    let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    cargo_step("docs", doc).await
 }
