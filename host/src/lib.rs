@@ -353,13 +353,13 @@ fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = TcpListener::bind(address).await;
-    bound
-        .and_then(|listener| limit_unsent(&listener).map(|()| listener))
-        .map_err(|source| StartError::Listen {
-            flag: "--listen",
-            address: address.to_string(),
-            source,
-        })
+    let listener = bound.map_err(|source| StartError::Listen {
+        flag: "--listen",
+        address: address.to_string(),
+        source,
+    })?;
+    limit_unsent(&listener);
+    Ok(listener)
 }
 
 async fn bind_admin(address: &AdminAddress) -> Result<AdminListener, StartError> {

@@ -11,18 +11,22 @@ pub use crate::elements::elements;
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client that trusted proxies name, or `None` if no client is named. Each proxy appends the address that it saw,
-/// and anyone may have invented what comes before that. So the list is read from its end, up to the first entry that is
-/// no address: the client is the first address found that `is_trusted` does not accept, or the last one read if it
-/// accepts all.
+/// and anyone may have invented what comes before that. So the client is the first of the [`addresses`] that
+/// `is_trusted` does not accept, or the last one if it accepts all.
 pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    let (mut client, mut nodes) = (None, nodes(headers));
-    while let Some(Some(before)) = nodes.pop() {
+    let mut client = None;
+    for before in addresses(headers) {
         client = Some(before);
         if !is_trusted(before) {
             break;
         }
     }
     client
+}
+
+/// The addresses that earlier proxies list, with the nearest first, up to an entry that is no address.
+pub fn addresses(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {
+    nodes(headers).into_iter().rev().map_while(|node| node)
 }
 
 /// The addresses that `X-Forwarded-For`, or else `Forwarded` (RFC 7239), lists, with the nearest last. An entry that is

@@ -25,13 +25,20 @@ impl PerSecond {
 
     /// Whether one more may pass now.
     pub fn may_pass(&self) -> bool {
+        self.may_pass_all(1)
+    }
+
+    /// Whether so many more may pass now. If not, none of them counts.
+    pub fn may_pass_all(&self, many: u32) -> bool {
         let second = self.started.elapsed().as_secs() << 32;
-        let count = |passed: u64| Some(passed.max(second) + 1);
-        let before = self
+        let count = |passed: u64| {
+            let passed = passed.max(second) + u64::from(many);
+            (passed - second <= self.most).then_some(passed)
+        };
+        let counted = self
             .passed
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
-            .unwrap_or_default();
-        before < second || before - second < self.most
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        counted.is_ok()
     }
 }
 
@@ -45,5 +52,15 @@ mod tests {
         let passed = (0..10_000).filter(|_| hundred.may_pass()).count() as u64;
         let seconds = hundred.started.elapsed().as_secs() + 1;
         assert!((100..=100 * seconds).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn several_pass_together_or_not_at_all() {
+        let five = PerSecond::new(5);
+        assert!(five.may_pass_all(3));
+        assert!(!five.may_pass_all(3));
+        // Those three took no place.
+        assert!(five.may_pass_all(2));
+        assert!(!five.may_pass());
     }
 }

@@ -174,13 +174,12 @@ pub struct Limits {
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub instance_idle: Duration,
 
-    /// Log lines that one component may write in a second; a line longer than 1 KiB counts as one for each KiB. More are
-    /// dropped and counted
+    /// Log lines that one component may write in a second; a line longer than 1 KiB counts as one for each KiB, up to
+    /// this limit. More are dropped and counted
     #[arg(
         long,
-        env = "STORE_HOST_LOG_LINES_PER_SECOND",
         default_value_t = 100,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = value_parser!(u32).range(1..=1_000_000)
     )]
     pub log_lines_per_second: u32,
 }

@@ -1,10 +1,8 @@
 //! Redis with TLS: one server, the primary that Sentinels find, and a Redis Cluster.
 
-use std::net::TcpListener;
-
 use testbed::{
-    DataStore, Host, HostOptions, RedisCluster, RedisOptions, RedisServer, RedisTls, Seat,
-    Sentinel, SentinelOptions,
+    DataStore, Host, HostOptions, RedisCluster, RedisOptions, RedisServer, Seat, Sentinel,
+    SentinelOptions, free_port,
 };
 
 use crate::operator::with_token;
@@ -70,9 +68,6 @@ async fn assert_serves_the_user(server: &RedisServer) {
 
 /// The address of the store's Redis with TLS, which wants a certificate of ours.
 async fn redis_with_tls(store: &DataStore, papers: &Papers, name: &str) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
     let mut redis = store.redis().await.unwrap();
     let mut files = redis::cmd("CONFIG");
     files
@@ -86,9 +81,15 @@ async fn redis_with_tls(store: &DataStore, papers: &Papers, name: &str) -> Strin
         .arg("tls-key-file")
         .arg(papers.file(&format!("{name}.key")));
     files.exec_async(&mut redis).await.unwrap();
-    let mut listen = redis::cmd("CONFIG");
-    listen.arg("SET").arg("tls-port").arg(&port);
-    listen.exec_async(&mut redis).await.unwrap();
+    let mut port = 0;
+    // Another process may take the port before Redis does.
+    eventually("Redis listens on a port for TLS", async || {
+        port = free_port().unwrap();
+        let mut listen = redis::cmd("CONFIG");
+        listen.arg("SET").arg("tls-port").arg(port);
+        listen.exec_async(&mut redis).await.is_ok()
+    })
+    .await;
     format!("127.0.0.1:{port}")
 }
 
@@ -160,7 +161,7 @@ impl WatchedPair {
             name: NAME.to_owned(),
             primary: format!("127.0.0.1:{port}"),
             quorum: 1,
-            tls: Some(RedisTls::on_free_port(papers.of("server")).unwrap()),
+            tls: Some(papers.of("server")),
         };
         let sentinel = Sentinel::start(options).await.unwrap();
         let pair = Self {
@@ -211,7 +212,7 @@ impl WatchedPair {
 async fn with_user(store: &DataStore, papers: &Papers, name: &str) -> RedisServer {
     let files = |name: String| store.folder().join(name);
     let options = RedisOptions {
-        tls: Some(RedisTls::on_free_port(papers.of("server")).unwrap()),
+        tls: Some(papers.of("server")),
         ..RedisOptions::new(files(name.to_owned()), files(format!("{name}.log")))
     };
     let server = RedisServer::start(options).await.unwrap();

@@ -8,7 +8,7 @@ use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel,
 
 use crate::limits::changed_app;
 use crate::operator::{refusal, with_token};
-use crate::support::{Shop, empty_store, eventually, options, refuses};
+use crate::support::{Shop, empty_store, eventually, options, refuses, wait_for_log};
 
 const SELLERS: &str = "/orders/reports/best-sellers";
 const KEY: &str = "report:best-sellers";
@@ -73,12 +73,32 @@ impl WatchedPrimary {
         self.sentinel.address()
     }
 
+    /// A connection to the Sentinel.
+    async fn connection(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let client = redis::Client::open(format!("redis://{}", self.address()))?;
+        client.get_multiplexed_async_connection().await
+    }
+
     /// What the Sentinel answers.
     async fn ask(&self, words: &[&str]) -> redis::RedisResult<Vec<String>> {
-        let client = redis::Client::open(format!("redis://{}", self.address()))?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);
+        let mut connection = self.connection().await?;
         command.arg(&words[1..]).query_async(&mut connection).await
+    }
+
+    /// Has the store's own server take over from the first, and waits until the host has followed.
+    async fn fail_over(&self, shop: &Shop) {
+        eventually("the store's own Redis is the primary", async || {
+            let is_primary = replication(&shop.store).await.contains("role:master");
+            if !is_primary {
+                // Refused while the Sentinel does not know the replica well enough, or does it already.
+                _ = self.ask(&["SENTINEL", "FAILOVER", NAME]).await;
+            }
+            is_primary
+        })
+        .await;
+        let at = format!("is at 127.0.0.1:{} now", shop.store.redis_server.port());
+        wait_for_log(&shop.host, &at).await;
     }
 }
 
@@ -106,20 +126,7 @@ async fn a_failover_is_followed_and_nothing_kept_near_is_old() {
     let shop = Shop::on(store, options).await;
     shop.refreshed().await;
     assert_eq!(shop.get(SELLERS).await.expect(200), json!([]));
-    eventually("the store's own Redis is the primary", async || {
-        let is_primary = replication(&shop.store).await.contains("role:master");
-        if !is_primary {
-            // Refused while the Sentinel does not know the replica well enough, or does it already.
-            _ = watched.ask(&["SENTINEL", "FAILOVER", NAME]).await;
-        }
-        is_primary
-    })
-    .await;
-    eventually("the host went with it", async || {
-        let at = format!("is at 127.0.0.1:{} now", shop.store.redis_server.port());
-        shop.host.log().contains(&at)
-    })
-    .await;
+    watched.fail_over(&shop).await;
     let mut own = shop.store.redis().await.unwrap();
     // What the new one is told shows, whatever was kept of the old one, and then of the new one.
     for product in 1..=5 {
@@ -163,12 +170,38 @@ async fn a_dead_primary_is_replaced_and_orders_go_on() {
     shop.assert_consistent().await;
 }
 
+/// Of two Sentinels, one does not answer, and the other was set up anew: it counts failovers from 0, and names the
+/// server that was the primary before the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_that_has_not_heard_of_the_last_failover_is_not_believed() {
+    let (store, watched) = WatchedPrimary::start().await;
+    let shop = Shop::on(store, watched.options()).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+    watched.fail_over(&shop).await;
+
+    let mut sentinel = watched.connection().await.unwrap();
+    command(&mut sentinel, &["SENTINEL", "REMOVE", NAME]).await;
+    let port = watched.first.port().to_string();
+    let anew = ["SENTINEL", "MONITOR", NAME, "127.0.0.1", &port, "1"];
+    command(&mut sentinel, &anew).await;
+    // An open connection stays, whatever is said; a new one needs an answer that is believed.
+    let mut own = shop.store.redis().await.unwrap();
+    command(&mut own, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+    eventually("the Sentinel is not believed", async || {
+        shop.get(&format!("/orders/{order}")).await.expect(200);
+        let refused = "have not heard of the last failover of `store-cache`";
+        shop.host.log().contains(refused)
+    })
+    .await;
+    let back = format!("is at 127.0.0.1:{port} now");
+    assert!(!shop.host.log().contains(&back), "{}", shop.host.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_may_want_a_user_and_a_password() {
     let (store, watched) = WatchedPrimary::start().await;
-    let url = format!("redis://{}", watched.address());
-    let client = redis::Client::open(url).unwrap();
-    let mut sentinel = client.get_multiplexed_async_connection().await.unwrap();
+    let mut sentinel = watched.connection().await.unwrap();
     let asker = ["ACL", "SETUSER", "asker", "on", ">s3cr/t@1%#", "+@all"];
     command(&mut sentinel, &asker).await;
     command(&mut sentinel, &["ACL", "SETUSER", "default", ">unknown"]).await;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use pingora_http::RequestHeader;
 
-use store_server::forwarded::{X_FORWARDED_FOR as FOR, client, elements};
+use store_server::forwarded::{X_FORWARDED_FOR as FOR, addresses, client, elements};
 
 use super::head;
 
@@ -62,7 +62,7 @@ impl Provenance {
             hops.extend([";host=\"", host, "\""]);
         }
         if trusted {
-            if let Some(before) = joined(said, &FOR, is_plain_list) {
+            if let Some(before) = addresses_before(said) {
                 addresses = format!("{before}, {addresses}");
             }
             // A quote that is left open would swallow what is added.
@@ -171,6 +171,16 @@ pub(crate) fn tell(
     Ok(())
 }
 
+/// The addresses in `X-Forwarded-For`, as one list; without any, those that [`client`] reads in `Forwarded`. The next
+/// server reads `Forwarded` only if `X-Forwarded-For` is empty, and this proxy's address will be in it.
+fn addresses_before(said: &HeaderMap) -> Option<String> {
+    joined(said, &FOR, is_plain_list).or_else(|| {
+        let mut read: Vec<_> = addresses(said).map(|before| before.to_string()).collect();
+        read.reverse();
+        (!read.is_empty()).then(|| read.join(", "))
+    })
+}
+
 /// The values for which `is_good` holds, as one list.
 fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) -> Option<String> {
     let values: Vec<_> = headers
@@ -182,10 +192,10 @@ fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) ->
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// Whether a line consists of addresses and commas, without quotes.
+/// Whether a line consists of addresses and commas, without quotes, and not of commas alone.
 fn is_plain_list(line: &[u8]) -> bool {
     let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || b" ,.:[]_-%".contains(&byte);
-    line.iter().all(plain)
+    line.iter().all(plain) && line.iter().any(|byte| !b" ,".contains(byte))
 }
 
 fn is_scheme(text: &[u8]) -> bool {
@@ -300,5 +310,29 @@ mod tests {
         assert_eq!(value("x-forwarded-for"), "203.0.113.9, 10.0.0.1");
         assert_eq!(value("x-forwarded-proto"), "https");
         assert_eq!(value("x-forwarded-host"), "shop");
+    }
+
+    #[test]
+    fn the_next_server_finds_the_same_client() {
+        let (peer, trusted) = (address("10.0.0.1"), networks(&["10.0.0.0/8"]));
+        let forwarded = ("forwarded", "for=203.0.113.1, for=\"10.0.0.2:80\"");
+        let all = "203.0.113.1, 10.0.0.2, 10.0.0.1";
+        for (list, told) in [
+            (None, all),
+            (Some(""), all),
+            (Some(" , "), all),
+            // What can't be read may have named another client.
+            (Some("\""), "10.0.0.1"),
+            (Some("203.0.113.9"), "203.0.113.9, 10.0.0.1"),
+        ] {
+            let list = list.map(|list| ("x-forwarded-for", list));
+            let fields: Vec<_> = list.into_iter().chain([forwarded]).collect();
+            let mut request = request(&fields);
+            let client = client_address(peer, &request.headers, &trusted);
+            tell(&mut request, peer, false, true).expect("told");
+            assert_eq!(request.headers[FOR], told, "{list:?}");
+            let next = client_address(peer, &request.headers, &trusted);
+            assert_eq!(next, client, "{list:?}");
+        }
     }
 }

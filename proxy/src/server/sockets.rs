@@ -110,9 +110,7 @@ impl Service for ListenWatch {
 fn limit_unsent_at(socket: RawFd) {
     // SAFETY: pingora keeps the sockets in its table open.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    if let Err(error) = limit_unsent(&socket) {
-        tracing::warn!(%error, "Can't limit what the system takes for clients that do not read");
-    }
+    limit_unsent(&socket);
 }
 
 /// Raises the limit of open files as far as the system allows, and logs a warning if it is too low for that many

@@ -59,7 +59,7 @@ pub use prometheus::{Prometheus, PrometheusOptions};
 pub use proxy::{Proxy, ProxyLayout, ProxyOptions};
 pub use redis_cluster::RedisCluster;
 pub use redis_server::{RedisOptions, RedisServer};
-pub use redis_tls::{RedisTls, TlsFiles};
+pub use redis_tls::TlsFiles;
 pub use run_folder::new_folder;
 pub use seat::Seat;
 pub use secret::Secret;

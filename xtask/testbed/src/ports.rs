@@ -16,11 +16,12 @@ const PORT_TRIES: usize = 5;
 /// How long a stopped server waits for its own port. A client's outgoing connection may hold the port for a moment.
 const OWN_PORT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts a server on its last port, which is stored in `folder`, or on a free port if that is taken.
-pub(crate) async fn start_on_some_port<S, F>(folder: &Path, start: S) -> Result<(u16, Process)>
+/// Starts a server on its last port, which is stored in `folder`, or on a free port if that is taken. If `start` finds
+/// further ports itself, it does so anew for each try.
+pub(crate) async fn start_on_some_port<S, F, T>(folder: &Path, start: S) -> Result<(u16, T)>
 where
     S: Fn(u16) -> F,
-    F: Future<Output = Result<Process>>,
+    F: Future<Output = Result<T>>,
 {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let memory = folder.join("port");
@@ -29,7 +30,7 @@ where
         None => free_port()?,
     };
     let mut tries = 1;
-    let process = loop {
+    let started = loop {
         match start(port).await {
             Err(error) if says_port_taken(&error) && tries < PORT_TRIES => port = free_port()?,
             started => break started?,
@@ -38,7 +39,7 @@ where
     };
     fs::write(&memory, port.to_string())
         .with_context(|| format!("writing {}", memory.display()))?;
-    Ok((port, process))
+    Ok((port, started))
 }
 
 /// Starts a server again on its port, which its clients know.

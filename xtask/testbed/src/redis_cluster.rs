@@ -10,7 +10,7 @@ use redis::{Cmd, FromRedisValue};
 use crate::polling::poll_until;
 use crate::ports::{again_if_port_taken, free_port};
 use crate::redis_server::{RedisOptions, RedisServer};
-use crate::redis_tls::{RedisTls, TlsFiles};
+use crate::redis_tls::TlsFiles;
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
@@ -178,7 +178,7 @@ async fn start_node(
     let log = folder.join(format!("{name}.log"));
     let options = RedisOptions {
         cluster_port: Some(bus_port),
-        tls: files.cloned().map(RedisTls::on_free_port).transpose()?,
+        tls: files.cloned(),
         ..RedisOptions::new(folder.join(&name), log)
     };
     Ok((RedisServer::start(options).await?, bus_port))

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
-use crate::redis_tls::RedisTls;
+use crate::redis_tls::{RedisTls, TlsFiles};
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
@@ -46,7 +46,7 @@ pub struct RedisOptions {
     pub replicated: bool,
     /// TLS on a port beside the usual one, if the server speaks it. A node of a Redis Cluster then speaks it to the
     /// other nodes too.
-    pub tls: Option<RedisTls>,
+    pub tls: Option<TlsFiles>,
     /// The network location that the server listens in.
     pub seat: Seat,
 }
@@ -75,6 +75,7 @@ pub struct RedisServer {
     /// `None` if the server needs no password.
     password: Option<Secret>,
     port: u16,
+    tls: Option<RedisTls>,
     /// `None` while stopped.
     process: Option<Process>,
 }
@@ -105,8 +106,8 @@ impl RedisServer {
         options: RedisOptions,
         password: Option<Secret>,
     ) -> Result<Self> {
-        let (port, process) = start_on_some_port(&options.folder, |port| {
-            start_on(&options, account, password.as_ref(), port)
+        let (port, (tls, process)) = start_on_some_port(&options.folder, |port| {
+            start_first(&options, account, password.as_ref(), port)
         })
         .await?;
         Ok(Self {
@@ -114,6 +115,7 @@ impl RedisServer {
             account,
             password,
             port,
+            tls,
             process: Some(process),
         })
     }
@@ -130,7 +132,7 @@ impl RedisServer {
 
     /// The port for TLS, if the server has one.
     pub fn tls_port(&self) -> Option<u16> {
-        self.options.tls.as_ref().map(|tls| tls.port)
+        self.tls.as_ref().map(|tls| tls.port)
     }
 
     /// The server's URL, with user and password if it has them.
@@ -165,14 +167,25 @@ impl RedisServer {
     /// When the server doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
-            let process = start_on_own_port(self.port, |port| {
-                start_on(&self.options, self.account, self.password.as_ref(), port)
-            })
-            .await?;
-            self.process = Some(process);
+            let (tls, password) = (self.tls.as_ref(), self.password.as_ref());
+            let start = |port| start_on(&self.options, self.account, password, port, tls);
+            self.process = Some(start_on_own_port(self.port, start).await?);
         }
         Ok(())
     }
+}
+
+/// Starts the server with TLS on a free port, if it speaks TLS.
+async fn start_first(
+    options: &RedisOptions,
+    account: Account,
+    password: Option<&Secret>,
+    port: u16,
+) -> Result<(Option<RedisTls>, Process)> {
+    let tls = options.tls.clone().map(RedisTls::on_free_port);
+    let tls = tls.transpose()?;
+    let process = start_on(options, account, password, port, tls.as_ref()).await?;
+    Ok((tls, process))
 }
 
 async fn start_on(
@@ -180,6 +193,7 @@ async fn start_on(
     account: Account,
     password: Option<&Secret>,
     port: u16,
+    tls: Option<&RedisTls>,
 ) -> Result<Process> {
     let mut command = account.command(&options.seat, require_program("redis-server")?);
     let settings = options.folder.join("password.conf");
@@ -216,7 +230,7 @@ async fn start_on(
         command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]);
         command.args(["--cluster-port", &bus.to_string()]);
     }
-    if let Some(tls) = &options.tls {
+    if let Some(tls) = tls {
         command.args(tls.flags());
         if options.cluster_port.is_some() {
             // Otherwise the node would tell its clients the ports without TLS.

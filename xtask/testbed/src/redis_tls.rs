@@ -17,9 +17,9 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// How a server speaks TLS. Whoever connects must have a certificate of the same authority.
-#[derive(Clone, Debug)]
-pub struct RedisTls {
+/// How a running server speaks TLS. Whoever connects must have a certificate of the same authority.
+#[derive(Debug)]
+pub(crate) struct RedisTls {
     pub(crate) port: u16,
     files: TlsFiles,
 }
@@ -29,7 +29,7 @@ impl RedisTls {
     ///
     /// # Errors
     /// When there is no free port.
-    pub fn on_free_port(files: TlsFiles) -> Result<Self> {
+    pub(crate) fn on_free_port(files: TlsFiles) -> Result<Self> {
         let port = free_port()?;
         Ok(Self { port, files })
     }

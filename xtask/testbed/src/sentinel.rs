@@ -12,7 +12,7 @@ use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::redis_server::answers_as;
-use crate::redis_tls::RedisTls;
+use crate::redis_tls::{RedisTls, TlsFiles};
 use crate::seat::Seat;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub struct SentinelOptions {
     /// How many Sentinels must find the primary dead.
     pub quorum: u32,
     /// TLS on a port beside the usual one, if the Sentinel speaks it. It then speaks it to the servers too.
-    pub tls: Option<RedisTls>,
+    pub tls: Option<TlsFiles>,
 }
 
 /// A running `redis-server --sentinel`, killed on drop.
@@ -41,6 +41,7 @@ pub struct Sentinel {
     options: SentinelOptions,
     account: Account,
     port: u16,
+    tls: Option<RedisTls>,
     /// `None` while stopped.
     process: Option<Process>,
 }
@@ -52,12 +53,13 @@ impl Sentinel {
     /// When it is not installed or doesn't start; the message contains the end of its log.
     pub async fn start(options: SentinelOptions) -> Result<Self> {
         let account = Account::of_server("Sentinel", &options.folder)?;
-        let started = start_on_some_port(&options.folder, |port| start_on(&options, account, port));
-        let (port, process) = started.await?;
+        let start = |port| start_first(&options, account, port);
+        let (port, (tls, process)) = start_on_some_port(&options.folder, start).await?;
         Ok(Self {
             options,
             account,
             port,
+            tls,
             process: Some(process),
         })
     }
@@ -69,7 +71,7 @@ impl Sentinel {
 
     /// The port for TLS, if the Sentinel has one.
     pub fn tls_port(&self) -> Option<u16> {
-        self.options.tls.as_ref().map(|tls| tls.port)
+        self.tls.as_ref().map(|tls| tls.port)
     }
 
     /// The server process, unless stopped.
@@ -99,14 +101,32 @@ impl Sentinel {
     /// When it doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
-            let start = |port| start_on(&self.options, self.account, port);
+            let tls = self.tls.as_ref();
+            let start = |port| start_on(&self.options, self.account, port, tls);
             self.process = Some(start_on_own_port(self.port, start).await?);
         }
         Ok(())
     }
 }
 
-async fn start_on(options: &SentinelOptions, account: Account, port: u16) -> Result<Process> {
+/// Starts the Sentinel with TLS on a free port, if it speaks TLS.
+async fn start_first(
+    options: &SentinelOptions,
+    account: Account,
+    port: u16,
+) -> Result<(Option<RedisTls>, Process)> {
+    let tls = options.tls.clone().map(RedisTls::on_free_port);
+    let tls = tls.transpose()?;
+    let process = start_on(options, account, port, tls.as_ref()).await?;
+    Ok((tls, process))
+}
+
+async fn start_on(
+    options: &SentinelOptions,
+    account: Account,
+    port: u16,
+    tls: Option<&RedisTls>,
+) -> Result<Process> {
     let file = options.folder.join("sentinel.conf");
     if !file.exists() {
         fs::write(&file, settings(options))
@@ -121,7 +141,7 @@ async fn start_on(options: &SentinelOptions, account: Account, port: u16) -> Res
         .arg(options.seat.address().to_string())
         .arg("--dir")
         .arg(&options.folder)
-        .args(options.tls.iter().flat_map(RedisTls::flags));
+        .args(tls.into_iter().flat_map(RedisTls::flags));
     let process = Process::start("Sentinel", command, &log, &log)?;
     let url = format!("redis://{}", options.seat.port(port));
     poll_until(START_LIMIT, "Sentinel's start", async || {

@@ -1,6 +1,6 @@
 //! The charts of the console, and how their numbers come from a program's metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
@@ -228,26 +228,29 @@ fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
     found.map_or("", |label| label.value())
 }
 
-/// The metrics and labels that these charts name and `registry` does not have. For tests of the programs that declare
-/// both.
+/// What keeps these charts from being drawn: metrics and labels that `registry` does not have, and ids that are empty
+/// or given twice. For tests of the programs that declare charts and metrics.
 #[must_use]
 pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
     let families = registry.gather();
-    let mut missing = Vec::new();
+    let (mut faults, mut ids) = (Vec::new(), BTreeSet::new());
     for panel in panels {
+        if panel.id.is_empty() || !ids.insert(panel.id) {
+            faults.push(format!("{} with the id `{}`", panel.metric, panel.id));
+        }
         let family = families.iter().find(|one| one.name() == panel.metric);
         let Some(metric) = family.and_then(|family| family.get_metric().first()) else {
-            missing.push(panel.metric.to_owned());
+            faults.push(panel.metric.to_owned());
             continue;
         };
         let only = panel.only.map(|(name, _)| name);
         for name in panel.by.iter().copied().chain(only) {
             if !metric.get_label().iter().any(|label| label.name() == name) {
-                missing.push(format!("{}{{{name}}}", panel.metric));
+                faults.push(format!("{}{{{name}}}", panel.metric));
             }
         }
     }
-    missing
+    faults
 }
 
 impl Reading {
@@ -311,6 +314,7 @@ fn quantile(share: f64, before: &Sum, now: &Sum) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Declare;
 
     fn sum(value: f64, buckets: &[(f64, f64)]) -> Sum {
         Sum {
@@ -358,6 +362,24 @@ mod tests {
             sum = (0..1_000_000_u64).fold(sum, |sum, n| sum.wrapping_mul(31) ^ n);
         }
         assert!(processor_seconds() > before, "{sum}");
+    }
+
+    #[test]
+    fn a_chart_needs_an_id_of_its_own() {
+        let registry = Registry::new();
+        let declare = Declare::new(&registry);
+        declare.gauge("in_flight", "of a test").expect("new");
+        let panel = || Panel::new("in_flight", Reading::Value);
+        let faults = |ids: [&'static str; 2]| {
+            let panels = ids.map(|id| panel().titled(id, "In flight"));
+            undrawable(&panels, &registry)
+        };
+        assert_eq!(faults(["one", "two"]), [""; 0]);
+        assert_eq!(faults(["one", "one"]), ["in_flight with the id `one`"]);
+        assert_eq!(
+            undrawable(&[panel()], &registry),
+            ["in_flight with the id ``"]
+        );
     }
 
     #[test]

@@ -107,9 +107,9 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let mut figures = Figures::default();
     let outcome = grown.measure(&loaders, common, &mut figures).await;
     // Writes also what was measured before a failure.
-    let all = json!({"about": about, "orders": options.orders, "figures": figures.json()});
-    write_json(&common.output("bench-scale"), &all)?;
-    outcome.map(|()| ExitCode::SUCCESS)
+    let all = figures.json(&about, options.orders, &outcome);
+    let written = write_json(&common.output("bench-scale"), &all);
+    outcome.and(written).map(|()| ExitCode::SUCCESS)
 }
 
 impl Figures {
@@ -120,10 +120,13 @@ impl Figures {
         }
     }
 
-    fn json(&self) -> Value {
+    /// The content of the file. If the run failed, `failed` says why; otherwise it is null.
+    fn json(&self, about: &str, orders: u32, outcome: &Result<()>) -> Value {
         let figures = self.0.iter();
         let figures = figures.map(|(what, figure)| json!({"what": what, "figure": figure}));
-        figures.collect()
+        let figures: Value = figures.collect();
+        let failed = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        json!({"about": about, "orders": orders, "figures": figures, "failed": failed})
     }
 }
 
@@ -325,9 +328,22 @@ fn pause(headers: &HeaderMap) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
     use reqwest::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_file_says_whether_its_run_failed() {
+        let figures = Figures(vec![("verify, s", 1.5)]);
+        let whole = figures.json("a machine", 2, &Ok(()));
+        assert_eq!(whole["figures"][0]["figure"], 1.5);
+        assert_eq!(whole["failed"], Value::Null);
+        let refused = Err(anyhow!("refused").context("reading"));
+        let part = figures.json("a machine", 2, &refused);
+        assert_eq!(part["figures"], whole["figures"]);
+        assert_eq!(part["failed"], "reading: refused");
+    }
 
     #[test]
     fn an_answer_says_how_long_to_wait() {
