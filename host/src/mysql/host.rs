@@ -144,11 +144,6 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Told to a component that asks for an XA transaction. Once it is prepared, it outlives its session and keeps its locks
-/// until somebody ends it, which the host could not see.
-const XA_REFUSED: &str =
-    "XA transactions are not served: they outlive their connection and keep their locks";
-
 /// The error for a connection that can't be used any more: an answer was not read to its end, or the session is in an
 /// unknown state.
 fn given_up() -> Error {
@@ -215,10 +210,10 @@ impl Caller {
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, self.statement_limit).await;
         let held = held.map_err(|error| self.report(QueryError::NoRoom(error)))?;
-        if sql::has_xa(statement) {
+        if let Some(reason) = sql::refusal(statement) {
             self.component
-                .note_refusal(Refusal::Statement, XA_REFUSED, self.ids);
-            return Err(Error::Other(XA_REFUSED.into()));
+                .note_refusal(Refusal::Statement, reason, self.ids);
+            return Err(Error::Other(reason.into()));
         }
         Ok(held)
     }

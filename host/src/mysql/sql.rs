@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use tokens::{Kind, Token, tokens};
-pub(super) use xa::has_xa;
+pub(super) use xa::refusal;
 
 /// What a statement does to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
