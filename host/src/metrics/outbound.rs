@@ -79,7 +79,7 @@ pub(crate) enum Refusal {
     Address,
     /// A Redis command that would block, switch or subscribe the connection.
     Command,
-    /// An XA transaction in MySQL, which would outlive its connection.
+    /// An XA transaction in MySQL, which would outlive its connection, or a statement in a string, which could be one.
     Statement,
     /// The component uses too many addresses at once.
     Pools,

@@ -149,12 +149,16 @@ impl PooledConnection {
         span
     }
 
-    /// What a statement does to its session, judged by its text and by the database's views and triggers.
-    pub(super) fn effect(&self, statement: &str) -> Effect {
-        match sql::effect(statement, self.pool.server.database()) {
-            Effect::Read | Effect::Write if self.pool.server.hides_changes() => {
-                Effect::ChangesSession
-            }
+    /// What a statement that is about to be sent does to its session, judged by its text and by the database's views
+    /// and triggers. If it may make one of those, they are in doubt for all connections from now on.
+    pub(super) fn judge(&self, statement: &str) -> Effect {
+        let server = &self.pool.server;
+        let effect = sql::effect(statement, server.database());
+        if effect == Effect::ChangesSession && sql::may_make_views(statement) {
+            server.hidden.doubt();
+        }
+        match effect {
+            Effect::Read | Effect::Write if server.hides_changes() => Effect::ChangesSession,
             effect => effect,
         }
     }
@@ -263,7 +267,8 @@ async fn clean(
     drop(loan);
 }
 
-/// Looks again for what views and triggers hide, as the session may have made one. `false` if the server is gone.
+/// Looks again for what views and triggers hide, as the session may have made one or removed one. `false` if the server
+/// is gone.
 async fn may_be_kept(conn: &mut Conn, server: &Server) -> bool {
-    server.hides_changes() || server.look_for_hidden_changes(conn).await.is_ok()
+    server.hidden.is_certain() || server.look_for_hidden_changes(conn).await.is_ok()
 }

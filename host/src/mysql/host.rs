@@ -144,11 +144,6 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Told to a component that asks for an XA transaction. Once it is prepared, it outlives its session and keeps its locks
-/// until somebody ends it, which the host could not see.
-const XA_REFUSED: &str =
-    "XA transactions are not served: they outlive their connection and keep their locks";
-
 /// The error for a connection that can't be used any more: an answer was not read to its end, or the session is in an
 /// unknown state.
 fn given_up() -> Error {
@@ -208,17 +203,19 @@ impl Caller {
         connect(connection, &self.component).await
     }
 
-    /// Refuses XA transactions, and takes room in the instance's memory share for a statement and its parameters. They
-    /// are in the host's memory from the beginning of the call, so this comes before any other wait.
+    /// Takes room in the instance's memory share for a statement and its parameters, and refuses XA transactions. The
+    /// room comes before any other wait, as they are in the host's memory from the beginning of the call, and first of
+    /// all, so that no statement is taken apart that is too large.
     async fn admit(&self, statement: &str, params: &[ParameterValue]) -> Result<HeldBytes, Error> {
-        if sql::has_xa(statement) {
-            self.component
-                .note_refusal(Refusal::Statement, XA_REFUSED, self.ids);
-            return Err(Error::Other(XA_REFUSED.into()));
-        }
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, self.statement_limit).await;
-        held.map_err(|error| self.report(QueryError::NoRoom(error)))
+        let held = held.map_err(|error| self.report(QueryError::NoRoom(error)))?;
+        if let Some(reason) = sql::refusal(statement) {
+            self.component
+                .note_refusal(Refusal::Statement, reason, self.ids);
+            return Err(Error::Other(reason.into()));
+        }
+        Ok(held)
     }
 
     /// The error that the component gets. If the reason is a lack of room, the refusal is counted.

@@ -4,11 +4,11 @@
 //! `host` has the functions that components call. A `pool` lends a `connection` to its `server`, which lists each
 //! connection as a `process`. A query's `hint` says what to do with it while there is no server to write to, and an
 //! `answer_limit` how long it may take. Whether a connection must be cleaned after a `statement` follows from the
-//! statement's text (`sql`) and its `errors`, and is kept in the `session`. `rows` reads a result into a `row_stream`,
-//! and `values` converts its values. `statement_span` is what traces show of a statement. `servers` has the settings of
-//! all servers: their TLS, and which of them are members of one `group`. `writer` checks with a `probe` whether writes
-//! are taken, and `fitness` judges what a server says of itself. Nothing here knows a table of the store except the
-//! group's own: what SQL means is for components.
+//! statement's text (`sql`), from what views and triggers do that are `hidden` in it, and from its `errors`, and is
+//! kept in the `session`. `rows` reads a result into a `row_stream`, and `values` converts its values. `statement_span`
+//! is what traces show of a statement. `servers` has the settings of all servers: their TLS, and which of them are
+//! members of one `group`. `writer` checks with a `probe` whether writes are taken, and `fitness` judges what a server
+//! says of itself. Nothing here knows a table of the store except the group's own: what SQL means is for components.
 
 mod answer_limit;
 mod connection;
@@ -17,6 +17,7 @@ mod fitness;
 #[cfg(test)]
 mod fuzz;
 mod group;
+mod hidden;
 mod hint;
 mod host;
 mod pool;

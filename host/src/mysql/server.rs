@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,8 +12,8 @@ use tokio::time::timeout;
 
 use super::fitness;
 use super::group::{Group, WriterTenure};
+use super::hidden::Hidden;
 use super::process::ListedConn;
-use super::sql::{self, Effect};
 use crate::config::{HostPort, TlsMode};
 use crate::outbound::{Attributes, Backend, Tls, largest_piece, tls_error};
 
@@ -34,13 +33,6 @@ const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 /// there to be applied.
 const STANDBY_LIMIT: Duration = Duration::from_millis(500);
 
-/// Selects the texts of the database's views and triggers. A user without the right to see a view's text gets an empty
-/// one.
-const HIDDEN_STATEMENTS: &str = "\
-    SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
-    UNION ALL \
-    SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()";
-
 /// One database of one server, as one user.
 pub(crate) struct Server {
     /// The connection options, as the address gives them.
@@ -56,9 +48,9 @@ pub(crate) struct Server {
     is_standby: bool,
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
-    /// Whether a view or a trigger may change a session. Set each time a connection is opened, or reset after a statement
-    /// that may have made one.
-    hides_changes: AtomicBool,
+    /// Whether a view or trigger may change a session. Changed by each look, when a connection is opened or reset, and
+    /// before a statement that may make one.
+    pub(super) hidden: Hidden,
 }
 
 impl Server {
@@ -79,7 +71,7 @@ impl Server {
             is_standby: false,
             attributes: backend.attributes(),
             takes_any_name: backend.tls_mode(tls) == TlsMode::VerifyCa,
-            hides_changes: AtomicBool::new(false),
+            hidden: Hidden::default(),
         }
     }
 
@@ -97,7 +89,7 @@ impl Server {
             group: self.group.clone(),
             is_standby: true,
             attributes: self.attributes.clone(),
-            hides_changes: AtomicBool::new(self.hides_changes()),
+            hidden: Hidden::default(),
         }
     }
 
@@ -230,30 +222,17 @@ impl Server {
         &self,
         conn: &mut Conn,
     ) -> Result<(), mysql_async::Error> {
-        let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
-        let may_change = |body: &Option<Vec<u8>>| {
-            let text = body.as_deref().map(String::from_utf8_lossy);
-            text.is_none_or(|text| sql::effect(&text, self.database()) == Effect::ChangesSession)
-        };
-        let hides_changes = match bodies {
-            // A connection without a default database may use the views and triggers of all databases.
-            Ok(bodies) => self.database().is_none() || bodies.iter().any(may_change),
-            // The user may not see them, so they may exist.
-            Err(mysql_async::Error::Server(_)) => true,
-            Err(error) => return Err(error),
-        };
-        if hides_changes && !self.hides_changes.swap(true, Ordering::Relaxed) {
+        if self.hidden.look(conn, self.database()).await? {
             tracing::warn!(
                 "A view or trigger in the database at {self} may change a session, so each session is reset after its use"
             );
         }
-        self.hides_changes.store(hides_changes, Ordering::Relaxed);
         Ok(())
     }
 
     /// Whether views and triggers may do more to a session than a statement's text shows.
     pub(super) fn hides_changes(&self) -> bool {
-        self.hides_changes.load(Ordering::Relaxed)
+        self.hidden.may_change()
     }
 }
 

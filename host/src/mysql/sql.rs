@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use tokens::{Kind, Token, tokens};
-pub(super) use xa::has_xa;
+pub(super) use xa::refusal;
 
 /// What a statement does to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +71,17 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
     functions: FUNCTIONS.split_ascii_whitespace().collect(),
 });
 
+/// The first words of statements that read or write rows.
+const ABOUT_ROWS: [&str; 8] = [
+    "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SHOW", "EXPLAIN",
+];
+
 /// Judges one statement on a connection whose default database is `database`.
 pub(super) fn effect(statement: &str, database: Option<&str>) -> Effect {
     let Some(tokens) = tokens(statement) else {
         return Effect::ChangesSession;
     };
-    // Each SELECT of a union may stand in parentheses.
-    let first = tokens.iter().find(|token| token.text != "(");
-    let first = first.map_or("", |token| token.text);
+    let first = first_word(&tokens);
     let is = |word: &str| first.eq_ignore_ascii_case(word);
     if is("SET") {
         return set_effect(&tokens[1..]);
@@ -87,10 +90,7 @@ pub(super) fn effect(statement: &str, database: Option<&str>) -> Effect {
         // With autocommit off, the next statement opens a new transaction, so COMMIT does not end the need to clean up.
         return Effect::Write;
     }
-    let known = [
-        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SHOW", "EXPLAIN",
-    ];
-    if !known.iter().any(|word| is(word))
+    if !ABOUT_ROWS.iter().any(|word| is(word))
         || !tokens_are_harmless(&tokens)
         || tables::name_another_database(&tokens, database)
     {
@@ -102,6 +102,24 @@ pub(super) fn effect(statement: &str, database: Option<&str>) -> Effect {
     } else {
         Effect::Write
     }
+}
+
+/// Whether the statement may make or remove a view or trigger. Stored functions, which any statement may call, can't.
+pub(super) fn may_make_views(statement: &str) -> bool {
+    let Some(tokens) = tokens(statement) else {
+        return true;
+    };
+    let first = first_word(&tokens);
+    let is = |word: &str| first.eq_ignore_ascii_case(word);
+    // In MariaDB, any statement may follow `SET STATEMENT … FOR`.
+    let only_sets = is("SET") && !tokens.iter().any(|token| token.is("STATEMENT"));
+    !only_sets && !ABOUT_ROWS.iter().any(|word| is(word))
+}
+
+fn first_word<'a>(tokens: &[Token<'a>]) -> &'a str {
+    // Each SELECT of a union may stand in parentheses.
+    let first = tokens.iter().find(|token| token.text != "(");
+    first.map_or("", |token| token.text)
 }
 
 fn set_effect(assignment: &[Token<'_>]) -> Effect {
@@ -283,5 +301,29 @@ mod tests {
                 "",
             ],
         );
+    }
+
+    #[test]
+    fn statements_that_may_make_a_view_are_known() {
+        for statement in [
+            "CREATE VIEW v AS SELECT f(1)",
+            "alter view v as select f(1)",
+            "DROP TRIGGER g",
+            "RENAME TABLE v TO w",
+            "CALL p()",
+            "SET STATEMENT max_statement_time = 1 FOR CREATE VIEW v AS SELECT f(1)",
+            "BEGIN NOT ATOMIC CREATE VIEW v AS SELECT f(1); END",
+            "/*!CREATE VIEW v AS SELECT f(1) */",
+        ] {
+            assert!(may_make_views(statement), "{statement}");
+        }
+        for statement in [
+            "SELECT f(1)",
+            "((SELECT f(1)) UNION SELECT 2)",
+            "INSERT INTO other.t VALUES (1)",
+            "SET @a = f(1)",
+        ] {
+            assert!(!may_make_views(statement), "{statement}");
+        }
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Statement<'a> {
     /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called,
     /// because the answer is still on the wire if the guest abandons its call.
     pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
-        let effect = connection.effect(text);
+        let effect = connection.judge(text);
         let is_first = connection.start_statement();
         connection.broken = true;
         let began = Instant::now();

@@ -62,6 +62,16 @@ async fn a_row_and_a_parameter_have_a_limit_and_others_pass() {
     assert_eq!(shop.metric(series).await, 2.0);
 }
 
+/// The XA transaction in it would be refused too, but a statement is read only if it is not too large.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_has_a_limit() {
+    let shop = backend_shop("memory_limit_mib = 64, body_limit_bytes = 8388608").await;
+    let name = "x".repeat(5 << 20);
+    let steps = format!("MYSQL\nexecute XA START '{name}'");
+    let answer = shop.last(&steps).await;
+    assert!(answer.contains("more than the host holds"), "{answer}");
+}
+
 /// Four results that nobody reads take the part of the limit that the host may hold; when they are gone, there is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_taken_leaves_no_room_for_more() {
