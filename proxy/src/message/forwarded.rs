@@ -171,10 +171,17 @@ pub(crate) fn tell(
     Ok(())
 }
 
-/// The addresses in `X-Forwarded-For`, as one list; without any, those that [`client`] reads in `Forwarded`. The next
-/// server reads `Forwarded` only if `X-Forwarded-For` is empty, and this proxy's address will be in it.
+/// The addresses in `X-Forwarded-For`, as one list. If a line of it is not plain, or it has no address, they are those
+/// that [`client`] reads, perhaps in `Forwarded`: the next server reads `X-Forwarded-For`, where this proxy's address
+/// will be, and must find the same client there.
 fn addresses_before(said: &HeaderMap) -> Option<String> {
-    joined(said, &FOR, is_plain_list).or_else(|| {
+    let mut lines = said.get_all(&FOR).iter();
+    let list = if lines.all(|line| is_plain(line.as_bytes())) {
+        joined(said, &FOR, |line| !is_blank(line))
+    } else {
+        None
+    };
+    list.or_else(|| {
         let mut read: Vec<_> = addresses(said).map(|before| before.to_string()).collect();
         read.reverse();
         (!read.is_empty()).then(|| read.join(", "))
@@ -192,10 +199,15 @@ fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) ->
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// Whether a line consists of addresses and commas, without quotes, and not of commas alone.
-fn is_plain_list(line: &[u8]) -> bool {
+/// Whether a line has nothing but what addresses and lists consist of, so no quotes.
+fn is_plain(line: &[u8]) -> bool {
     let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || b" ,.:[]_-%".contains(&byte);
-    line.iter().all(plain) && line.iter().any(|byte| !b" ,".contains(byte))
+    line.iter().all(plain)
+}
+
+/// Whether a line has no address.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| b" ,".contains(byte))
 }
 
 fn is_scheme(text: &[u8]) -> bool {
@@ -317,22 +329,25 @@ mod tests {
         let (peer, trusted) = (address("10.0.0.1"), networks(&["10.0.0.0/8"]));
         let forwarded = ("forwarded", "for=203.0.113.1, for=\"10.0.0.2:80\"");
         let all = "203.0.113.1, 10.0.0.2, 10.0.0.1";
-        for (list, told) in [
-            (None, all),
-            (Some(""), all),
-            (Some(" , "), all),
+        for (lines, told) in [
+            (vec![], all),
+            (vec![""], all),
+            (vec![" , "], all),
+            (vec!["203.0.113.9"], "203.0.113.9, 10.0.0.1"),
+            (vec!["203.0.113.9", ""], "203.0.113.9, 10.0.0.1"),
             // What can't be read may have named another client.
-            (Some("\""), "10.0.0.1"),
-            (Some("203.0.113.9"), "203.0.113.9, 10.0.0.1"),
+            (vec!["\""], "10.0.0.1"),
+            (vec!["203.0.113.9", "\"x\""], "10.0.0.1"),
+            (vec!["\"x\"", "203.0.113.9"], "203.0.113.9, 10.0.0.1"),
         ] {
-            let list = list.map(|list| ("x-forwarded-for", list));
-            let fields: Vec<_> = list.into_iter().chain([forwarded]).collect();
+            let list = lines.iter().map(|line| ("x-forwarded-for", *line));
+            let fields: Vec<_> = list.chain([forwarded]).collect();
             let mut request = request(&fields);
             let client = client_address(peer, &request.headers, &trusted);
             tell(&mut request, peer, false, true).expect("told");
-            assert_eq!(request.headers[FOR], told, "{list:?}");
+            assert_eq!(request.headers[FOR], told, "{lines:?}");
             let next = client_address(peer, &request.headers, &trusted);
-            assert_eq!(next, client, "{list:?}");
+            assert_eq!(next, client, "{lines:?}");
         }
     }
 }
