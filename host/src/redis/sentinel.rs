@@ -30,6 +30,9 @@ const REFUSED: &str = "the Sentinels refuse the user or the password";
 /// error by it.
 const NO_TLS: &str = "there is no TLS with the Sentinels";
 
+/// What a Sentinel refuses, in error texts that name the settings.
+const LOGIN: &str = "what --redis-sentinel-user and --redis-sentinel-password-file say";
+
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
     sentinels: Vec<(HostPort, Arc<Link>)>,
@@ -113,17 +116,18 @@ impl Sentinels {
         let refusal = errors.iter().rfind(|error| is_refusal(error));
         let is_other = |error: &&RedisError| !is_unknown(error) && !is_refusal(error);
         let others: Vec<&RedisError> = errors.iter().filter(is_other).collect();
+        let only_tls = others.iter().all(|error| is_about_tls(error));
         let at = self.addresses();
         match (others.last(), refusal) {
             (None, None) => self.unknown(name),
             (None, Some(refusal)) => not_connected(format!("{REFUSED}, at {at}: {refusal}")),
-            (Some(error), _) if others.iter().all(|error| is_about_tls(error)) => {
-                not_connected(format!("{NO_TLS}, at {at}: {error}"))
-            }
+            (Some(error), None) if only_tls => not_connected(format!("{NO_TLS}, at {at}: {error}")),
+            (Some(error), Some(refusal)) if only_tls => not_connected(format!(
+                "{NO_TLS}, at {at}, except with one that refuses {LOGIN} ({refusal}): {error}"
+            )),
             (Some(error), None) => not_connected(format!("no Sentinel answers at {at}: {error}")),
             (Some(error), Some(refusal)) => not_connected(format!(
-                "of the Sentinels at {at} one refuses what --redis-sentinel-user and \
-                 --redis-sentinel-password-file say ({refusal}), and another does not answer: {error}"
+                "of the Sentinels at {at} one refuses {LOGIN} ({refusal}), and another does not answer: {error}"
             )),
         }
     }
@@ -241,6 +245,8 @@ mod tests {
         ] {
             let error = sentinels.failure("store", &errors);
             assert_eq!(lacks_tls_to_sentinels(&error), lacks_tls, "{error}");
+            let names_refusal = error.to_string().contains("wrong password");
+            assert_eq!(names_refusal, errors.iter().any(is_refusal), "{error}");
             assert!(is_outage(&error) && !is_refusal(&error), "{error}");
         }
     }
