@@ -1,6 +1,9 @@
 //! The only load driver. `wrk` sends as many requests as the server can answer, `h2load` does so over HTTP/2, and our
 //! own sender sends requests at a fixed rate, or a fixed number of them, if need be as clients with addresses of
 //! their own. All three send the requests of a [`Target`].
+//!
+//! The sender is the calling program itself, started once more: the program must have a subcommand `send`, with
+//! [`SendOptions`], that calls [`send`].
 
 mod h2load;
 mod sender;
@@ -47,7 +50,8 @@ pub struct Flood {
     pub p50_ms: f64,
 }
 
-/// The load generators.
+/// The load generators. [`Loaders::pace`], [`Loaders::ask`] and [`Loaders::stream`] start this program with the
+/// subcommand `send`, which must call [`send`].
 #[derive(Default)]
 pub struct Loaders {
     /// The processors that the generators run on, in the form of taskset; `None` for all.
