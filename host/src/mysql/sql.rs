@@ -225,6 +225,7 @@ mod tests {
                 "insert into t (a, b) values (?, ?) ON DUPLICATE KEY UPDATE a = VALUES(a)",
                 "INSERT INTO `db`.`t` (a) SELECT a FROM u WHERE (b = 1)",
                 "INSERT INTO db.t(a) VALUES(1)",
+                "INSERT INTO `a``b` (a) VALUES (1)",
                 "UPDATE t SET a = a + ? WHERE id = ?",
                 "DELETE FROM t WHERE a < NOW() - INTERVAL ? SECOND",
                 "COMMIT",

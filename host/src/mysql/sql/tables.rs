@@ -94,16 +94,15 @@ pub(super) fn name_another_database(tokens: &[Token<'_>], own: Option<&str>) -> 
 
 /// Whether the last of these tokens is the name of the database `own`.
 fn ends_with(tokens: &[Token<'_>], own: Option<&str>) -> bool {
-    let [before @ .., name] = tokens else {
+    let Some(name) = tokens.last() else {
         return false;
     };
-    // A quoted name with a quote in it is split into two tokens.
-    let is_part = !name.after_space && before.last().is_some_and(|last| last.kind == Kind::Quoted);
     let text = match name.kind {
         Kind::Quoted => &name.text[1..name.text.len() - 1],
         _ => name.text,
     };
-    !is_part && own == Some(text)
+    // A quote in a quoted name is doubled, so such a name is not `own` as it is written.
+    own == Some(text) && !text.contains(['`', '"'])
 }
 
 #[cfg(test)]
@@ -149,6 +148,11 @@ mod tests {
             effect("SELECT a FROM db.t", None),
             Effect::ChangesSession,
             "without a database of its own"
+        );
+        assert_eq!(
+            effect("SELECT 1 FROM `a``b`.t", Some("a``b")),
+            Effect::ChangesSession,
+            "a name with one quote is not that with two"
         );
     }
 

@@ -119,6 +119,7 @@ mod tests {
             "prepare `s` from @a",
             "/*M!100000PREPARE s FROM @a*/",
             "CREATE PROCEDURE p() BEGIN PREPARE s FROM @a; EXECUTE s; END",
+            "CREATE PROCEDURE p() BEGIN PREPARE `a``b` FROM @q; EXECUTE `a``b`; END",
         ] {
             assert_eq!(refusal(statement), Some(IN_STRINGS), "{statement}");
         }
