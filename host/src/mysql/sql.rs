@@ -94,6 +94,7 @@ pub(super) fn effect(statement: &str, database: Option<&str>) -> Effect {
     }
     if !ABOUT_ROWS.iter().any(|word| is(word))
         || !tokens_are_harmless(&tokens)
+        || use_a_sequence(&tokens)
         || tables::name_another_database(&tokens, database)
     {
         return Effect::ChangesSession;
@@ -140,6 +141,13 @@ fn tokens_are_harmless(tokens: &[Token<'_>]) -> bool {
             }
             _ => true,
         })
+}
+
+/// Whether the statement asks a sequence of MariaDB for a value, which the session remembers as the sequence's last.
+fn use_a_sequence(tokens: &[Token<'_>]) -> bool {
+    tokens.windows(3).any(|part| {
+        part[1].is("VALUE") && part[2].is("FOR") && (part[0].is("NEXT") || part[0].is("PREVIOUS"))
+    })
 }
 
 fn may_come_before_parenthesis(before: &[Token<'_>], parenthesis: &Token<'_>) -> bool {
@@ -279,6 +287,9 @@ mod tests {
                 "SELECT 'without end",
                 "SELECT 1; SET @a = 1",
                 "SELECT a FROM t INTO @b",
+                "SELECT NEXT VALUE FOR s",
+                "INSERT INTO t VALUES (previous value for s)",
+                "SELECT NEXTVAL(s)",
                 "CREATE TEMPORARY TABLE t (a INT)",
                 "LOCK TABLES t WRITE",
                 "CALL p()",
