@@ -91,6 +91,11 @@ impl MemoryShare {
         (self.units as usize).saturating_sub(self.permits.available_permits()) * UNIT_BYTES
     }
 
+    /// Whether there can ever be room for `bytes` in one piece.
+    pub(crate) fn can_hold(&self, bytes: usize) -> bool {
+        self.units_for(bytes).is_ok()
+    }
+
     /// Takes room for `bytes` that are in memory already, and waits until there is enough. No more bytes wait at a time
     /// than may be held, so that many calls at once can't make the host hold more.
     ///
@@ -240,6 +245,7 @@ mod tests {
         let share = MemoryShare::of(128 * MIB);
         let refusal = share.hold(8 * MIB + 1, LONG).await.expect_err("too large");
         assert!(matches!(refusal, NoRoom::TooLarge { most, .. } if most == 8 * MIB));
+        assert!(share.can_hold(8 * MIB) && !share.can_hold(8 * MIB + 1));
         let mut held = Vec::new();
         for _ in 0..4 {
             held.push(share.hold(8 * MIB, AT_ONCE).await.expect("there is room"));

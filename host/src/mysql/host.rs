@@ -79,7 +79,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
-        let (hint, reader) = match caller.is_to_group {
+        // A statement that is too large is refused below, and is not taken apart before.
+        let may_have_hint = caller.is_to_group && caller.share.can_hold(statement.len());
+        let (hint, reader) = match may_have_hint {
             true => hint(accessor, &statement)?,
             false => (Hint::None, None),
         };
