@@ -17,7 +17,6 @@ use super::errors::says_closed;
 use super::hint::Hint;
 use super::pool::{CleanConn, Pool};
 use super::process::ListedConn;
-use super::server::{Server, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
 use super::statement_span;
@@ -256,7 +255,7 @@ async fn clean(
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {
             // A reset discards the prepared statements, so it is not done each time.
-            return reset(&mut conn).await && may_be_kept(&mut conn, &pool.server).await;
+            return pool.server.reset(&mut conn).await;
         }
         conn.query_drop("ROLLBACK").await.is_ok()
             && conn.query_drop("SET autocommit=1").await.is_ok()
@@ -265,10 +264,4 @@ async fn clean(
         pool.keep(conn, generation);
     }
     drop(loan);
-}
-
-/// Looks again for what views and triggers hide, as the session may have made one or removed one. `false` if the server
-/// is gone.
-async fn may_be_kept(conn: &mut Conn, server: &Server) -> bool {
-    server.hidden.is_certain() || server.look_for_hidden_changes(conn).await.is_ok()
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::hint::Hint;
 use super::process::ListedConn;
-use super::server::{Server, reset};
+use super::server::Server;
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
@@ -221,7 +221,7 @@ impl Pool {
                     idle.conn.ping().await.is_ok()
                 } else {
                     // The other generation may have changed the session in a way that no statement's text shows.
-                    reset(&mut idle.conn).await
+                    self.server.reset(&mut idle.conn).await
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {

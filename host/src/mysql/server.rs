@@ -214,14 +214,19 @@ impl Server {
         Ok(conn)
     }
 
+    /// Resets a session to the state in which it was opened, and looks again for hidden changes, as a view or trigger
+    /// may have been made or removed since. There is no look while it is certain that one may change a session. `false`
+    /// if the connection can't be kept. The caller must limit the time.
+    pub(super) async fn reset(&self, conn: &mut Conn) -> bool {
+        reset(conn).await
+            && (self.hidden.is_certain() || self.look_for_hidden_changes(conn).await.is_ok())
+    }
+
     /// Checks whether views or triggers of the database may change a session. The caller must limit the time.
     ///
     /// # Errors
     /// The server is gone.
-    pub(super) async fn look_for_hidden_changes(
-        &self,
-        conn: &mut Conn,
-    ) -> Result<(), mysql_async::Error> {
+    async fn look_for_hidden_changes(&self, conn: &mut Conn) -> Result<(), mysql_async::Error> {
         if self.hidden.look(conn, self.database()).await? {
             tracing::warn!(
                 "A view or trigger in the database at {self} may change a session, so each session is reset after its use"
@@ -269,8 +274,8 @@ fn name_in_certificate(error: &mysql_async::Error) -> Option<String> {
 }
 
 /// Resets a session to the state in which it was opened. MariaDB does not undo `USE` on a reset (COM_RESET_CONNECTION),
-/// so the default database is set again.
-pub(super) async fn reset(conn: &mut Conn) -> bool {
+/// so the default database is set again. Without one, `false`: MySQL has no statement that makes a session forget it.
+async fn reset(conn: &mut Conn) -> bool {
     let Some(name) = conn.opts().db_name().map(|name| name.replace('`', "``")) else {
         return false;
     };

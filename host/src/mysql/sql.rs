@@ -2,8 +2,9 @@
 //! one reset too many costs a round trip, one too few passes one request's session on to another.
 //!
 //! A view or a trigger may hide a call of a stored function. So whenever a connection is opened or reset, the texts of
-//! its database's views and triggers are judged in the same way, and a statement that names a table of another database
-//! counts as a change. Between two generations of a component, a session is always reset.
+//! its database's views and triggers are judged in the same way; a reset does without that while one is known that may
+//! change a session. A statement that names a table of another database counts as a change. Between two generations of
+//! a component, a session is always reset.
 
 mod tables;
 mod tokens;

@@ -289,6 +289,10 @@ async fn another_generation_gets_no_session_of_the_one_before() {
         .await;
     shop.swap_in("second").await;
     assert_eq!(shop.last(&format!("MYSQL\n{left}")).await, "-");
+    // The trigger has been known since that reset.
+    shop.steps("MYSQL\nexecute INSERT INTO t VALUES (4, 4)")
+        .await;
+    assert_eq!(shop.last(&format!("MYSQL\n{left}")).await, "-");
 }
 
 #[tokio::test(flavor = "multi_thread")]
