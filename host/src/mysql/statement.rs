@@ -129,6 +129,11 @@ impl<'a> Statement<'a> {
                     && self.began.elapsed() < STALE_SHOWS
                     && connection.renew().await.is_ok() =>
             {
+                // A view that may change the session may have become known when the new connection was opened.
+                self.effect = connection.judge(self.text);
+                if !self.effect.is_repeatable() {
+                    return Err(error);
+                }
                 // The new connection may lead to another member.
                 self.limit = connection.answer_limit();
                 self.is_stale = connection.reads_stale();

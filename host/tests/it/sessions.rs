@@ -330,6 +330,24 @@ async fn a_read_whose_connection_was_closed_is_sent_again_and_a_write_is_not() {
     assert!(answer.starts_with("error"), "{answer}");
 }
 
+/// Others made the view since the host looked last, so it learns of it with the new connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_a_view_that_may_do_more_is_not_sent_again() {
+    let shop = shop().await;
+    shop.steps("MYSQL\nquery SELECT 1").await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let view = "CREATE VIEW hides AS SELECT marks() AS n";
+    mysql.query_drop(view).await.unwrap();
+    let id = shop
+        .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+        .await;
+    kill(&mut mysql, &id).await;
+    let answer = shop.last("MYSQL\nquery SELECT n FROM hides").await;
+    assert!(answer.starts_with("error"), "{answer}");
+    let left = "MYSQL\nquery SELECT IFNULL(@left, '-')";
+    assert_eq!(shop.last(left).await, "-");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_that_is_cut_off_leaves_no_statement_and_no_lock_behind() {
     let shop = Arc::new(
