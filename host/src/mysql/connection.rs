@@ -149,16 +149,21 @@ impl PooledConnection {
     }
 
     /// What a statement that is about to be sent does to its session, judged by its text and by the database's views
-    /// and triggers. If it may make one of those, they are in doubt for all connections from now on.
+    /// and triggers. If it may make one of those, they are in doubt.
     pub(super) fn judge(&self, statement: &str) -> Effect {
         let server = &self.pool.server;
         let effect = sql::effect(statement, server.database());
-        if effect == Effect::ChangesSession && sql::may_make_views(statement) {
-            server.hidden.doubt();
-        }
+        self.doubt_views(statement, effect);
         match effect {
             Effect::Read | Effect::Write if server.hides_changes() => Effect::ChangesSession,
             effect => effect,
+        }
+    }
+
+    /// Has views and triggers in doubt for all connections from now on, if a statement with this effect may make one.
+    pub(super) fn doubt_views(&self, statement: &str, effect: Effect) {
+        if effect == Effect::ChangesSession && sql::may_make_views(statement) {
+            self.pool.server.hidden.doubt();
         }
     }
 

@@ -38,7 +38,7 @@ impl Hidden {
         is_latest && self.may_change()
     }
 
-    /// Records that a statement is about to be sent that may make or remove a view or trigger.
+    /// Records that a statement that may make or remove a view or trigger is about to be sent, or has ended.
     pub(super) fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::Relaxed);
     }

@@ -49,7 +49,7 @@ pub(crate) struct Server {
     /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
     /// Whether a view or trigger may change a session. Changed by each look, when a connection is opened or reset, and
-    /// before a statement that may make one.
+    /// before and after a statement that may make one.
     pub(super) hidden: Hidden,
 }
 

@@ -146,7 +146,7 @@ impl<'a> Statement<'a> {
     /// Records that the complete answer has arrived.
     pub(super) fn succeeded(self, connection: &mut PooledConnection) {
         let status = connection.last_ok_packet().map(|ok| ok.status_flags());
-        connection.broken = false;
+        self.ended(connection);
         connection.session.succeeded(self.effect, status);
     }
 
@@ -159,11 +159,17 @@ impl<'a> Statement<'a> {
             }
             self.span.fail(error_type(error));
         }
-        connection.broken = false;
+        self.ended(connection);
         match connection.session.failed(self.effect, error) {
             Verdict::Keep => {}
             Verdict::Close => connection.fail(error),
         }
+    }
+
+    fn ended(&self, connection: &mut PooledConnection) {
+        connection.broken = false;
+        // A look that another connection began while the statement ran may have missed what it made.
+        connection.doubt_views(self.text, self.effect);
     }
 
     /// Whether a member answers that is not the writer.

@@ -125,6 +125,38 @@ async fn what_a_view_from_another_connection_leaves_behind_is_gone_too() {
     assert_eq!(shop.metric(OPENED).await, 2.0);
 }
 
+/// The component makes the view on one connection, which waits for a lock while another is reset and finds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_view_that_took_long_to_make_leaves_behind_is_gone_too() {
+    let shop = shop_with("2", &["CREATE VIEW hides AS SELECT n FROM t"]).await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    for holds in ["START TRANSACTION", "SELECT n FROM hides"] {
+        mysql.query_drop(holds).await.unwrap();
+    }
+    let made = "MYSQL\nexecute CREATE OR REPLACE VIEW hides AS SELECT marks() AS n";
+    let steps = format!("{made}\nMYSQL\nquery SELECT n FROM hides");
+    let meanwhile = async {
+        let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() \
+                     AND INFO LIKE 'CREATE OR REPLACE%' AND STATE LIKE 'Waiting%'";
+        eventually("the view waits", async || {
+            mysql.query_first(waits).await.unwrap() == Some(1_u32)
+        })
+        .await;
+        shop.steps("MYSQL\nexecute SET @a = 1").await;
+        eventually("the other connection is reset", async || {
+            shop.metric(IDLE).await == 1.0
+        })
+        .await;
+        mysql.query_drop("COMMIT").await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(shop.steps(&steps), meanwhile);
+    assert_eq!(answers, ["ok", "ok", "ok", "1"]);
+    eventually_both_idle(&shop).await;
+    let left = "MYSQL\nquery SELECT IFNULL(@left, '-')";
+    let left = shop.steps(&format!("{left}\n{left}")).await;
+    assert_eq!(left, ["ok", "-", "ok", "-"]);
+}
+
 /// What evaluates a default is a plain INSERT. Servers take no function there that changes the session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_takes_no_lock() {
