@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use super::sql::{self, Effect};
 
 /// Selects the texts of the database's views and triggers. A user without the right to see a view's text gets an empty
-/// one.
+/// one. The triggers of a table for which the user lacks the right TRIGGER are missing, as if there were none.
 const HIDDEN_STATEMENTS: &str = "\
     SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
     UNION ALL \
@@ -51,17 +51,16 @@ impl Hidden {
     pub(super) async fn look(
         &self,
         conn: &mut Conn,
-        database: Option<&str>,
+        database: &str,
     ) -> Result<bool, mysql_async::Error> {
         let doubts = self.doubts.load(Ordering::Relaxed);
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
         let may_change = |body: &Option<Vec<u8>>| {
             let text = body.as_deref().map(String::from_utf8_lossy);
-            text.is_none_or(|text| sql::effect(&text, database) == Effect::ChangesSession)
+            text.is_none_or(|text| sql::effect(&text, Some(database)) == Effect::ChangesSession)
         };
         let is_found = match bodies {
-            // A connection without a default database may use the views and triggers of all databases.
-            Ok(bodies) => database.is_none() || bodies.iter().any(may_change),
+            Ok(bodies) => bodies.iter().any(may_change),
             // The user may not see them, so they may exist.
             Err(mysql_async::Error::Server(_)) => true,
             Err(error) => return Err(error),
@@ -74,7 +73,7 @@ impl Hidden {
     }
 
     /// Records that something was found. Returns whether nothing was found before.
-    fn find(&self) -> bool {
+    pub(super) fn find(&self) -> bool {
         let doubts = self.doubts.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.found.swap(doubts, Ordering::Relaxed);
         before <= self.dispelled.load(Ordering::Relaxed)

@@ -222,12 +222,21 @@ impl Server {
             && (self.hidden.is_certain() || self.look_for_hidden_changes(conn).await.is_ok())
     }
 
-    /// Checks whether views or triggers of the database may change a session. The caller must limit the time.
+    /// Checks whether views or triggers of the database may change a session. Without a default database, those of all
+    /// databases can be used, so they may. The caller must limit the time.
     ///
     /// # Errors
     /// The server is gone.
     async fn look_for_hidden_changes(&self, conn: &mut Conn) -> Result<(), mysql_async::Error> {
-        if self.hidden.look(conn, self.database()).await? {
+        let Some(database) = self.database() else {
+            if self.hidden.find() {
+                tracing::warn!(
+                    "The address of MySQL at {self} names no database, so each connection is closed after its use"
+                );
+            }
+            return Ok(());
+        };
+        if self.hidden.look(conn, database).await? {
             tracing::warn!(
                 "A view or trigger in the database at {self} may change a session, so each session is reset after its use"
             );
