@@ -283,7 +283,7 @@ fn name_in_certificate(error: &mysql_async::Error) -> Option<String> {
 }
 
 /// Resets a session to the state in which it was opened. MariaDB does not undo `USE` on a reset (COM_RESET_CONNECTION),
-/// so the default database is set again. Without one, `false`: MySQL has no statement that makes a session forget it.
+/// so the default database is set again. `false` if there is none.
 async fn reset(conn: &mut Conn) -> bool {
     let Some(name) = conn.opts().db_name().map(|name| name.replace('`', "``")) else {
         return false;

@@ -8,7 +8,7 @@ use testbed::DataStore;
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::mysql_relay::{MysqlRelay, mysql_address};
 use crate::operator::bare_store;
-use crate::support::{Shop, eventually, host_binary, options, send, try_send};
+use crate::support::{Shop, eventually, host_binary, options, send, try_send, wait_for_log};
 
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
 const IDLE: &str = "store_mysql_pool_idle{component=\"guest\"}";
@@ -277,6 +277,18 @@ async fn another_default_database_is_not_handed_on() {
         shop.steps("MYSQL\nexecute USE information_schema").await;
         assert_eq!(shop.last(ask).await, own);
     }
+}
+
+/// No reset makes a session forget a database that it chose, and the views and triggers of all can be used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_default_database_is_not_handed_on() {
+    let shop = shop().await;
+    let url = shop.store.addresses().mysql_url();
+    let (server, _database) = url.rsplit_once('/').unwrap();
+    let ask = format!("mysql {server}\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)");
+    let first = shop.last(&ask).await;
+    assert_ne!(shop.last(&ask).await, first);
+    wait_for_log(&shop.host, "names no database").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
