@@ -141,6 +141,11 @@ impl PooledConnection {
         std::mem::take(&mut self.is_untouched)
     }
 
+    /// Counts a statement that is sent again.
+    pub(super) fn count_repetition(&self) {
+        self.pool.metrics.repeated.inc();
+    }
+
     /// The span of a statement that is sent at the time `began`.
     pub(super) fn span(&self, statement: &str, began: Instant) -> Span {
         let mut span = statement_span::begin(&self.trace, statement, began);

@@ -134,6 +134,7 @@ impl<'a> Statement<'a> {
                 if !self.effect.is_repeatable() {
                     return Err(error);
                 }
+                connection.count_repetition();
                 // The new connection may lead to another member.
                 self.limit = connection.answer_limit();
                 self.is_stale = connection.reads_stale();

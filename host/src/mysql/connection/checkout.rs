@@ -161,7 +161,6 @@ impl PooledConnection {
             pool.metrics.waited(began.elapsed(), &Span::default());
             self.take_over(lent);
         }
-        self.pool.metrics.repeated.inc();
         self.is_untouched = false;
         (self.broken, self.is_closed) = (true, false);
         Ok(())
