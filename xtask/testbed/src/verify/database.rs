@@ -23,7 +23,8 @@ SELECT id, CAST(kept * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
     SELECT u.id, COALESCE(t.total_expense, 0) AS kept, COALESCE(o.total, 0) AS computed
     FROM users u
     LEFT JOIN user_totals t ON t.user_id = u.id
-    LEFT JOIN (SELECT user_id, SUM(total_amount) AS total FROM orders FORCE INDEX (PRIMARY) GROUP BY user_id) o ON o.user_id = u.id
+    LEFT JOIN (SELECT user_id, SUM(total_amount) AS total FROM orders FORCE INDEX (PRIMARY) GROUP BY user_id) o
+        ON o.user_id = u.id
 ) totals WHERE kept <> computed ORDER BY id";
 
 const PRODUCT_TOTALS: &str = "\
@@ -31,7 +32,8 @@ SELECT id, CAST(kept AS SIGNED), CAST(computed AS SIGNED) FROM (
     SELECT p.id, COALESCE(t.quantity_sold, 0) AS kept, COALESCE(i.total, 0) AS computed
     FROM products p
     LEFT JOIN product_totals t ON t.product_id = p.id
-    LEFT JOIN (SELECT product_id, SUM(quantity) AS total FROM order_items FORCE INDEX (PRIMARY) GROUP BY product_id) i ON i.product_id = p.id
+    LEFT JOIN (SELECT product_id, SUM(quantity) AS total FROM order_items FORCE INDEX (PRIMARY) GROUP BY product_id) i
+        ON i.product_id = p.id
 ) totals WHERE kept <> computed ORDER BY id";
 
 /// A row of one of the queries above.
