@@ -48,7 +48,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A store with millions of orders: the costs of orders, reads, refreshes, an empty Redis, an audit and a deletion, and
 /// the disk space of an order
 ///
-/// Fills the store first; all of it took some seven minutes on two cores. Each figure is printed as soon as it is known.
+/// Fills the store first; all of it took some seven minutes on two cores. Each figure is printed as soon as it is
+/// known.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Orders in the store

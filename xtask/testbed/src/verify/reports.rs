@@ -13,8 +13,8 @@ use super::findings::{Audit, Check};
 use crate::progress::Progress;
 use crate::redis_keys::StoreKeys;
 
-// Computed from the orders, not from the tables of totals, because those are audited too. `FORCE INDEX` has the tables read
-// in one go: MariaDB would rather follow the index on the column that it groups by, and look each row up.
+// Computed from the orders, not from the tables of totals, because those are audited too. `FORCE INDEX` has the tables
+// read in one go: MariaDB would rather follow the index on the column that it groups by, and look each row up.
 
 const HIGHEST_SPENDERS: &str = "\
 SELECT user_id, CAST(SUM(total_amount) * 100 AS SIGNED) AS total FROM orders FORCE INDEX (PRIMARY)
