@@ -15,7 +15,7 @@ use xtask::{build, contract, deny, kubernetes};
 
 /// How many tests a test binary runs at once on a machine with fewer processors: most of their time, tests wait for
 /// servers and clocks.
-const TESTS_AT_ONCE: usize = 4;
+const TESTS_AT_ONCE: usize = 2;
 
 /// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
