@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -15,9 +15,22 @@ use crate::{paths, progress};
 
 /// A cargo command in the repository's folder. It dies with us.
 pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    with_cargo(Command::new(program()), args)
+}
+
+/// As [`cargo`], for a build beside another one: it takes only the processor time that the other leaves.
+pub fn cargo_beside<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(program());
+    with_cargo(command, args)
+}
+
+fn program() -> OsString {
     // The cargo that started us sets this variable, so we use the same cargo, whatever `PATH` says.
-    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(program);
+    env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
+}
+
+fn with_cargo<const N: usize>(mut command: Command, args: [&str; N]) -> Command {
     command
         .args(args)
         .env("CARGO_TARGET_DIR", paths::target())
@@ -66,6 +79,26 @@ pub async fn cargo_step(title: &str, command: Command) -> Result<()> {
     step(title, progress::run(title, command)).await
 }
 
+/// Starts the cargo command `command` beside a step that shows its progress. The returned future goes on with it as the
+/// step `title`. If it fails, its output is shown at once; otherwise it is left out.
+pub fn start_beside(
+    title: String,
+    mut command: Command,
+) -> impl Future<Output = Result<()>> + use<> {
+    command.stdin(Stdio::null());
+    let build = tokio::spawn(async move {
+        let output = command.output().await?;
+        if !output.status.success() {
+            progress::print(&String::from_utf8_lossy(&output.stderr));
+        }
+        std::io::Result::Ok(output.status)
+    });
+    async move {
+        let work = async { Ok(build.await.context("waiting for cargo")??) };
+        step(&title, progress::wait(&title, || None, work)).await
+    }
+}
+
 /// Runs `command` to its end as the step `title`. Its output is shown as it comes.
 ///
 /// # Errors
@@ -110,4 +143,38 @@ async fn step(title: &str, work: impl Future<Output = Result<ExitStatus>>) -> Re
     let seconds = started.elapsed().as_secs_f32();
     progress::print(&format!("✓ {title:<47}  {seconds:>6.1} s"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_build_beside_another_is_at_work_before_it_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let built = folder.path().join("built");
+        let build = start_beside(
+            "build".to_owned(),
+            shell(&format!("touch '{}'", built.display())),
+        );
+        let at_work = async {
+            while !built.exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let at_work = tokio::time::timeout(Duration::from_secs(60), at_work).await;
+        at_work.expect("it is at work");
+        build.await.expect("it is built");
+        let build = start_beside("build".to_owned(), shell("exit 3"));
+        let error = build.await.expect_err("it failed");
+        assert_eq!(error.to_string(), "step `build` failed (exit status: 3)");
+    }
 }

@@ -15,7 +15,7 @@ use xtask::{build, contract, deny, kubernetes};
 
 /// How many tests a test binary runs at once on a machine with fewer processors: most of their time, tests wait for
 /// servers and clocks.
-const TESTS_AT_ONCE: usize = 2;
+const TESTS_AT_ONCE: usize = 4;
 
 /// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -36,9 +36,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::lint_components().await?;
     setup::tools(&[COMPILING, PROCESSES]).await?;
     cargo_step("format", cargo(["fmt", "--all", "--check"])).await?;
+    let components = build::components_beside("");
     let (without_galera, ()) = tokio::try_join!(install_beside(), lint())?;
     deny::errors_only().await?;
-    build::components().await?;
+    components.await?;
     build::test_guest().await?;
     // There are no doc tests; without these flags, cargo would print their empty summaries. One run shows all that
     // fails: the next one takes as long.

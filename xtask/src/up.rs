@@ -23,9 +23,10 @@ pub(crate) async fn run(rest: ForwardedArgs) -> Result<ExitCode> {
 }
 
 async fn compile() -> Result<()> {
-    build::components_after(&front(1)).await?;
+    let components = build::components_beside(&front(2));
     let programs = [build::HOST_PACKAGE, build::PROXY_PACKAGE, LOCAL];
-    build::programs_after(&front(2), &programs).await
+    build::programs_after(&front(1), &programs).await?;
+    components.await
 }
 
 /// The steps that every run has: both builds, and the start, which prints its own steps. Missing packages are installed

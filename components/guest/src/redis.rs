@@ -76,8 +76,8 @@ thread_local! {
     static SHARED: RefCell<Option<Rc<Keyspace>>> = RefCell::default();
 }
 
-/// A connection to Redis. It holds nothing of a request: no transaction, no selected database. Callers give keys as
-/// `domain` spells them; only this type puts the prefix before them.
+/// A connection to Redis. Once a server has answered it, no other does. It holds nothing of a request: no transaction,
+/// no selected database. Callers give keys as `domain` spells them; only this type puts the prefix before them.
 pub struct Redis {
     keyspace: Rc<Keyspace>,
     /// The name of this reader's turns.
@@ -85,7 +85,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Opens a connection that has not failed before; under our host, joins the connection that all share. For work
+    /// Opens a connection that has not failed before; under our host, its commands go over one that all share. For work
     /// that should not fail because an older connection broke.
     ///
     /// # Errors

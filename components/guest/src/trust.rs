@@ -188,7 +188,8 @@ pub(crate) async fn script(
     know(redis, state, Instant::now()).await.map(Some)
 }
 
-/// Remembers the epoch, and trusts it until `until`.
+/// Remembers the epoch, and trusts it until `until`. `redis` must be the connection over which the server was found to
+/// agree, so that no other server gets the script: one whose data is old would answer by it.
 async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheScript>, RedisError> {
     let renewed = TRUST.with_borrow_mut(|trust| {
         let known = trust.known.as_mut();

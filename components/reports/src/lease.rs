@@ -83,13 +83,21 @@ impl<'a> Lease<'a> {
 
     /// Ends the lease. If that fails, the lease expires by itself.
     pub(crate) async fn release(self) {
-        let ended = self
-            .redis
-            .run(RELEASE_LEASE, LEASE, &[Text(&self.token)])
-            .await;
-        if let Err(error) = ended {
+        let released = async {
+            if self.release_over(self.redis).await.is_ok() {
+                return Ok(());
+            }
+            // The lease outlives the connection over which it was taken. If Redis is silent, this is a second wait.
+            self.release_over(&Redis::open().await?).await
+        };
+        if let Err(error) = released.await {
             store_guest::log(format_args!("lease not released, it will run out: {error}"));
         }
+    }
+
+    async fn release_over(&self, redis: &Redis) -> Result<(), RedisError> {
+        let token = [Text(&self.token)];
+        redis.run(RELEASE_LEASE, LEASE, &token).await.map(drop)
     }
 
     /// How long another holder's lease lasts if it is not renewed.

@@ -231,7 +231,7 @@ async fn redis(
         return Ok(());
     }
     // If the Redis user may not run `INFO`, the server is accepted.
-    let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;
+    let about_cluster = link.ask(::redis::cmd("INFO").arg("cluster")).await;
     let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
     if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {
         return Err(Failure {

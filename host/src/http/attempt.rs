@@ -74,7 +74,10 @@ impl Attempt<'_> {
 
     async fn ask(&self, mut request: Request<WasiBody>) -> Outcome {
         let generation = self.generation.life.enter();
-        self.request_id.put(request.headers_mut());
+        let headers = request.headers_mut();
+        // The instance adds `traceparent`, so the map grows once for both.
+        headers.reserve(2);
+        self.request_id.put(headers);
         let counted = self.tally.as_ref().map(Tally::begin);
         let admitted = Admission {
             id: self.request_id.clone(),

@@ -25,7 +25,7 @@ pub(crate) struct GenerationLife {
     pub(super) redis: Arc<redis::Connections>,
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
-    /// The attributes of component and version in traces.
+    /// The attributes of component and version in traces. The first is the component, which the spans are about.
     pub(crate) attributes: Attributes,
     pub(crate) since: SystemTime,
     /// The number of requests whose answers have not ended. [`InFlight`] changes it.

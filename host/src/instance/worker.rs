@@ -336,10 +336,7 @@ impl<'a> Worker<'a> {
     /// The span of the guest's work for a request, until it answers. It begins when the `wait` for the instance ends.
     fn run(&self, wait: Span, now: Instant) -> Span {
         let mut run = wait.followed_by("run", Kind::Internal, now);
-        if run.is_on() {
-            run.about(self.instances.component().name.clone());
-            run.share(&self.instances.life().attributes);
-        }
+        run.share_about(&self.instances.life().attributes);
         run
     }
 

@@ -13,10 +13,11 @@ use tokio::time::sleep;
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('read_only', 'wsrep_on', 'group_replication_group_name')";
 
-/// Whether a member of a Galera cluster has the quorum and is in step with the cluster
+/// Whether a member of a Galera cluster has the quorum and is in step with the cluster, and how many received changes
+/// wait until it begins to apply them
 /// (<https://galeracluster.com/library/documentation/monitoring-cluster.html>).
-const GALERA: &str =
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')";
+const GALERA: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
+    ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_recv_queue')";
 
 /// How a member of Group Replication sees itself and the others. A member that has lost most others still shows its own
 /// state as before, so the lost ones are counted.
@@ -27,8 +28,24 @@ const GROUP_REPLICATION: &str = "\
     SELECT 'members_lost', IF(SUM(MEMBER_STATE = 'UNREACHABLE') * 2 >= COUNT(*), 'most', 'few') \
     FROM performance_schema.replication_group_members";
 
-/// What counts as the state of a member that the user may not see. MySQL has no such state.
+/// The name under which a member of Group Replication tells how many changes it has received and not applied yet.
+const BACKLOG: &str = "group_backlog";
+
+/// The query for [`BACKLOG`]
+/// (<https://dev.mysql.com/doc/refman/9.7/en/performance-schema-replication-group-member-stats-table.html>).
+const GROUP_BACKLOG: &str = "\
+    SELECT 'group_backlog', CAST(COUNT_TRANSACTIONS_IN_QUEUE + COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE AS CHAR) \
+    FROM performance_schema.replication_group_member_stats WHERE MEMBER_ID = @@server_uuid";
+
+/// With how many changes of its backlog a member of Group Replication is in step. A group holds its primary back only
+/// when far more wait (`group_replication_flow_control_applier_threshold`).
+const MOST_IN_STEP: u64 = 100;
+
+/// What counts as the state of a member, or as its backlog, that the user may not see. MySQL has no such state.
 const HIDDEN: &str = "hidden";
+
+/// What counts as the backlog of a member that can't tell it, for example because its MySQL is too old.
+const UNTOLD: &str = "untold";
 
 /// Said of a member of a group whose state is hidden from the user. `read_only` alone is not enough: a primary that has
 /// lost most others, and a server that was started again and is not back in its group, both show it as `OFF`.
@@ -53,10 +70,6 @@ const MOST_LOST: &str = "its group has lost most of its members: start them, and
 /// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
 const DONOR: &str = "2";
 const SYNCED: &str = "4";
-
-/// As [`GALERA`], and how many received changes wait until the member begins to apply them.
-const GALERA_BACKLOG: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
-    ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_recv_queue')";
 
 /// The pause between two looks at how many changes wait.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
@@ -87,13 +100,27 @@ pub(super) async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables>
     found.extend(rows.into_iter().filter_map(named));
     if is_group_member(&found) {
         match conn.query::<Row, _>(GROUP_REPLICATION).await {
-            Err(mysql_async::Error::Server(error)) if error.code == TABLE_DENIED => {
+            Err(error) if is_denied(&error) => {
                 found.insert("member_state".into(), HIDDEN.into());
             }
             rows => found.extend(rows?.into_iter().filter_map(named)),
         }
+        // Only members that take no writes are asked how far they lag, as others answer all reads anyway.
+        if !has(&found, "read_only", "OFF") && has(&found, "member_state", "ONLINE") {
+            match conn.query::<Row, _>(GROUP_BACKLOG).await {
+                Err(error @ mysql_async::Error::Server(_)) => {
+                    let hidden = if is_denied(&error) { HIDDEN } else { UNTOLD };
+                    found.insert(BACKLOG.into(), hidden.into());
+                }
+                rows => found.extend(rows?.into_iter().filter_map(named)),
+            }
+        }
     }
     Ok(found)
+}
+
+fn is_denied(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(error) if error.code == TABLE_DENIED)
 }
 
 /// Whether the server is set up as a member of Group Replication, in its group or not.
@@ -106,19 +133,18 @@ fn named(row: Row) -> Option<(String, String)> {
     mysql_async::from_row_opt(row).ok()
 }
 
-/// Waits until no change that a member of a Galera cluster has received is still waiting there. The member may yet be
-/// applying the last of them. `false` if it is not in step with its cluster. There is no time limit here.
+/// Waits until no change that a member has received is still waiting there. It may yet be applying the last of them.
+/// `false` if the member is not in step with the others. There is no time limit here.
 ///
 /// # Errors
 /// The server doesn't answer.
 pub(super) async fn takes_up_all(conn: &mut Conn) -> mysql_async::Result<bool> {
     loop {
-        let rows = conn.query::<Row, _>(GALERA_BACKLOG).await?;
-        let found: ServerVariables = rows.into_iter().filter_map(named).collect();
-        if !is_ready(&found) {
+        let found = ask(conn).await?;
+        if !is_in_step(&found) {
             return Ok(false);
         }
-        if has(&found, "wsrep_local_recv_queue", "0") {
+        if backlog(&found) == Some(0) {
             return Ok(true);
         }
         sleep(BETWEEN_LOOKS).await;
@@ -129,13 +155,32 @@ fn has(found: &ServerVariables, name: &str, wanted: &str) -> bool {
     found.get(name).is_some_and(|value| value == wanted)
 }
 
-fn is_ready(found: &ServerVariables) -> bool {
-    has(found, "wsrep_ready", "ON") && has(found, "wsrep_local_state", SYNCED)
+/// How many changes a member of a Galera cluster or of Group Replication has received and not taken up yet. `None` if
+/// it does not tell.
+fn backlog(found: &ServerVariables) -> Option<u64> {
+    let name = match is_group_member(found) {
+        true => BACKLOG,
+        false => "wsrep_local_recv_queue",
+    };
+    found.get(name)?.parse().ok()
 }
 
-/// Whether the variables are those of a member of a Galera cluster that is in step with it.
+/// Whether the variables are those of a member that is in step with the others of its Galera cluster or its Group
+/// Replication. A member whose user may not see its backlog does not count as such.
 pub(super) fn is_in_step(found: &ServerVariables) -> bool {
-    has(found, "wsrep_on", "ON") && is_ready(found)
+    if is_group_member(found) {
+        return has(found, "member_state", "ONLINE")
+            && has(found, "members_lost", "few")
+            && backlog(found).is_some_and(|changes| changes <= MOST_IN_STEP);
+    }
+    has(found, "wsrep_on", "ON")
+        && has(found, "wsrep_ready", "ON")
+        && has(found, "wsrep_local_state", SYNCED)
+}
+
+/// Whether the user may not see how far a member of Group Replication lags, so that it never counts as in step.
+pub(super) fn hides_backlog(found: &ServerVariables) -> bool {
+    has(found, BACKLOG, HIDDEN)
 }
 
 /// Decides whether a server takes writes, by its variables.
@@ -238,7 +283,7 @@ mod tests {
         ] {
             assert!(!member(on, ready, state), "{on} {ready} {state}");
         }
-        assert!(!is_in_step(&ServerVariables::new()), "MySQL");
+        assert!(!is_in_step(&ServerVariables::new()), "a server alone");
     }
 
     /// What MySQL 9.7 shows in each state, in single-primary mode.
@@ -263,6 +308,38 @@ mod tests {
         assert_eq!(member("OFF", "RECOVERING", "few"), Err(NOT_ONLINE));
         // A primary whose two secondaries have died: it is as before, but a commit there does not end.
         assert_eq!(member("OFF", "ONLINE", "most"), Err(MOST_LOST));
+    }
+
+    #[test]
+    fn a_member_of_group_replication_is_in_step_if_little_waits_there() {
+        let member = |state: &str, lost: &str, backlog: Option<&str>| {
+            let found = [
+                ("read_only", "ON"),
+                ("group_replication_group_name", "a-b-c"),
+                ("member_state", state),
+                ("members_lost", lost),
+            ];
+            let found = found.into_iter();
+            let found = found.chain(backlog.map(|changes| (BACKLOG, changes)));
+            let found = found.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            is_in_step(&found.collect())
+        };
+        assert!(member("ONLINE", "few", Some("0")));
+        assert!(member("ONLINE", "few", Some("100")));
+        for (state, lost, backlog) in [
+            ("ONLINE", "few", Some("101")),
+            ("ONLINE", "most", Some("0")),
+            ("RECOVERING", "few", Some("0")),
+            (HIDDEN, "few", None),
+            ("ONLINE", "few", Some(HIDDEN)),
+            ("ONLINE", "few", Some(UNTOLD)),
+            // One that takes writes is not asked.
+            ("ONLINE", "few", None),
+        ] {
+            assert!(!member(state, lost, backlog), "{state} {lost} {backlog:?}");
+        }
+        let hides = |told: &str| hides_backlog(&[(BACKLOG.to_owned(), told.to_owned())].into());
+        assert!(hides(HIDDEN) && !hides(UNTOLD) && !hides("0"));
     }
 
     #[test]

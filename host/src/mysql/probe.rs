@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use tokio::time::timeout;
 
-use super::fitness::{self, Fitness};
+use super::fitness::{self, Fitness, ServerVariables};
 use super::server::Server;
 
 /// Error codes for too many connections, in all or of this user. A server with too much to do is not a dead one.
@@ -27,8 +27,8 @@ pub(crate) struct Probe {
     pub(super) server: Server,
     conn: Option<Conn>,
     limit: Duration,
-    /// Whether the last answer came from a member of a Galera cluster that is in step with it.
-    is_in_step: bool,
+    /// The last answer; empty if there was none.
+    last: ServerVariables,
 }
 
 impl Probe {
@@ -39,7 +39,7 @@ impl Probe {
             server,
             conn,
             limit,
-            is_in_step: false,
+            last: ServerVariables::new(),
         }
     }
 
@@ -48,21 +48,25 @@ impl Probe {
     /// # Errors
     /// The server takes no writes, can't be reached or does not answer in time.
     pub(super) async fn ask(&mut self) -> Result<Fitness, Defect> {
-        self.is_in_step = false;
+        self.last.clear();
         let had_one = self.conn.is_some();
-        let found = match self.on_connection(fitness::ask).await {
+        self.last = match self.on_connection(fitness::ask).await {
             // The old connection may have ended with an earlier process of the server.
             Err(Defect::Broken(_)) if had_one => self.on_connection(fitness::ask).await?,
             found => found?,
         };
-        self.is_in_step = fitness::is_in_step(&found);
-        fitness::judge(&found).map_err(Defect::TakesNoWrites)
+        fitness::judge(&self.last).map_err(Defect::TakesNoWrites)
     }
 
-    /// Whether the last answer came from a member of a Galera cluster that is in step with it. Such a member may be
-    /// read-only.
+    /// Whether the last answer came from a member that is in step with its Galera cluster or its Group Replication. Such
+    /// a member may be read-only.
     pub(super) fn is_in_step(&self) -> bool {
-        self.is_in_step
+        fitness::is_in_step(&self.last)
+    }
+
+    /// Whether the user may not see how far the server lags, so that it never counts as in step.
+    pub(super) fn hides_backlog(&self) -> bool {
+        fitness::hides_backlog(&self.last)
     }
 
     /// Runs `ask` on the connection, which is opened if there is none, and closed if `ask` fails.

@@ -44,46 +44,37 @@ const PARTLY_ALLOWED: [(&str, &[&str]); 3] = [
 /// Commands that wait only if they have the word `BLOCK`.
 const WAITS_IF_ASKED: [&str; 2] = ["XREAD", "XREADGROUP"];
 
-/// Whether a component may send this command.
+/// Whether a component may send this command. Returns the name, in capitals, under which it is sent.
 ///
 /// # Errors
 /// Tells the component which command is refused.
 pub(super) fn check<'a>(
     name: &str,
     mut arguments: impl Iterator<Item = &'a [u8]>,
-) -> Result<(), String> {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    if ALLOWED.split_ascii_whitespace().any(is) {
-        return Ok(());
-    }
-    if WAITS_IF_ASKED.into_iter().any(is) {
-        return match waits(arguments) {
-            false => Ok(()),
-            true => Err(refusal(name, " with BLOCK")),
-        };
-    }
-    let partly = PARTLY_ALLOWED.into_iter().find(|(known, _)| is(known));
-    let Some((_, allowed)) = partly else {
+) -> Result<&'static str, String> {
+    let Some(sent) = known(name.as_bytes()) else {
         return Err(refusal(name, ""));
     };
-    let subcommand = arguments.next().unwrap_or_default();
-    match allowed
-        .iter()
-        .any(|known| subcommand.eq_ignore_ascii_case(known.as_bytes()))
-    {
-        true => Ok(()),
-        false => Err(refusal(
-            name,
-            &format!(" other than {}", allowed.join(" and ")),
-        )),
+    if WAITS_IF_ASKED.contains(&sent) && waits(&mut arguments) {
+        return Err(refusal(name, " with BLOCK"));
     }
+    let partly = PARTLY_ALLOWED.iter().find(|(partly, _)| *partly == sent);
+    if let Some((_, allowed)) = partly {
+        let subcommand = arguments.next().unwrap_or_default();
+        let is = |allowed: &&str| subcommand.eq_ignore_ascii_case(allowed.as_bytes());
+        if !allowed.iter().any(is) {
+            let which = format!(" other than {}", allowed.join(" and "));
+            return Err(refusal(name, &which));
+        }
+    }
+    Ok(sent)
 }
 
 /// Room for the longest name of a command that is allowed.
 const LONGEST_NAME: usize = 32;
 
 /// The name of a command in the spelling of this list; `None` if the list does not have it.
-pub(super) fn known(name: &[u8]) -> Option<&'static str> {
+fn known(name: &[u8]) -> Option<&'static str> {
     static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
         let partly = PARTLY_ALLOWED.iter().map(|(name, _)| *name);
         let names = ALLOWED.split_ascii_whitespace().chain(WAITS_IF_ASKED);
@@ -155,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_name_is_known_in_any_case() {
-        assert_eq!(known(b"get"), Some("GET"));
+        assert_eq!(check("get", std::iter::empty()), Ok("GET"));
         assert_eq!(known(b"xReadGroup"), Some("XREADGROUP"));
         for unknown in ["", "GETS", "BLPOP", &"GET".repeat(100)] {
             assert_eq!(known(unknown.as_bytes()), None, "{unknown}");

@@ -50,6 +50,21 @@ pub(super) fn was_not_sent(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains(NOT_SENT)
 }
 
+/// The error text for a command over a handle whose connection has ended. [`is_of_ended_handle`] recognises the error
+/// by it.
+const HANDLE_ENDED: &str =
+    "this connection to Redis has ended, and another server may answer now; open another one";
+
+pub(super) fn handle_ended() -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, HANDLE_ENDED).into()
+}
+
+/// Whether a command failed because the connection that had answered its handle before has ended. It says nothing of
+/// the connection that is open now.
+pub(super) fn is_of_ended_handle(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains(HANDLE_ENDED)
+}
+
 pub(super) fn timed_out(reason: &'static str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into()
 }
@@ -64,5 +79,12 @@ mod tests {
         assert!(is_outage(&not_sent()) && was_not_sent(&not_sent()));
         let silent = timed_out("no connection in time");
         assert!(is_outage(&silent) && !was_not_sent(&silent));
+    }
+
+    #[test]
+    fn an_ended_handle_is_told_from_other_outages() {
+        assert!(is_outage(&handle_ended()) && is_of_ended_handle(&handle_ended()));
+        assert!(!was_not_sent(&handle_ended()));
+        assert!(!is_of_ended_handle(&not_sent()));
     }
 }

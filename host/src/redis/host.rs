@@ -8,7 +8,8 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
 
 use super::cluster::is_elsewhere;
-use super::errors::{is_outage, is_too_large};
+use super::errors::{is_of_ended_handle, is_outage, is_too_large};
+use super::pins::Pins;
 use super::{Connection, Connections, Links, commands, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
@@ -52,6 +53,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
                 Ok(link) => {
                     let connection = Connection {
                         link,
+                        pins: Arc::default(),
                         client: opener.client,
                         trace: opener.trace.downgrade(),
                     };
@@ -68,8 +70,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         channel: String,
         payload: Payload,
     ) -> Answer<()> {
-        let mut command = redis::cmd("PUBLISH");
-        run(accessor, connection, command.arg(channel).arg(payload)).await
+        run(accessor, connection, "PUBLISH", |command| {
+            command.arg(channel).arg(payload)
+        })
+        .await
     }
 
     async fn get(
@@ -90,7 +94,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         key: String,
         value: Payload,
     ) -> Answer<()> {
-        run(accessor, connection, redis::cmd("SET").arg(key).arg(value)).await
+        run(accessor, connection, "SET", |command| {
+            command.arg(key).arg(value)
+        })
+        .await
     }
 
     async fn incr(
@@ -98,7 +105,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         connection: Resource<Connection>,
         key: String,
     ) -> Answer<i64> {
-        run(accessor, connection, redis::cmd("INCR").arg(key)).await
+        run(accessor, connection, "INCR", |command| command.arg(key)).await
     }
 
     async fn del(
@@ -106,7 +113,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         connection: Resource<Connection>,
         keys: Vec<String>,
     ) -> Answer<u32> {
-        run(accessor, connection, redis::cmd("DEL").arg(keys)).await
+        run(accessor, connection, "DEL", |command| command.arg(keys)).await
     }
 
     async fn sadd(
@@ -115,8 +122,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         key: String,
         values: Vec<String>,
     ) -> Answer<u32> {
-        let mut command = redis::cmd("SADD");
-        run(accessor, connection, command.arg(key).arg(values)).await
+        run(accessor, connection, "SADD", |command| {
+            command.arg(key).arg(values)
+        })
+        .await
     }
 
     async fn smembers(
@@ -124,7 +133,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         connection: Resource<Connection>,
         key: String,
     ) -> Answer<Vec<String>> {
-        run(accessor, connection, redis::cmd("SMEMBERS").arg(key)).await
+        run(accessor, connection, "SMEMBERS", |command| command.arg(key)).await
     }
 
     async fn srem(
@@ -133,8 +142,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         key: String,
         values: Vec<String>,
     ) -> Answer<u32> {
-        let mut command = redis::cmd("SREM");
-        run(accessor, connection, command.arg(key).arg(values)).await
+        run(accessor, connection, "SREM", |command| {
+            command.arg(key).arg(values)
+        })
+        .await
     }
 
     async fn execute(
@@ -144,13 +155,17 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         arguments: Vec<RedisParameter>,
     ) -> Answer<Vec<RedisResult>> {
         let allowed = commands::check(&command, arguments.iter().map(values::bytes));
-        if let Err(refusal) = allowed {
-            let call = Call::on(accessor, &connection)?;
-            return Ok(Err(call.refuse(Refusal::Command, refusal)));
-        }
-        let command = values::command(&command, arguments);
-        let reply = run::<Value>(accessor, connection, &command).await?;
-        Ok(reply.and_then(values::results))
+        let name = match allowed {
+            Ok(name) => name,
+            Err(refusal) => {
+                let call = Call::on(accessor, &connection)?;
+                return Ok(Err(call.refuse(Refusal::Command, refusal)));
+            }
+        };
+        let reply = run::<Value>(accessor, connection, name, |command| {
+            values::put(arguments, command)
+        });
+        Ok(reply.await?.and_then(values::results))
     }
 }
 
@@ -216,7 +231,7 @@ async fn get(
     {
         component.redis.near_metrics.misses.inc();
         let span = call.span("GET");
-        let reply = link.ask_near(near, &key, call.asker).await;
+        let reply = link.ask_near(near, &key, call.asker, &call.pins).await;
         ended(span, &reply);
         match reply {
             // A plain GET returns the value or the right error.
@@ -226,7 +241,7 @@ async fn get(
             reply => return Ok(call.take_near(reply).await),
         }
     }
-    let reply = call.run(redis::cmd("GET").arg(key)).await;
+    let reply = call.run("GET", redis::cmd("GET").arg(key)).await;
     Ok(reply)
 }
 
@@ -237,15 +252,19 @@ fn is_near_refusal(error: &RedisError) -> bool {
     !is_outage(error) && !is_too_large(error) && !is_of_a_cluster
 }
 
-/// Sends a command. If it has a key whose values are kept near, it may change such a value, and Redis may report the
-/// change after the reply. So all values are forgotten, and the component never reads the old one after its own write.
+/// Sends the command `name` with its arguments. If it has a key whose values are kept near, it may change such a value,
+/// and Redis may report the change after the reply. So all values are forgotten, and the component never reads the old
+/// one after its own write.
 async fn run<T: FromRedisValue>(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
-    command: &Cmd,
+    name: &'static str,
+    arguments: impl FnOnce(&mut Cmd) -> &mut Cmd,
 ) -> Answer<T> {
     let call = Call::on(accessor, &connection)?;
-    let reply = call.run(command).await;
+    let mut command = redis::cmd(name);
+    arguments(&mut command);
+    let reply = call.run(name, &command).await;
     if let Some(near) = call.link.near() {
         let mut arguments = command.args_iter();
         let names_one = |argument| matches!(argument, Arg::Simple(bytes) if call.component.redis.keeps_near(bytes));
@@ -281,6 +300,7 @@ impl Connection {
 /// What one command of an instance needs.
 struct Call {
     link: Arc<Links>,
+    pins: Arc<Pins>,
     asker: Asker,
     trace: Trace,
     reads_stale: bool,
@@ -302,6 +322,7 @@ impl Call {
             let requester = requester.unwrap_or_else(|| connection.opener());
             Ok(Self {
                 link: connection.link.clone(),
+                pins: connection.pins.clone(),
                 asker: requester.client,
                 trace: requester.trace,
                 reads_stale: requester.reads_stale,
@@ -313,13 +334,13 @@ impl Call {
 
     /// Sends a command. Command and reply count against the instance's memory share. A request that has read stale data
     /// could write it to Redis, where it would pass for the truth, so none of its commands is sent.
-    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+    async fn run<T: FromRedisValue>(&self, name: &'static str, command: &Cmd) -> Result<T, Error> {
         if self.reads_stale {
             return Err(Error::Other(STALE.into()));
         }
         let _sent = self.hold(values::command_weight(command)).await?;
-        let span = self.span_of(command);
-        let reply = self.link.run(command, self.asker).await;
+        let span = self.span(name);
+        let reply = self.link.run(command, self.asker, &self.pins).await;
         ended(span, &reply);
         let reply = reply.map_err(|error| self.report(&error))?;
         let _received = self.hold(values::weight(&reply)).await?;
@@ -338,21 +359,12 @@ impl Call {
     }
 
     /// The span of one round trip.
-    fn span_of(&self, command: &Cmd) -> Span {
-        if !self.trace.is_on() {
-            return Span::default();
-        }
-        let name = match command.args_iter().next() {
-            Some(Arg::Simple(name)) => commands::known(name),
-            _ => None,
-        };
-        self.span(name.unwrap_or("COMMAND"))
-    }
-
     fn span(&self, command: &'static str) -> Span {
         let mut span = self.trace.span(command, SpanKind::Client);
-        span.set("db.operation.name", command);
-        span.share(self.link.attributes());
+        if span.is_on() {
+            span.set("db.operation.name", command);
+            span.share(self.link.attributes());
+        }
         span
     }
 
@@ -369,6 +381,9 @@ impl Call {
         let component = &self.component;
         if is_too_large(error) {
             return self.refuse(Refusal::Size, error.to_string());
+        }
+        if is_of_ended_handle(error) {
+            return values::error(error);
         }
         component.metrics.redis_error(&component.id);
         if is_outage(error) || is_unknown(error) || is_elsewhere(error) {

@@ -21,6 +21,7 @@ use super::errors::{is_outage, is_read_only, not_sent, timed_out, too_large};
 use super::limits::LinkLimits;
 use super::link_target::{FailoverWatch, LinkTarget};
 use super::near::NearCache;
+use super::pins::Pin;
 use super::scripts::ScriptEnder;
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::HostPort;
@@ -29,6 +30,9 @@ use crate::outbound::Attributes;
 /// The most commands of one connection, or of all to one Redis Cluster, that wait for a reply at a time. The limit is
 /// needed because each reply may have the largest size, and counts against the memory limit only once it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
+
+/// The number of the next connection of any link.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A connection that is opened on demand, and again after it broke.
 pub(crate) struct Link<T = HostPort> {
@@ -54,6 +58,8 @@ pub(crate) struct Link<T = HostPort> {
 #[derive(Clone)]
 struct OpenConnection {
     connection: MultiplexedConnection,
+    /// The same for no two connections of the process.
+    number: u64,
     driver: Arc<Driver>,
 }
 
@@ -110,22 +116,27 @@ impl<T: LinkTarget> Link<T> {
     }
 
     /// Sends a command for `asker` and waits for the reply. A command that a server refused because it takes no writes
-    /// is sent once more.
+    /// is sent once more, if no connection has answered its handle yet.
     ///
     /// # Errors
-    /// Redis answers with an error, or not at all.
-    pub(crate) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+    /// Redis answers with an error, or not at all, or another connection has answered the handle before.
+    pub(super) async fn run(
+        &self,
+        command: &Cmd,
+        asker: Asker,
+        pin: Pin<'_>,
+    ) -> RedisResult<Value> {
         let _permit = self.permit(asker).await?;
         let (open, is_new) = self.open().await?;
-        let reply = self.send(&open, command).await;
+        let reply = self.send(&open, command, pin).await;
         match reply {
             // The command was refused, so it may be sent again. On a new connection, the name may lead to the new
             // primary. A script of a component can write and then return such an error itself. It is then executed
             // twice, which only that component feels: Redis refuses a script at its first write, so an honest one has
             // written nothing.
-            Err(error) if is_read_only(&error) && !is_new => {
+            Err(error) if is_read_only(&error) && !is_new && pin.is_free() => {
                 let (open, _) = self.open().await?;
-                self.send(&open, command).await
+                self.send(&open, command, pin).await
             }
             reply => reply,
         }
@@ -134,15 +145,20 @@ impl<T: LinkTarget> Link<T> {
     /// As [`Link::run`], but sends the command once.
     ///
     /// # Errors
-    /// Redis answers with an error, or not at all; or the link has ended, see
-    /// [`was_not_sent`](super::errors::was_not_sent).
-    pub(super) async fn run_once(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+    /// As for [`Link::run`]; or the link has ended, see [`was_not_sent`](super::errors::was_not_sent).
+    pub(super) async fn run_once(
+        &self,
+        command: &Cmd,
+        asker: Asker,
+        pin: Pin<'_>,
+    ) -> RedisResult<Value> {
         let _permit = self.permit(asker).await?;
         let (open, _) = self.open().await?;
-        self.send(&open, command).await
+        self.send(&open, command, pin).await
     }
 
-    async fn send(&self, open: &OpenConnection, command: &Cmd) -> RedisResult<Value> {
+    async fn send(&self, open: &OpenConnection, command: &Cmd, pin: Pin<'_>) -> RedisResult<Value> {
+        pin.check(open.number)?;
         let script = self.scripts.watch(command);
         let reply = command.query_async(&mut open.connection.clone()).await;
         if let Some(script) = script
@@ -150,7 +166,9 @@ impl<T: LinkTarget> Link<T> {
         {
             script.answered();
         }
-        self.look_at(open, reply)
+        let reply = self.look_at(open, reply)?;
+        pin.fix(open.number)?;
+        Ok(reply)
     }
 
     /// Asks for the value of `key`, to keep it near.
@@ -162,16 +180,20 @@ impl<T: LinkTarget> Link<T> {
         near: &NearCache,
         key: &str,
         asker: Asker,
+        pin: Pin<'_>,
     ) -> RedisResult<Option<Vec<u8>>> {
         let _permit = self.permit(asker).await?;
         let (open, _) = self.open().await?;
+        pin.check(open.number)?;
         let reply = near.ask(&mut open.connection.clone(), key).await;
         if self.has_ended() {
             // The value may have been kept after the link had ended, and no change of it is reported any more.
             near.forget_all();
             return Err(not_sent());
         }
-        self.look_at(&open, reply)
+        let reply = self.look_at(&open, reply)?;
+        pin.fix(open.number)?;
+        Ok(reply)
     }
 
     /// Ends the connection and all commands that wait on it, because its server must not be used any more. The link
@@ -272,6 +294,7 @@ impl<T: LinkTarget> Link<T> {
         };
         Ok(OpenConnection {
             connection,
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             driver: Arc::new(driver),
         })
     }

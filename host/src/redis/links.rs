@@ -8,6 +8,7 @@ use redis::{Cmd, RedisResult, Value};
 use super::cluster::Cluster;
 use super::link::Link;
 use super::near::NearCache;
+use super::pins::{Pin, Pins};
 use super::settings::LinkSettings;
 use super::target::Target;
 use crate::clients::Asker;
@@ -37,16 +38,24 @@ impl Links {
         }
     }
 
-    /// Sends a command for `asker` and waits for the reply.
+    /// Sends a command for `asker`, over a handle with these pins, and waits for the reply.
+    ///
+    /// # Errors
+    /// Redis answers with an error, or not at all, or another connection has answered the handle before.
+    pub(super) async fn run(&self, command: &Cmd, asker: Asker, pins: &Pins) -> RedisResult<Value> {
+        match self {
+            Self::One(link) => link.run(command, asker, pins.of_all_keys()).await,
+            // Boxed, because the future of a single link is large enough.
+            Self::Cluster(cluster) => Box::pin(cluster.run(command, asker, pins)).await,
+        }
+    }
+
+    /// Sends a command of the host itself.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
-    pub(crate) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
-        match self {
-            Self::One(link) => link.run(command, asker).await,
-            // Boxed, because the future of a single link is large enough.
-            Self::Cluster(cluster) => Box::pin(cluster.run(command, asker)).await,
-        }
+    pub(crate) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
+        Box::pin(self.run(command, None, &Pins::default())).await
     }
 
     /// Asks the server for a sign of life; in a Redis Cluster, each primary.
@@ -55,7 +64,10 @@ impl Links {
     /// A server answers with an error, or not at all.
     pub(crate) async fn ping(&self) -> RedisResult<()> {
         match self {
-            Self::One(link) => link.run(&redis::cmd("PING"), None).await.map(drop),
+            Self::One(link) => {
+                let ping = redis::cmd("PING");
+                link.run(&ping, None, Pin::default()).await.map(drop)
+            }
             Self::Cluster(cluster) => Box::pin(cluster.ping()).await,
         }
     }
@@ -69,10 +81,11 @@ impl Links {
         near: &NearCache,
         key: &str,
         asker: Asker,
+        pins: &Pins,
     ) -> RedisResult<Option<Vec<u8>>> {
         match self {
-            Self::One(link) => link.ask_near(near, key, asker).await,
-            Self::Cluster(cluster) => Box::pin(cluster.ask_near(near, key, asker)).await,
+            Self::One(link) => link.ask_near(near, key, asker, pins.of_all_keys()).await,
+            Self::Cluster(cluster) => Box::pin(cluster.ask_near(near, key, asker, pins)).await,
         }
     }
 

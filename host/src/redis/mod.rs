@@ -5,10 +5,11 @@
 //! the commands over one connection, within its `limits`, and `errors` tells its failures apart. The size of its
 //! replies is `capped`, and `scripts` ends scripts that run too long. A link leads to a `link_target`: a certain
 //! server, or the `target` of a component, which may be the server that `sentinel` finds, by what each
-//! `sentinel_reply` says; `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`, as
-//! the `settings` say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off
-//! is outvoted. `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the
-//! store: what keys mean is for components.
+//! `sentinel_reply` says; `dial` opens its stream. A link may be opened again, to another server: `pins` see to it that
+//! two do not answer one handle. `links` are one such link, or one to each primary of a `cluster`, as the `settings`
+//! say. `votes` decides between the answers of several Sentinels or nodes, so that one that is cut off is outvoted.
+//! `values` converts replies, and `near` keeps some values in memory. Nothing here knows a key of the store: what keys
+//! mean is for components.
 
 mod capped;
 mod cluster;
@@ -23,6 +24,7 @@ mod link;
 mod link_target;
 mod links;
 mod near;
+mod pins;
 mod scripts;
 mod sentinel;
 mod sentinel_reply;
@@ -39,6 +41,7 @@ pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
 pub(crate) use self::errors::is_refusal;
 pub(crate) use self::host::add_to_linker;
 pub(crate) use self::links::Links;
+use self::pins::Pins;
 pub(crate) use self::sentinel::{is_refused_by_sentinels, is_unknown, lacks_tls_to_sentinels};
 pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
@@ -72,10 +75,12 @@ impl Terms {
 pub(crate) struct Connections(ByAddress<Links>);
 
 /// A component's handle on the one connection to an address. Several requests may share it. So the client and trace
-/// that are stored here are used only for commands that can't be attributed to a request.
+/// that are stored here are used only for commands that can't be attributed to a request. Once a connection to a server
+/// has answered it, it ends with that connection, as under Spin: what has to be sent to a server fails from then on.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
     link: Arc<Links>,
+    pins: Arc<Pins>,
     /// The client of the request that opened the handle.
     client: Asker,
     /// The trace of the request that opened the handle. It is weak, since the handle may live much longer than the

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use super::errors::is_refusal;
 use super::link::Link;
+use super::pins::Pin;
 use super::sentinel_reply::{SentinelReply, latest};
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
@@ -175,7 +176,7 @@ fn not_connected(reason: String) -> RedisError {
 async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
     // Boxed, because the future of a link contains that of a link to a Sentinel.
-    match Box::pin(link.run(&question, None)).await {
+    match Box::pin(link.run(&question, None, Pin::default())).await {
         Ok(reply) => SentinelReply::read(reply),
         Err(error) if error.to_string().contains("No such master") => {
             Err((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN).into())

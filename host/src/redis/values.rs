@@ -40,9 +40,8 @@ pub(super) fn command_weight(command: &Cmd) -> usize {
     arguments.sum()
 }
 
-/// A command with its arguments.
-pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {
-    let mut command = redis::cmd(name);
+/// Adds arguments to a command.
+pub(super) fn put(arguments: Vec<RedisParameter>, command: &mut Cmd) -> &mut Cmd {
     for argument in arguments {
         match argument {
             RedisParameter::Int64(number) => command.arg(number),
@@ -139,13 +138,12 @@ mod tests {
 
     #[test]
     fn a_command_carries_its_arguments() {
-        let command = command(
-            "SET",
-            vec![
-                RedisParameter::Binary(b"k".to_vec()),
-                RedisParameter::Int64(7),
-            ],
-        );
+        let arguments = vec![
+            RedisParameter::Binary(b"k".to_vec()),
+            RedisParameter::Int64(7),
+        ];
+        let mut command = redis::cmd("SET");
+        put(arguments, &mut command);
         assert_eq!(
             command.get_packed_command(),
             b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n7\r\n"

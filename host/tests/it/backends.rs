@@ -1,10 +1,11 @@
 //! A component that asks MySQL and Redis for whatever a test writes down.
 
+use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use testbed::{DataStore, HostOptions};
 
 use crate::operator::{GuestApp, bare_store, operated};
-use crate::support::{Shop, send};
+use crate::support::{Shop, eventually, send};
 
 /// A shop whose component `guest` may reach MySQL and Redis, with limits as in `memory_limit_mib = 64`.
 pub(crate) async fn backend_shop(limits: &str) -> Shop {
@@ -58,6 +59,38 @@ impl Shop {
         let answer = send(request.body(script.join("\n"))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.text.lines().map(str::to_owned).collect()
+    }
+
+    /// Has the component set `key` over a connection to Redis, wait until `meanwhile` is done, and read `key` over that
+    /// connection and over another. Gives both answers.
+    pub(crate) async fn around(
+        &self,
+        key: &str,
+        meanwhile: impl Future<Output = ()>,
+    ) -> [String; 2] {
+        let mut mysql = self.store.mysql().await.unwrap();
+        let mut lock = async |what| {
+            let done: Option<u8> = mysql.query_first(format!("SELECT {what}")).await.unwrap();
+            assert_eq!(done, Some(1), "{what}");
+        };
+        lock("GET_LOCK(DATABASE(), 0)").await;
+        let steps = format!(
+            "REDIS\ncommand SET {key} v\nMYSQL\nquery SELECT GET_LOCK(DATABASE(), 60)\n\
+             command GET {key}\nREDIS\ncommand GET {key}"
+        );
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User lock'";
+        let change = async {
+            let mut watch = self.store.mysql().await.unwrap();
+            eventually("the component waits", async || {
+                watch.query_first(waiting).await.unwrap() == Some(1)
+            })
+            .await;
+            meanwhile.await;
+            lock("RELEASE_LOCK(DATABASE())").await;
+        };
+        let (answers, ()) = tokio::join!(self.steps(&steps), change);
+        assert_eq!(answers[1], "OK", "{answers:?}");
+        [answers[4].clone(), answers[6].clone()]
     }
 
     /// The answer to the last of these steps.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
 
 use crate::operator::{GuestApp, bare_store, guest, guest_shop, operated, refusal};
 use crate::support::{Shop, eventually, send, try_send};
@@ -16,11 +17,18 @@ const LONG: &str = "?canary=10&for=1h";
 pub(crate) async fn ask_until_decided(shop: &Shop) {
     eventually("the canary is decided", async || {
         ask(shop, 50).await;
-        // Its requests are led away first, then the result is written down.
-        let status = shop.component("guest").await;
-        status["canary"].is_null() && status["last"]["result"] != "canary"
+        is_over(shop, &shop.component("guest").await).await
     })
     .await;
+}
+
+/// Whether the trial of `guest` is over and counted. Its requests are led away first, then the result is written down,
+/// and then counted.
+pub(crate) async fn is_over(shop: &Shop, component: &Value) -> bool {
+    let result = component["last"]["result"].as_str().unwrap_or_default();
+    component["canary"].is_null()
+        && result != "canary"
+        && shop.attempts("guest", result).await > 0.0
 }
 
 /// Sends `count` requests, some at once, and gives their answers, all of them 200.
@@ -81,7 +89,8 @@ async fn a_canary_gets_its_share_of_ten_thousand_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_canary_is_promoted_by_itself() {
-    let (shop, _app) = guest_shop(&["--canary-p99-slack", "10s"]).await;
+    let patient = ["--canary-p99-slack", "10s", "--canary-min-requests", "1"];
+    let (shop, _app) = guest_shop(&patient).await;
     shop.try_out("second", "?canary=50&for=1s").await;
     ask_until_decided(&shop).await;
     assert_eq!(shop.generations("guest", "live").await, [2]);

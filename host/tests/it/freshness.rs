@@ -254,17 +254,15 @@ async fn proxies_know_of_a_change_before_it_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_down_for_a_moment_is_told_later() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Nobody else gets the port; connections are refused for as long as the socket does not listen.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let flag = format!("--purge=http://{address}");
     let options = with_token(options()).variable("report_refresh_seconds", "3600");
     let shop = Shop::with(options.arg(flag)).await;
     // It is answered all the same.
     refresh(&shop).await.expect(200);
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(address).unwrap();
     let proxy = Proxy::on(socket.listen(16).unwrap());
     eventually("it is told", async || proxy.purges() > 0).await;
 }

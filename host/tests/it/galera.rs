@@ -3,12 +3,12 @@
 
 use mysql_async::prelude::Queryable;
 use serde_json::json;
-use testbed::{DataStore, DatabaseCluster, Replication};
+use testbed::{DataStore, Replication};
 
 use crate::backends::backend_shop_on;
-use crate::member_faults::{DATABASE, nothing_is_lost, options_of, start};
+use crate::member_faults::{DATABASE, nothing_is_lost, shop_on, stale_reads, start};
 use crate::members::{connect, readiness};
-use crate::support::{Shop, UNAVAILABLE, eventually, host_binary, order_body};
+use crate::support::{UNAVAILABLE, eventually, host_binary, order_body};
 
 const SELLERS: &str = "/orders/reports/best-sellers";
 
@@ -21,24 +21,9 @@ async fn the_next_member_is_written_to_when_one_dies_or_falls_silent() {
     }
 }
 
-/// A cluster, and a shop whose host knows all its members. The error says what a cluster needs that is not there.
-async fn shop_on_galera() -> Result<(DatabaseCluster, Shop), String> {
-    let cluster = start(Replication::galera()?).await;
-    testbed::migrate(&host_binary(), &cluster.nodes()[0].url(DATABASE)).unwrap();
-    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
-    let shop = Shop::on(store, options_of(&cluster)).await;
-    Ok((cluster, shop))
-}
-
-/// How many reads of a component another member has answered.
-async fn stale_reads(shop: &Shop, component: &str) -> f64 {
-    let series = format!("store_mysql_stale_reads_total{{component=\"{component}\"}}");
-    shop.metric(&series).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_go_on_while_no_member_takes_writes() {
-    let (mut cluster, shop) = match shop_on_galera().await {
+    let (mut cluster, shop) = match shop_on(Replication::galera()).await {
         Ok(started) => started,
         Err(reason) => return eprintln!("skipped: {reason}"),
     };
@@ -106,7 +91,7 @@ async fn reads_go_on_while_no_member_takes_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_reports_are_served_and_all_comes_back_by_itself() {
-    let (mut cluster, shop) = match shop_on_galera().await {
+    let (mut cluster, shop) = match shop_on(Replication::galera()).await {
         Ok(started) => started,
         Err(reason) => return eprintln!("skipped: {reason}"),
     };

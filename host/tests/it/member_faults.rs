@@ -9,7 +9,7 @@ use testbed::{
 };
 
 use crate::members::{connect, make_user, writes_to};
-use crate::support::{eventually, host_binary, options};
+use crate::support::{Shop, eventually, host_binary, options};
 
 /// The database of [`Purpose::Keeping`] servers, which each has.
 pub(crate) const DATABASE: &str = "store";
@@ -36,6 +36,23 @@ pub(crate) fn options_of(cluster: &DatabaseCluster) -> HostOptions {
         .variable("mysql_password", password)
         .arg("--mysql-members")
         .arg(cluster.members())
+}
+
+/// A cluster, and a shop whose host knows all its members. The error says what such a cluster needs that is not there.
+pub(crate) async fn shop_on(
+    replication: Result<Replication, String>,
+) -> Result<(DatabaseCluster, Shop), String> {
+    let cluster = start(replication?).await;
+    testbed::migrate(&host_binary(), &cluster.nodes()[0].url(DATABASE)).unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let shop = Shop::on(store, options_of(&cluster)).await;
+    Ok((cluster, shop))
+}
+
+/// How many reads of a component a member that is not the writer has answered.
+pub(crate) async fn stale_reads(shop: &Shop, component: &str) -> f64 {
+    let series = format!("store_mysql_stale_reads_total{{component=\"{component}\"}}");
+    shop.metric(&series).await
 }
 
 /// A host of the store, which has its Redis elsewhere.

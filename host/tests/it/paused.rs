@@ -62,7 +62,7 @@ async fn a_reader_that_is_stopped_does_not_bring_back_a_deleted_order() {
         let (path, key) = (format!("/orders/{order}"), format!("order:{order}"));
         let read = shop.client.get(other.host.url(&path));
         finds_nothing(&shop, &key, &read).await;
-        other.forgets_statements_before(step);
+        other.forgets_statements_before(step).await;
         let meanwhile = async {
             shop.delete(&path).await.expect(200);
         };
@@ -105,7 +105,7 @@ async fn a_reader_that_is_stopped_does_not_bring_back_old_stock() {
             for is_read in [false, true] {
                 let read = reading(&shop, &other.host, product);
                 finds_nothing(&shop, &key, &read).await;
-                other.forgets_statements_before(step);
+                other.forgets_statements_before(step).await;
                 let meanwhile = async {
                     shop.order(user, product, 1).await.expect(201);
                     if is_read {

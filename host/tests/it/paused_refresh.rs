@@ -183,7 +183,7 @@ async fn a_reader_that_is_stopped_while_it_makes_a_report_brings_nothing_back() 
     for step in OF_A_READER {
         scene.runs_out("report:best-sellers").await;
         scene.gets_old_keys().await;
-        other.forgets_statements_before(step);
+        other.forgets_statements_before(step).await;
         let read = scene.shop.client.get(other.host.url(SELLERS));
         let meanwhile = async {
             scene.order().await;

@@ -103,11 +103,17 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
         .exec_async(&mut redis)
         .await
         .unwrap();
-    let answer = shop.last("REDIS\ncommand SET k w").await;
-    assert!(
-        answer.contains("READONLY") || answer.contains("read only"),
-        "{answer}"
-    );
+    // Whether the command is the first over its connection or not.
+    for steps in [
+        "REDIS\ncommand SET k w",
+        "REDIS\ncommand GET k\ncommand SET k w",
+    ] {
+        let answer = shop.last(steps).await;
+        assert!(
+            answer.contains("READONLY") || answer.contains("read only"),
+            "{answer}"
+        );
+    }
     assert!(
         stat(&mut redis, connections).await > before,
         "the old connection was kept"
@@ -117,6 +123,32 @@ async fn a_server_that_no_longer_takes_writes_is_looked_up_again() {
         shop.last("REDIS\ncommand SET k x\ncommand GET k").await,
         "x"
     );
+}
+
+/// All components' connections share one of the host, which opens it again, perhaps to another server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_not_answered_by_another_server_than_before() {
+    let shop = backend_shop("").await;
+    let mut redis = shop.store.redis().await.unwrap();
+    let mut kill = redis::cmd("CLIENT");
+    kill.arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes");
+    let killed = async {
+        kill.exec_async(&mut redis).await.unwrap();
+        eventually("the host has connected again", async || {
+            shop.last("REDIS\ncommand GET k").await == "v"
+        })
+        .await;
+    };
+    let [before, after] = shop.around("k", killed).await;
+    assert!(
+        before.contains("this connection to Redis has ended"),
+        "{before}"
+    );
+    assert_eq!(after, "v");
 }
 
 #[tokio::test(flavor = "multi_thread")]

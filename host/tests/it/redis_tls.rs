@@ -6,7 +6,7 @@ use testbed::{
 };
 
 use crate::operator::with_token;
-use crate::redis_cluster::{PREFIX, cache_is_used, order};
+use crate::redis_cluster::{PREFIX, cache_is_used, order, replica_takes_over};
 use crate::support::{PATIENCE, Shop, empty_store, eventually, options, refuses};
 use crate::tls::{Papers, with_flags};
 
@@ -301,15 +301,7 @@ async fn a_cluster_is_spoken_to_with_tls_and_a_slot_that_moves_is_followed() {
     cache_is_used(&cluster, &shop, user, product, &mut left).await;
     let before = cluster.holder(PREFIX).await.unwrap();
     assert_serves_the_user(&cluster.nodes[before]).await;
-    let after = before + 3;
-    let failover = cluster.ask::<()>(after, &["CLUSTER", "FAILOVER"]).await;
-    failover.unwrap();
-    eventually("the replica takes over", async || {
-        order(&shop, user, product, &mut left).await;
-        cluster.holder(PREFIX).await == Some(after)
-    })
-    .await;
-    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    let after = replica_takes_over(&cluster, &shop, user, product, &mut left).await;
     assert_serves_the_user(&cluster.nodes[after]).await;
     assert!(!shop.host.log().contains("s3cr"), "{}", shop.host.log());
 }

@@ -15,8 +15,8 @@ use crate::support::eventually;
 struct RelayRules {
     /// Where connections lead; nowhere while cut.
     to: Option<String>,
-    /// How often all connections were ended.
-    cuts: u64,
+    /// Held by each connection since the last cut.
+    uncut: Arc<()>,
     /// Whatever contains this is held, and all that its client sends after it.
     hold: Option<Vec<u8>>,
 }
@@ -37,7 +37,7 @@ impl Relay {
         let relay_address = listener.local_addr().unwrap().to_string();
         let (course, followed) = watch::channel(RelayRules {
             to: Some(address.to_owned()),
-            cuts: 0,
+            uncut: Arc::default(),
             hold: None,
         });
         let holds = Arc::new(AtomicBool::new(false));
@@ -68,15 +68,27 @@ impl Relay {
         self.received.load(Ordering::SeqCst)
     }
 
+    /// As [`Relay::lead`], and returns once the connections have ended.
+    pub(crate) async fn lead_to(&self, to: &str) {
+        self.lead(Some(to));
+        self.cut().await;
+    }
+
     /// Ends all connections, and leads new ones there, or refuses them.
     pub(crate) fn lead(&self, to: Option<&str>) {
         let to = to.map(str::to_owned);
         self.course.send_modify(|course| course.to = to);
     }
 
-    /// Ends all connections. New ones lead where these did.
-    pub(crate) fn cut(&self) {
-        self.course.send_modify(|course| course.cuts += 1);
+    /// Ends all connections, and returns once they have ended. New ones lead where these did.
+    pub(crate) async fn cut(&self) {
+        let mut before = Arc::default();
+        self.course
+            .send_modify(|course| std::mem::swap(&mut course.uncut, &mut before));
+        eventually("all connections have ended", async || {
+            Arc::strong_count(&before) == 1
+        })
+        .await;
     }
 
     /// Holds whatever contains `text` from now on.
@@ -86,12 +98,9 @@ impl Relay {
         self.course.send_modify(|course| course.hold = hold);
     }
 
-    /// Returns once something is held.
-    pub(crate) async fn holds(&self) {
-        eventually("something is held", async || {
-            self.holds.load(Ordering::SeqCst)
-        })
-        .await;
+    /// Whether something is held, or was since [`hold`](Self::hold).
+    pub(crate) fn holds(&self) -> bool {
+        self.holds.load(Ordering::SeqCst)
     }
 
     /// Lets all that is held go on.
@@ -107,16 +116,18 @@ impl Drop for Relay {
 }
 
 async fn relay(
-    mut client: TcpStream,
+    client: TcpStream,
     mut course: watch::Receiver<RelayRules>,
     held: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
 ) {
-    let RelayRules { to, cuts, .. } = course.borrow_and_update().clone();
+    let RelayRules { to, uncut, .. } = course.borrow_and_update().clone();
     let Some(to) = to else { return };
     let Ok(mut server) = TcpStream::connect(&to).await else {
         return;
     };
+    // Dropped before `uncut`, so that the connection has ended once nobody holds that.
+    let mut client = client;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let mut changed = course.clone();
@@ -146,7 +157,9 @@ async fn relay(
             }
         }
     };
-    let is_ended = |course: &RelayRules| course.to.as_ref() != Some(&to) || course.cuts != cuts;
+    let is_ended = |course: &RelayRules| {
+        course.to.as_ref() != Some(&to) || !Arc::ptr_eq(&course.uncut, &uncut)
+    };
     let is_led_elsewhere = changed.wait_for(is_ended);
     tokio::select! {
         () = there => {}

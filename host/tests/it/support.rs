@@ -234,11 +234,15 @@ impl Shop {
     }
 }
 
-/// An order that waits for its stock.
+/// An order that waits for its stock, and others behind it.
 pub(crate) struct Gate {
     blocker: Blocker,
     first: tokio::task::JoinHandle<Answer>,
+    since: Instant,
 }
+
+/// How long an order that waits holds up those behind it, before they pass it.
+const HOLDS_OTHERS: Duration = Duration::from_secs(1);
 
 impl Gate {
     pub(crate) async fn close(shop: &Shop) -> Self {
@@ -251,6 +255,7 @@ impl Gate {
         let product = shop.product(1.0, 1).await;
         let blocker = shop.hold_stock(product).await;
         let body = order_body(user, product, 1);
+        let since = Instant::now();
         let first = tokio::spawn(send(shop.request(Method::POST, "/orders").json(&body)));
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
                        WHERE db = DATABASE() AND info LIKE '%INTO stocks%' AND id <> CONNECTION_ID()";
@@ -258,7 +263,11 @@ impl Gate {
             mysql.query_first(waiting).await.unwrap() == Some(1_u32)
         })
         .await;
-        Self { blocker, first }
+        Self {
+            blocker,
+            first,
+            since,
+        }
     }
 
     /// Waits until so many requests wait for the gate. Not for long: a gate that does not open holds nobody up for ever.
@@ -274,9 +283,12 @@ impl Gate {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
-    pub(crate) async fn open(self) {
+    /// Returns whether none of those behind it can have passed it.
+    pub(crate) async fn open(self) -> bool {
         self.blocker.release().await;
+        let held_all = self.since.elapsed() < HOLDS_OTHERS;
         self.first.await.unwrap().expect(201);
+        held_all
     }
 }
 

@@ -90,7 +90,8 @@ pub(crate) fn put_field(head: &mut BytesMut, name: &HeaderName, value: &HeaderVa
     put_line(head, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
 }
 
-fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
+/// Writes a line that consists of these parts.
+pub(crate) fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
     parts.iter().for_each(|part| head.put_slice(part));
     head.put_slice(b"\r\n");
 }

@@ -47,18 +47,20 @@ impl Attempts {
         }
     }
 
-    /// Begins a try at the upstream of `permit`.
-    pub(crate) fn begin(&mut self, permit: Permit) {
+    /// Begins a try at the upstream of `permit`, as of `now`.
+    pub(crate) fn begin(&mut self, permit: Permit, now: Instant) {
         self.tries.add(&permit.upstream);
-        self.began = Instant::now();
+        self.began = now;
         self.permit = Some(permit);
     }
 
-    /// Ends the current try, if there is one, and gives back its permit. `span` is the try's span in the trace.
-    pub(crate) fn end(&mut self, span: &Span) {
-        if let Some(permit) = self.permit.take() {
-            span.measure(&permit.upstream.metrics.duration, self.began.elapsed());
-        }
+    /// Ends the current try, if there is one, and gives back its permit. `span` is the try's span in the request's trace.
+    /// Returns when the try ended.
+    pub(crate) fn end(&mut self, span: &Span) -> Option<Instant> {
+        let permit = self.permit.take()?;
+        let now = Instant::now();
+        span.measure(&permit.upstream.metrics.duration, now - self.began);
+        Some(now)
     }
 
     /// The permit of the current try.

@@ -260,14 +260,15 @@ impl Exchange {
         access_log: &AccessLog,
         seen: impl FnOnce() -> WireFacts<'a>,
     ) {
-        let duration = self.started.elapsed();
         // Not if the cache gave a stale answer in place of a failure: that is no success of the upstream.
         let (problem, permit) = (&self.ending.problem, self.attempts.permit());
         if let (false, None, Some(permit)) = (end.failed, problem, permit) {
             permit.upstream.standing.succeeded();
         }
-        self.attempts.end(&self.spans.attempt);
-        self.end_trace(&end);
+        let ended = self.attempts.end(&self.spans.attempt);
+        self.spans.end_try(ended);
+        let duration = ended.unwrap_or_else(Instant::now) - self.started;
+        self.describe_end(&end);
         if let Some(group) = self.group() {
             if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
@@ -283,11 +284,11 @@ impl Exchange {
         if access_log.enabled_for(status) {
             self.log(access_log, &seen(), &end, duration);
         }
+        self.spans.end(self.started + duration);
     }
 
     /// Writes into the trace how the request ended.
-    fn end_trace(&mut self, end: &ExchangeEnd) {
-        self.spans.end_try();
+    fn describe_end(&mut self, end: &ExchangeEnd) {
         if !self.spans.root.is_on() {
             return;
         }

@@ -55,13 +55,14 @@ impl RequestSpans {
         }
     }
 
-    /// Begins a try at `upstream`.
-    pub(crate) fn begin_try(&mut self, upstream: &Upstream) {
+    /// Begins a try at `upstream`, as of `began`.
+    pub(crate) fn begin_try(&mut self, upstream: &Upstream, began: Instant) {
         if !self.root.is_on() {
             return;
         }
         let name = method_in_name(self.method);
-        let mut attempt = self.root.inside().span(name, Kind::Client);
+        let place = self.root.inside();
+        let mut attempt = place.span_at(name, Kind::Client, began);
         attempt.about(upstream.name.clone());
         attempt.share(&upstream.attributes);
         attempt.set("http.request.method", self.method);
@@ -95,22 +96,26 @@ impl RequestSpans {
         self.retry = Some(why);
     }
 
-    /// Ends the try.
-    pub(crate) fn end_try(&mut self) {
-        self.attempt = Span::default();
+    /// Ends the try, as of `ended` or now.
+    pub(crate) fn end_try(&mut self, ended: Option<Instant>) {
+        let attempt = std::mem::take(&mut self.attempt);
+        match ended {
+            Some(ended) => attempt.end_at(ended),
+            None => drop(attempt),
+        }
     }
 
-    /// The value of `traceparent` that tells the upstream of its try; `None` if tracing is off.
-    pub(crate) fn parent(&self) -> Option<HeaderValue> {
-        self.attempt.ids().map(traceparent)
+    /// Ends the trace, as of `ended`.
+    pub(crate) fn end(&mut self, ended: Instant) {
+        std::mem::take(&mut self.root).end_at(ended);
     }
 
     /// Writes the fields that tell the upstream of its try. If tracing is off, the client's fields go on unchanged.
     pub(crate) fn tell(&self, request: &mut RequestHeader) -> pingora_error::Result<()> {
-        let Some(parent) = self.parent() else {
+        let Some(ids) = self.attempt.ids() else {
             return Ok(());
         };
-        request.insert_header(TRACEPARENT, parent)?;
+        request.insert_header(TRACEPARENT, traceparent(ids))?;
         match self.root.inside().state() {
             Some(state) => request.insert_header(TRACESTATE, state.clone()),
             None => {

@@ -56,8 +56,8 @@ impl Exchange {
     /// # Errors
     /// There is no upstream or no permit, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
-        self.attempts.end(&self.spans.attempt);
-        self.spans.end_try();
+        let ended = self.attempts.end(&self.spans.attempt);
+        self.spans.end_try(ended);
         self.attempts.body.sent_bytes = 0;
         self.ending.problem = None;
         self.caching.renewal = None;
@@ -70,8 +70,9 @@ impl Exchange {
             read_timeout: group.settings.read_timeout.min(left),
             alone: lone || self.attempts.afresh,
         };
-        self.spans.begin_try(&permit.upstream);
-        self.attempts.begin(permit);
+        let now = Instant::now();
+        self.spans.begin_try(&permit.upstream, now);
+        self.attempts.begin(permit, now);
         Ok(next)
     }
 

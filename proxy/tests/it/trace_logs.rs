@@ -8,7 +8,7 @@ use crate::support::{
     Message, NO_EJECTION, Rig, Upstream, eventually, eventually_some, group, request, server_at,
     shop,
 };
-use crate::traces::dead;
+use crate::traces::DEAD;
 
 const TRACED: &str = "[trace]\ntail = true\nanswer = \"traceresponse\"\n";
 
@@ -56,7 +56,7 @@ async fn each_line_of_the_access_log_names_the_trace_of_its_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_about_a_request_that_failed_names_its_trace() {
-    let nobody = group("shop", NO_EJECTION, [server_at(dead().await, "")]);
+    let nobody = group("shop", NO_EJECTION, [server_at(DEAD, "")]);
     let rig = Rig::start(&format!("{TRACED}{LOG}{nobody}")).await;
     // The first passes pingora by, and the second does not.
     for (id, more) in [("one", None), ("two", Some(("te", "trailers")))] {

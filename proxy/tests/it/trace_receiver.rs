@@ -15,7 +15,7 @@ use crate::support::{
     Client, NO_EJECTION, Reply, Rig, Upstream, eventually, eventually_some, folder, get, request,
     shop,
 };
-use crate::traces::{dead, refuses_to_start};
+use crate::traces::{DEAD, refuses_to_start};
 
 /// Small enough that a receiver that takes nothing fills it at once.
 const SMALL_QUEUE: [(&str, &str); 2] = [
@@ -181,7 +181,7 @@ async fn a_receiver_that_takes_nothing_costs_a_host_spans_and_no_request() {
     let store = empty_store().await;
     for (address, result, reason) in [
         (refusing.address, "failed", Some("status code: 403")),
-        (dead().await, "failed", Some("network error")),
+        (DEAD, "failed", Some("network error")),
         (silent.local_addr().unwrap(), "dropped", None),
     ] {
         let url = format!("http://{address}");

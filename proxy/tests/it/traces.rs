@@ -1,6 +1,6 @@
 //! One request's trace, from the client to its last statement, as a receiver gets it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,11 +44,9 @@ fn named<'a>(spans: &[&'a ReceivedSpan], name: &str) -> &'a ReceivedSpan {
         .unwrap_or_else(|| panic!("no `{name}` in {spans:#?}"))
 }
 
-/// An address where nobody listens.
-pub(crate) async fn dead() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
-}
+/// An address where nobody listens. A port that was free a moment ago may be another test's by now; one below 1024 is
+/// given to nobody who asks for any port.
+pub(crate) const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_order_is_one_tree_from_the_client_to_its_statements() {
@@ -61,8 +59,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
         ("OTEL_TRACES_SAMPLER", "parentbased_always_off"),
     ];
     let store = Shop::with(1, host_options_with(&variables)).await;
-    let (dead, host) = (dead().await, store.addresses[0]);
-    let servers = [dead, host].map(|address| server_at(address, ""));
+    let servers = [DEAD, store.addresses[0]].map(|address| server_at(address, ""));
     let config = TRUSTED.to_owned() + &group("shop", NO_EJECTION, servers);
     let rig = Rig::with_env(&variables, &config).await;
 
@@ -113,13 +110,13 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
     };
     assert!(tries.iter().all(|span| kind(span) == SpanKind::Client));
     let port = |span: &ReceivedSpan| span.attribute("server.port").unwrap();
-    assert_eq!(port(first), dead.port().to_string());
+    assert_eq!(port(first), DEAD.port().to_string());
     assert_eq!(first.attribute("error.type").unwrap(), "unreachable");
     assert_eq!(
         first.span.status.as_ref().unwrap().code(),
         StatusCode::Error
     );
-    assert_eq!(port(second), host.port().to_string());
+    assert_eq!(port(second), store.addresses[0].port().to_string());
     assert_eq!(second.attribute("http.request.resend_count").unwrap(), "1");
     assert_eq!(
         second.attribute("store.retry.reason").unwrap(),
@@ -222,6 +219,32 @@ async fn traces_go_over_grpc_and_over_http_and_the_last_ones_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_batch_is_sent_at_once() {
+    let receiver = Receiver::start().await;
+    let upstream = Upstream::start().await;
+    let url = receiver.url();
+    let rig = Rig::with_env(
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            // Nobody waits that long.
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4"),
+        ],
+        &shop("", [&upstream]),
+    )
+    .await;
+    for sent in [4, 8] {
+        for _ in 0..2 {
+            assert_eq!(rig.get("/x").await.status(), 200);
+        }
+        eventually("two requests and their tries are there", async || {
+            receiver.spans().len() == sent
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trace_that_is_larger_than_the_queue_is_sent_in_parts() {
     let receiver = Receiver::start().await;
     let upstream = Upstream::start().await;
@@ -249,11 +272,10 @@ async fn a_receiver_that_takes_nothing_costs_spans_and_no_request() {
     refusing.refuse();
     // It takes connections, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = dead().await;
     for (address, result) in [
         (refusing.address, "failed"),
         (silent.local_addr().unwrap(), "dropped"),
-        (gone, "failed"),
+        (DEAD, "failed"),
     ] {
         let upstream = Upstream::start().await;
         let url = format!("http://{address}");
@@ -371,7 +393,7 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_of_which_a_try_failed_is_shown_though_it_was_answered() {
     let upstream = Upstream::start().await;
-    let servers = [dead().await, upstream.address].map(|address| server_at(address, ""));
+    let servers = [DEAD, upstream.address].map(|address| server_at(address, ""));
     let trace = "[trace]\ntail = true\nslow = \"1h\"\n";
     let config = trace.to_owned() + &group("shop", NO_EJECTION, servers);
     // Plain requests pass pingora by, and others do not.
@@ -452,7 +474,7 @@ async fn an_answer_names_its_trace_if_it_is_to() {
             assert!(named.contains(&trace), "{method}: {named}");
         }
         // Answers of the proxy's own do too, on whichever way the request went.
-        let nobody = group("shop", NO_EJECTION, [server_at(dead().await, "")]);
+        let nobody = group("shop", NO_EJECTION, [server_at(DEAD, "")]);
         let rig = Rig::start(&(trace.clone() + &nobody)).await;
         for headers in [[].as_slice(), &[("te", "trailers")]] {
             let answer = rig.ask(request("GET", "/x", headers, "")).await;
@@ -466,7 +488,7 @@ async fn an_answer_names_its_trace_if_it_is_to() {
 pub(crate) async fn refuses_to_start(env: &[(&str, &str)]) -> String {
     let folder = folder();
     let config = folder.join("store-proxy.toml");
-    let servers = [server_at(dead().await, "")];
+    let servers = [server_at(DEAD, "")];
     std::fs::write(&config, group("shop", "", servers)).unwrap();
     let env = env
         .iter()

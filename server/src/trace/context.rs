@@ -14,7 +14,7 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Length in bytes of a `traceparent` of version 00.
-const LENGTH: usize = 55;
+const TRACEPARENT_LENGTH: usize = 55;
 
 /// Most bytes of a `tracestate` that is passed on; at least as many should be (section 3.3.1.5).
 const LONGEST_STATE: usize = 512;
@@ -72,11 +72,17 @@ impl fmt::Display for Ids {
 /// The value of a `traceparent` that names this span.
 #[must_use]
 pub fn traceparent(ids: Ids) -> HeaderValue {
+    HeaderValue::from_bytes(&traceparent_text(ids)).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// As [`traceparent`], for callers that write the text into a message themselves.
+#[must_use]
+pub fn traceparent_text(ids: Ids) -> [u8; TRACEPARENT_LENGTH] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     put_hex(&mut text[3..35], &ids.trace.to_bytes());
     put_hex(&mut text[36..52], &ids.span.to_bytes());
     put_hex(&mut text[53..], &[u8::from(ids.is_sampled)]);
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    text
 }
 
 fn put_hex(text: &mut [u8], bytes: &[u8]) {
@@ -93,7 +99,7 @@ fn digit(number: u8) -> u8 {
 
 /// Parses a `traceparent`. A later version may have more after the known part (section 4.3).
 fn parse(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
-    let (known, rest) = value.split_at_checked(LENGTH)?;
+    let (known, rest) = value.split_at_checked(TRACEPARENT_LENGTH)?;
     let version = hex(&known[..2])?;
     let is_ours = version == 0 && rest.is_empty();
     let is_later = version > 0 && version < 0xff && (rest.is_empty() || rest[0] == b'-');

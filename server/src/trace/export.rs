@@ -1,6 +1,7 @@
 //! Sends finished traces from a thread of its own. If the receiver is slow, gone or refuses, spans are lost, but no
 //! request waits or fails.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep_until, timeout};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 use super::finished_trace::FinishedTrace;
 use super::otlp;
@@ -52,7 +53,10 @@ pub(super) struct Exporter {
     trees: mpsc::UnboundedSender<Arc<FinishedTrace>>,
     /// Number of spans that are not sent yet. Increased when a trace is queued, decreased by the thread.
     waiting: Arc<AtomicUsize>,
-    most: usize,
+    /// Notified when the spans that wait fill a batch. Of the other traces, only the first of each batch wakes the
+    /// thread: on a busy machine that costs more than to record them.
+    is_full: Arc<Notify>,
+    batch: Batch,
     counters: SpanCounters,
     end: Mutex<Option<ShutdownHandle>>,
 }
@@ -70,6 +74,7 @@ struct Sender<E> {
     trees: mpsc::UnboundedReceiver<Arc<FinishedTrace>>,
     stop: oneshot::Receiver<()>,
     waiting: Arc<AtomicUsize>,
+    is_full: Arc<Notify>,
     batch: Batch,
     counters: SpanCounters,
     logged: Option<Instant>,
@@ -90,8 +95,9 @@ impl Exporter {
         let (tell_done, done) = oneshot::channel();
         let (tell_ready, ready) = std::sync::mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let most = destination.batch.queue;
-        let (of_thread, count) = (waiting.clone(), counters.clone());
+        let is_full = Arc::new(Notify::new());
+        let batch = destination.batch;
+        let (of_thread, fullness, count) = (waiting.clone(), is_full.clone(), counters.clone());
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -111,7 +117,8 @@ impl Exporter {
                     trees: queue,
                     stop: stopped,
                     waiting: of_thread,
-                    batch: destination.batch,
+                    is_full: fullness,
+                    batch,
                     counters: count,
                     logged: None,
                 };
@@ -127,7 +134,8 @@ impl Exporter {
         Ok(Self {
             trees,
             waiting,
-            most,
+            is_full,
+            batch,
             counters,
             end: Mutex::new(Some(ShutdownHandle { stop, done })),
         })
@@ -138,10 +146,12 @@ impl Exporter {
     pub(super) fn push(&self, tree: Arc<FinishedTrace>) -> bool {
         let spans = tree.spans.len();
         let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
-        let is_sent = has_room(before, spans, self.most) && self.trees.send(tree).is_ok();
+        let is_sent = has_room(before, spans, self.batch.queue) && self.trees.send(tree).is_ok();
         if !is_sent {
             self.waiting.fetch_sub(spans, Ordering::Relaxed);
             self.counters.dropped.inc_by(spans as u64);
+        } else if before < self.batch.size && before + spans >= self.batch.size {
+            self.is_full.notify_one();
         }
         is_sent
     }
@@ -184,29 +194,34 @@ impl<E: SpanExporter> Sender<E> {
     /// Waits until the traces fill a batch, or the first of them has waited long enough. Returns whether no more will
     /// come.
     async fn gather(&mut self, trees: &mut Vec<Arc<FinishedTrace>>) -> bool {
-        let (mut spans, mut due) = (0, None);
-        while spans < self.batch.size {
-            let is_due = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
+        let mut next = tokio::select! {
+            biased;
+            _ = &mut self.stop => return true,
+            first = self.trees.recv() => first,
+        };
+        if next.is_none() {
+            return true;
+        }
+        let mut due = pin!(sleep(self.batch.delay));
+        let mut is_stopped = false;
+        while !is_stopped && self.waiting.load(Ordering::Relaxed) < self.batch.size {
             tokio::select! {
                 biased;
-                _ = &mut self.stop => return true,
-                () = is_due => return false,
-                tree = self.trees.recv() => match tree {
-                    Some(tree) => {
-                        spans += tree.spans.len();
-                        trees.push(tree);
-                        due.get_or_insert_with(|| tokio::time::Instant::now() + self.batch.delay);
-                    }
-                    None => return true,
-                },
+                _ = &mut self.stop => is_stopped = true,
+                () = &mut due => break,
+                () = self.is_full.notified() => {}
             }
         }
-        false
+        let mut spans = 0;
+        while let Some(tree) = next {
+            spans += tree.spans.len();
+            trees.push(tree);
+            next = match spans < self.batch.size {
+                true => self.trees.try_recv().ok(),
+                false => None,
+            };
+        }
+        is_stopped
     }
 
     async fn send(&mut self, trees: &[Arc<FinishedTrace>]) {

@@ -124,7 +124,10 @@ fn json_of(value: &Value) -> Json {
 impl Record {
     /// The span's name, followed by its target, if it has one.
     pub(super) fn full_name(&self) -> String {
-        match self.target.as_ref().and_then(Value::as_str) {
+        let shared = self.shared.as_ref().filter(|_| self.is_about_shared);
+        let first = shared.and_then(|shared| shared.first());
+        let target = self.target.as_ref().or(first.map(|(_, value)| value));
+        match target.and_then(Value::as_str) {
             Some(target) => format!("{} {target}", self.name),
             None => self.name.to_owned(),
         }

@@ -24,7 +24,7 @@ mod tracer;
 
 use http::{Method, Version};
 
-pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent};
+pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent, traceparent_text};
 pub use self::export::SpanCounters;
 pub use self::finished_trace::FinishedTrace;
 pub use self::record::{Description, Kind, Value};

@@ -67,15 +67,27 @@ pub(super) struct Record {
     pub(super) kind: Kind,
     pub(super) began: Instant,
     pub(super) ended: Instant,
+    /// The span right before this one, with the same parent.
+    pub(super) before: Option<Before>,
     pub(super) attributes: Vec<(&'static str, Value)>,
     /// Attributes that many spans share.
     pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
+    /// Whether the first of them is the target.
+    pub(super) is_about_shared: bool,
     pub(super) links: Vec<Ids>,
     /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
     /// The text that `describe` is to describe the span by.
     pub(super) text: String,
     pub(super) describe: Option<fn(&str) -> Description>,
+}
+
+/// A span of which nothing else is known, and which ended when another one began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) began: Instant,
 }
 
 impl Record {

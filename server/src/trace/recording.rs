@@ -12,19 +12,20 @@ use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
 use super::finished_trace::FinishedTrace;
-use super::record::Record;
+use super::record::{Before, Record};
 use super::spare;
 use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};
 
-/// Most spans of one tree. Further spans are left out and counted, as a request that loops would fill the memory.
+/// Most records of one tree besides the root. Further ones are left out and their spans counted, as a request that loops
+/// would fill the memory.
 const MOST_SPANS: usize = 512;
 
 /// Most links of one tree.
 const MOST_LINKS: usize = 256;
 
-/// Spans besides the root for which a tree has room without an allocation.
-const USUAL_SPANS: usize = 8;
+/// Records besides the root for which a tree has room without a further allocation: a read has no more, an order may.
+const USUAL_SPANS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Recording {
@@ -104,7 +105,7 @@ impl Recording {
         } else if grown.spans.len() < MOST_SPANS {
             grown.spans.push(record);
         } else {
-            grown.left_out += 1;
+            grown.left_out += 1 + u32::from(record.before.is_some());
         }
     }
 
@@ -149,9 +150,14 @@ impl Recording {
             left_out,
             ..
         } = std::mem::take(self.grown.get_mut());
+        let before: Vec<_> = spans
+            .iter_mut()
+            .filter_map(|span| take_before(span))
+            .collect();
+        let mut others: Vec<_> = before.into_iter().chain(spans).collect();
         // People read spans in the order in which they began.
-        spans.sort_by_key(|span| span.began);
-        let mut spans: Vec<_> = root.into_iter().chain(spans).collect();
+        others.sort_by_key(|span| span.began);
+        let mut spans: Vec<_> = root.into_iter().chain(others).collect();
         spans.iter_mut().for_each(|span| span.complete());
         for (span, other) in links {
             if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
@@ -175,6 +181,19 @@ impl Recording {
             }
         }
     }
+}
+
+/// The span right before another one, as a record of its own.
+fn take_before(span: &mut Record) -> Option<Box<Record>> {
+    let Before { name, kind, began } = span.before.take()?;
+    let mut record = spare::take();
+    record.id = Recording::new_span_id();
+    record.parent = span.parent;
+    record.name = name;
+    record.kind = kind;
+    record.began = began;
+    record.ended = span.began;
+    Some(record)
 }
 
 impl Drop for Recording {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
-use super::record::{Description, Kind, Record, Value};
+use super::record::{Before, Description, Kind, Record, Value};
 use super::recording::Recording;
 use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
@@ -207,6 +207,14 @@ impl Span {
         }
     }
 
+    /// As [`Span::share`]. The first of the attributes is also the target.
+    pub fn share_about(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
+        self.share(attributes);
+        if let Some(record) = &mut self.record {
+            record.is_about_shared = true;
+        }
+    }
+
     /// Sets target and attributes to what `describe` finds in `text`. That is done only if the trace is kept, as few
     /// are; but at once if the text is long.
     pub fn describe(&mut self, text: &str, describe: fn(&str) -> Description) {
@@ -283,25 +291,26 @@ impl Span {
         self.end(at);
     }
 
-    /// Ends the span as of `at`, and begins the next one at the same time and with the same parent.
+    /// Ends the span as of `at`, and begins the next one at the same time and with the same parent. Until the trace is
+    /// kept, as few are, both are one record, and the next span has the id. So this span must be no root, must not follow
+    /// another one itself, and must have nothing but its name, and no span or link inside it.
     pub fn followed_by(mut self, name: &'static str, kind: Kind, at: Instant) -> Self {
-        let parent = self.end(at);
-        match (parent, std::mem::take(&mut self.inside).0) {
-            (Some(parent), Some(place)) => {
-                let id = Recording::new_span_id();
-                Self::begin(id, place.recording, parent, name, kind, at)
-            }
-            _ => Self::default(),
+        if let Some(record) = &mut self.record {
+            record.before = Some(Before {
+                name: std::mem::replace(&mut record.name, name),
+                kind: std::mem::replace(&mut record.kind, kind),
+                began: std::mem::replace(&mut record.began, at),
+            });
         }
+        self
     }
 
-    /// Adds the record to the tree, if that has not been done. Returns the id of the parent.
-    fn end(&mut self, at: Instant) -> Option<SpanId> {
-        let (place, mut record) = (self.inside.0.as_ref()?, self.record.take()?);
-        let parent = record.parent;
-        record.ended = at;
-        place.recording.add(record);
-        Some(parent)
+    /// Adds the record to the tree, if that has not been done.
+    fn end(&mut self, at: Instant) {
+        if let (Some(place), Some(mut record)) = (&self.inside.0, self.record.take()) {
+            record.ended = at;
+            place.recording.add(record);
+        }
     }
 }
 

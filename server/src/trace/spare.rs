@@ -8,9 +8,8 @@ use opentelemetry::trace::SpanId;
 
 use super::record::{Kind, Record};
 
-/// Most records that wait on one thread: those of a hundred requests, with four or five spans each, that come at the
-/// same time and end at the same time. With fewer, the next ones would have to allocate theirs.
-const MOST: usize = 512;
+/// Most records that wait on one thread. A request seldom has more spans, and other threads have their own.
+const MOST: usize = 64;
 
 /// Room for attributes. A record with more is freed, so that a few large ones don't stay.
 const MOST_ATTRIBUTES: usize = 8;
@@ -46,9 +45,11 @@ pub(super) fn give_back(records: impl IntoIterator<Item = Box<Record>>) {
 }
 
 fn clear(record: &mut Record) {
+    record.before = None;
     record.target = None;
     record.attributes.clear();
     record.shared = None;
+    record.is_about_shared = false;
     record.links.clear();
     record.error = None;
     record.text.clear();
@@ -71,8 +72,10 @@ fn empty() -> Record {
         kind: Kind::Internal,
         began: now,
         ended: now,
+        before: None,
         attributes: Vec::with_capacity(4),
         shared: None,
+        is_about_shared: false,
         links: Vec::new(),
         error: None,
         text: String::new(),

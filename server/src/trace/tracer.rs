@@ -401,14 +401,15 @@ mod tests {
         let root = tracing.task("root");
         let at = Instant::now() + Duration::from_secs(1);
         let wait = root.inside().span("wait", Kind::Internal);
-        let run = wait.followed_by("run", Kind::Internal, at);
+        let mut run = wait.followed_by("run", Kind::Internal, at);
+        run.share_about(&[("of", "x".into())].into());
         run.end_at(at + Duration::from_millis(5));
         drop(root);
         let tree = &kept(&tracing)[0];
         let [root, wait, run] = tree["spans"].as_array().expect("spans").as_slice() else {
             panic!("{tree}")
         };
-        for (span, name) in [(wait, "wait"), (run, "run")] {
+        for (span, name) in [(wait, "wait"), (run, "run x")] {
             assert_eq!(span["name"], name);
             assert_eq!(span["parent_id"], root["span_id"]);
         }
@@ -429,8 +430,9 @@ mod tests {
             root.about("target");
             root.set("a", "b");
             drop(root.inside().span("span", Kind::Client));
-            let mut other = root.inside().span("other", Kind::Client);
-            other.share(&shared);
+            let other = root.inside().span("other", Kind::Client);
+            let mut other = other.followed_by("next", Kind::Client, Instant::now());
+            other.share_about(&shared);
             other.describe("text", |_| Description {
                 target: Some("described".into()),
                 attributes: vec![("d", 1_usize.into())],
@@ -467,7 +469,7 @@ mod tests {
 
     #[test]
     fn requests_at_the_same_time_leave_all_their_records_to_the_next_ones() {
-        const REQUESTS: usize = 100;
+        const REQUESTS: usize = 16;
         let tracing = tracing(NEVER);
         let requests = || {
             let roots: Vec<_> = (0..REQUESTS).map(|_| tracing.task("root")).collect();

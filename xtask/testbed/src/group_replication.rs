@@ -21,8 +21,9 @@ use crate::server_settings::USER;
 pub(crate) const PLUGIN: &str = "group_replication.so";
 
 /// How long a member may take until it is in the group and has caught up. It may first have to wait until the others
-/// give up its earlier process, which takes them about six seconds.
-const JOIN_LIMIT: Duration = Duration::from_secs(90);
+/// give up its earlier process, which takes them about six seconds; an attempt that comes too early is sometimes not
+/// refused, but ends in vain after a minute.
+const JOIN_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a statement may take that starts or stops Group Replication. A server that takes longer hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);

@@ -32,7 +32,13 @@ pub(super) struct Member {
     probe: Probe,
     last: View,
     silent_since: Option<Instant>,
+    /// Whether the log says that the member hides how far it lags.
+    is_hiding: bool,
 }
+
+/// Said of a member whose user may not see how far it lags.
+const BACKLOG_HIDDEN: &str = "it answers no reads while there is no writer, as the user may not read \
+    `performance_schema.replication_group_member_stats`, which shows how far it lags; grant SELECT on it";
 
 impl Member {
     /// The member at `at`, which `server` connects to.
@@ -48,6 +54,7 @@ impl Member {
             probe: Probe::new(server, TIME_LIMIT),
             last,
             silent_since: None,
+            is_hiding: false,
         }
     }
 
@@ -80,6 +87,10 @@ impl Member {
             Err(unfit) => (Condition::Unfit(unfit.to_string()), None),
         };
         self.note(&fitness);
+        let was_hiding = std::mem::replace(&mut self.is_hiding, self.probe.hides_backlog());
+        if self.is_hiding && !was_hiding {
+            tracing::warn!("MySQL member {}: {BACKLOG_HIDDEN}", self.at);
+        }
         self.last = View {
             at: self.at.clone(),
             fitness,

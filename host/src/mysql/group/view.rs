@@ -15,7 +15,7 @@ pub(super) struct View {
     pub(super) fitness: Condition,
     /// The row that names the writer, if the member has shown it. A member that takes no writes may show it too.
     pub(super) row: Option<Row>,
-    /// Whether the member belongs to a Galera cluster and is in step with it.
+    /// Whether the member belongs to a Galera cluster or a Group Replication and is in step with it.
     pub(super) is_in_step: bool,
 }
 
@@ -57,7 +57,8 @@ impl View {
     }
 
     /// Whether the member may answer reads while there is no writer. It must have all that was written before the last
-    /// change of the writer, and get every later write before the writer confirms it. That holds for Galera alone.
+    /// change of the writer, and be among those that get each later write before the writer confirms it: all members of
+    /// a Galera cluster, or most of a Group Replication.
     pub(super) fn can_stand_by(&self, known: &WriterRecord) -> bool {
         let is_latest = |row: &Row| row.origin == known.origin && row.term == known.term;
         self.is_in_step && self.row.as_ref().is_some_and(is_latest)

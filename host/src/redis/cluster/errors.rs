@@ -43,6 +43,11 @@ pub(in crate::redis) fn is_elsewhere(error: &RedisError) -> bool {
     is_of_a_cluster || is_read_only(error)
 }
 
+/// Whether a server says that another one holds the key.
+pub(super) fn has_moved(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+}
+
 /// The server that a MOVED error of the server `asked` names as the holder of `slot`. It is a hint only: a script of a
 /// component can return any error text.
 pub(super) fn named_server(error: &RedisError, asked: &HostPort, slot: u16) -> Option<HostPort> {
@@ -81,6 +86,7 @@ mod tests {
         let named = |reply: &str| {
             let error = refused(reply);
             assert!(is_elsewhere(&error), "{error}");
+            assert_eq!(has_moved(&error), reply.starts_with("-MOVED"), "{error}");
             named_server(&error, &asked, 3999).map(|server| server.to_string())
         };
         for (reply, server) in [

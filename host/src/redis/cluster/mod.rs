@@ -25,13 +25,14 @@ use tokio::time::sleep;
 
 pub(super) use self::errors::is_elsewhere;
 pub(crate) use self::errors::is_no_cluster;
-use self::errors::{explained, named_server};
+use self::errors::{explained, has_moved, named_server};
 use self::primaries::Primaries;
 use self::slots::Slots;
 use self::topology::{Adoption, Topology};
-use super::errors::{is_outage, was_not_sent};
+use super::errors::{handle_ended, is_of_ended_handle, is_outage, was_not_sent};
 use super::link::{self, Link};
 use super::near::NearCache;
+use super::pins::{Pin, Pins};
 use super::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::config::HostPort;
@@ -99,19 +100,21 @@ impl Cluster {
     }
 
     /// Sends a command for `asker` to the primary that holds its first key, and waits for the reply. If that server
-    /// refuses the command because the key is elsewhere, sends it to the right server, once.
+    /// refuses the command because the key is elsewhere, sends it to the right server, once, unless another connection
+    /// has answered the handle before.
     ///
     /// # Errors
-    /// Redis answers with an error, or not at all.
-    pub(super) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+    /// Redis answers with an error, or not at all, or another connection has answered the handle before.
+    pub(super) async fn run(&self, command: &Cmd, asker: Asker, pins: &Pins) -> RedisResult<Value> {
         let slot = command::slot(command)?;
+        let pin = pins.of_slot(slot);
         let (server, link) = self.primary(slot).await?;
-        let reply = link.run_once(command, asker).await;
+        let reply = link.run_once(command, asker, pin).await;
         let error = reply.as_ref().err();
-        let Some(right) = self.right_link(slot, &server, error).await else {
-            return reply;
+        let Some(right) = self.right_link(slot, &server, error, pin).await else {
+            return unfollowed(reply, pin);
         };
-        let reply = right.run_once(command, asker).await;
+        let reply = right.run_once(command, asker, pin).await;
         self.heed(reply.as_ref().err());
         reply
     }
@@ -125,15 +128,17 @@ impl Cluster {
         near: &NearCache,
         key: &str,
         asker: Asker,
+        pins: &Pins,
     ) -> RedisResult<Option<Vec<u8>>> {
         let slot = Some(command::slot_of_key(key.as_bytes())?);
+        let pin = pins.of_slot(slot);
         let (server, link) = self.primary(slot).await?;
-        let reply = link.ask_near(near, key, asker).await;
+        let reply = link.ask_near(near, key, asker, pin).await;
         let error = reply.as_ref().err();
-        let Some(right) = self.right_link(slot, &server, error).await else {
-            return reply;
+        let Some(right) = self.right_link(slot, &server, error, pin).await else {
+            return unfollowed(reply, pin);
         };
-        let reply = right.ask_near(near, key, asker).await;
+        let reply = right.ask_near(near, key, asker, pin).await;
         self.heed(reply.as_ref().err());
         reply
     }
@@ -154,7 +159,8 @@ impl Cluster {
 
     async fn ping_one(&self, server: &HostPort) -> RedisResult<()> {
         let link = self.primaries.link_to(server);
-        let answer = link.run_once(&redis::cmd("PING"), None).await;
+        let ping = redis::cmd("PING");
+        let answer = link.run_once(&ping, None, Pin::default()).await;
         answer.map(drop).map_err(|error| explained(server, error))
     }
 
@@ -193,6 +199,7 @@ impl Cluster {
         slot: Option<u16>,
         asked: &HostPort,
         error: Option<&RedisError>,
+        pin: Pin<'_>,
     ) -> Option<Arc<Link>> {
         let refused_at = Instant::now();
         self.heed(error);
@@ -205,6 +212,10 @@ impl Cluster {
         if let Some(named) = named {
             return (named != *asked).then(|| self.primaries.link_to_named(&named));
         }
+        if !pin.is_free() {
+            // As a rule the server that refused is the only one that may answer the handle.
+            return None;
+        }
         let limit = self.response_timeout();
         let slots = self.topology.slots_after(refused_at, limit).await?;
         let right = slots.primary(Some(slot)).filter(|right| *right != asked)?;
@@ -213,7 +224,9 @@ impl Cluster {
 
     /// Has the nodes asked if an error shows that slots may have moved.
     fn heed(&self, error: Option<&RedisError>) {
-        let Some(error) = error else { return };
+        let Some(error) = error.filter(|error| !is_of_ended_handle(error)) else {
+            return;
+        };
         let is_elsewhere = is_elsewhere(error);
         if is_elsewhere {
             self.primaries.forget_near();
@@ -221,6 +234,14 @@ impl Cluster {
         if is_elsewhere || is_outage(error) {
             self.topology.doubt();
         }
+    }
+}
+
+/// A reply that leads to no other server. If a handle's slot has moved, that ends the handle, and is no error of Redis.
+fn unfollowed<R>(reply: RedisResult<R>, pin: Pin<'_>) -> RedisResult<R> {
+    match reply {
+        Err(error) if has_moved(&error) && !pin.is_free() => Err(handle_ended()),
+        reply => reply,
     }
 }
 

@@ -14,6 +14,7 @@ use super::errors::{explained, is_passing, not_connected};
 use super::slots::Slots;
 use crate::config::HostPort;
 use crate::redis::link::Link;
+use crate::redis::pins::Pin;
 use crate::redis::target::LOOKS;
 use crate::redis::votes::{self, Disagreement, STANDS};
 
@@ -171,7 +172,8 @@ impl Topology {
 async fn ask(at: &HostPort, link: &Link) -> RedisResult<Slots> {
     let question = |word: &str| redis::cmd("CLUSTER").arg(word).to_owned();
     let (info, slots) = (question("INFO"), question("SLOTS"));
-    let answers = futures::try_join!(link.run(&info, None), link.run(&slots, None));
+    let answer = |question| link.run(question, None, Pin::default());
+    let answers = futures::try_join!(answer(&info), answer(&slots));
     let (info, slots) = answers.map_err(|error| explained(at, error))?;
     Slots::read(at, info, slots)?.ok_or_else(|| {
         not_connected(format!(

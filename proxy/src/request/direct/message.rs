@@ -1,10 +1,10 @@
 //! A plain request in the form that the upstream gets.
 
 use bytes::{BufMut, BytesMut};
-use store_server::trace::{TRACEPARENT, TRACESTATE, traceparent};
+use store_server::trace::{TRACEPARENT, TRACESTATE, traceparent_text};
 
 use crate::message::forwarded::Provenance;
-use crate::message::head::put_field;
+use crate::message::head::{put_field, put_line};
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Exchange;
@@ -43,9 +43,9 @@ impl Message {
 
     /// Writes the span of the current try into `traceparent`.
     pub(super) fn name_try(&mut self, spans: &RequestSpans) {
-        if let (Some(at), Some(parent)) = (self.parent_at, spans.parent()) {
-            let parent = parent.as_bytes();
-            self.bytes[at..at + parent.len()].copy_from_slice(parent);
+        if let (Some(at), Some(ids)) = (self.parent_at, spans.attempt.ids()) {
+            let parent = traceparent_text(ids);
+            self.bytes[at..at + parent.len()].copy_from_slice(&parent);
         }
     }
 
@@ -75,8 +75,9 @@ fn put_trace(
         }
         return None;
     };
-    let at = head.len() + TRACEPARENT.as_str().len() + 2;
-    put_field(head, &TRACEPARENT, &traceparent(ids));
+    const NAME: &[u8] = b"traceparent: ";
+    let at = head.len() + NAME.len();
+    put_line(head, &[NAME, &traceparent_text(ids)]);
     if let Some(state) = root.state() {
         put_field(head, &TRACESTATE, state);
     }

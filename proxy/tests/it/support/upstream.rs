@@ -54,6 +54,8 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     shared: Arc<UpstreamState>,
     accepting: Mutex<Option<JoinHandle<()>>>,
+    /// Its port while it is stopped.
+    kept: Mutex<Option<TcpSocket>>,
 }
 
 struct UpstreamState {
@@ -123,6 +125,7 @@ impl Upstream {
             address,
             shared,
             accepting: Mutex::new(Some(accepting)),
+            kept: Mutex::default(),
         }
     }
 
@@ -171,10 +174,10 @@ impl Upstream {
     /// Refuses connections and drops those it has, as a process that died.
     pub(crate) async fn stop(&self) {
         let accepting = self.accepting.lock().unwrap().take();
-        if let Some(accepting) = accepting {
-            accepting.abort();
-            _ = accepting.await;
-        }
+        let Some(accepting) = accepting else { return };
+        accepting.abort();
+        _ = accepting.await;
+        *self.kept.lock().unwrap() = Some(keep_port(self.address).await);
         let tasks: Vec<_> = self.shared.tasks.lock().unwrap().drain(..).collect();
         for task in tasks {
             task.abort();
@@ -184,13 +187,11 @@ impl Upstream {
 
     /// Listens again, on the same port.
     pub(crate) async fn start_again(&self) {
-        let listener = super::eventually_some("the port is free again", async || {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            socket.bind(self.address).ok()?;
-            socket.listen(1024).ok()
-        })
-        .await;
+        let kept = self.kept.lock().unwrap().take();
+        let socket = kept.expect("it was stopped");
+        // Of connections that it had before, the kernel still knows the port.
+        socket.set_reuseaddr(true).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let accepting = tokio::spawn(accept(listener, self.shared.clone()));
         *self.accepting.lock().unwrap() = Some(accepting);
     }
@@ -342,6 +343,19 @@ fn echo(request: &Message, shared: &UpstreamState) -> Vec<u8> {
         &body
     };
     [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// A socket that has the port, so that no other test gets it, and refuses connections, as it does not listen.
+async fn keep_port(address: SocketAddr) -> TcpSocket {
+    super::eventually_some("the port is free again", async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).ok()?;
+        // It was needed beside connections that the kernel still knows; now nobody is to share the port.
+        socket.set_reuseaddr(false).unwrap();
+        Some(socket)
+    })
+    .await
 }
 
 /// An address that takes a connection only as far as the kernel's queue, which is full: connecting to it never ends.

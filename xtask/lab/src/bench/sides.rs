@@ -12,6 +12,7 @@ use tokio::process::Command;
 use super::peer::Competitor;
 use super::routes::Route;
 use super::{Cpus, Programs};
+use crate::measure::{TraceReceiver, TraceShare};
 use xtask::paths;
 
 /// The seed of the random data.
@@ -48,7 +49,7 @@ impl Server {
 }
 
 impl Side {
-    fn of(name: &str, host: Host) -> Self {
+    pub(super) fn of(name: &str, host: Host) -> Self {
         Self {
             name: name.to_owned(),
             url: host.url(""),
@@ -127,6 +128,18 @@ impl Bench {
         }
         Ok(Self { sides, store })
     }
+}
+
+/// The options of a host on its own processor that sends a share of its traces to `receiver`.
+pub(super) fn traced_options(
+    binary: &Path,
+    cpus: &Cpus,
+    share: TraceShare,
+    receiver: &TraceReceiver,
+) -> HostOptions {
+    let options = host_options(binary, cpus);
+    let variables = share.environment(receiver).into_iter();
+    variables.fold(options, |options, (name, value)| options.env(name, &value))
 }
 
 /// The options of a host with default settings, on its own processor.

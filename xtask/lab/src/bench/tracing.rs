@@ -6,7 +6,7 @@ use anyhow::Result;
 use testbed::seed::{Dataset, LAB};
 
 use super::routes::Route;
-use super::sides::{RNG_SEED, host_options, start_store};
+use super::sides::{RNG_SEED, start_store, traced_options};
 use super::{Cpus, Options};
 use crate::measure::{
     Loaders, TraceCosts, TraceReceiver, TraceShare, cpu_per_request, cpu_seconds,
@@ -22,26 +22,25 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     let loaders = Loaders::on(&cpus.load);
     let store = start_store(&binary, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
     let receiver = TraceReceiver::start().await?;
-    let mut hosts = Vec::new();
-    for share in TraceShare::ALL {
-        let mut options = host_options(&binary, &cpus);
-        for (name, value) in share.environment(&receiver) {
-            options = options.env(name, &value);
-        }
-        hosts.push((share, store.host(options).await?));
-    }
     let routes = match options.only.as_slice() {
         [] => &[Route::Empty, Route::Report, Route::Order, Route::Place],
         only => only,
     };
     let mut costs = TraceCosts::default();
-    for &route in routes {
-        let label = route.label();
-        for (_, host) in &hosts {
-            let target = route.target(&host.url(""));
-            loaders.flood(&target, CONNECTIONS, 1).await?;
+    let mut shares = TraceShare::ALL;
+    for round in 1..=common.rounds {
+        // Each round has processes of its own: two of the same program differ by some percent for as long as they run.
+        let mut hosts = Vec::new();
+        for share in shares {
+            let options = traced_options(&binary, &cpus, share, &receiver);
+            hosts.push((share, store.host(options).await?));
         }
-        for round in 1..=common.rounds {
+        for &route in routes {
+            let label = route.label();
+            for (_, host) in &hosts {
+                let target = route.target(&host.url(""));
+                loaders.flood(&target, CONNECTIONS, 1).await?;
+            }
             for (share, host) in &hosts {
                 eprintln!("▸ {label}, round {round}, traces {}", share.name());
                 let target = route.target(&host.url(""));
@@ -49,9 +48,9 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
                 let cost = cpu_per_request(&loaders, &target, CONNECTIONS, common.seconds, used);
                 costs.add(label, *share, cost.await?);
             }
-            // The order changes, so that other load on the machine affects all alike.
-            hosts.rotate_left(1);
         }
+        // The order changes, so that other load on the machine affects all alike.
+        shares.rotate_left(1);
     }
     costs.report(&common.output("bench-tracing")).await?;
     Ok(ExitCode::SUCCESS)

@@ -8,17 +8,17 @@ use anyhow::Result;
 use clap::Args;
 
 use super::routes::Route;
-use super::sides::{Bench, HOST, NATIVE, Side};
+use super::sides::{Bench, HOST, NATIVE, Side, traced_options};
 use super::{Cpus, Programs, install};
-use crate::measure::Loaders;
+use crate::measure::{Loaders, TraceReceiver, TraceShare};
 use xtask::build::{HOST_PACKAGE, NATIVE_PACKAGE};
 use xtask::{build, paths, pgo, setup};
 
 /// Renew the profiles that optimise the shipped builds of host and twin, in loadtest/profiles
 ///
-/// Builds both with counters of how often each piece of code runs, and puts them under the load of `bench`. Needed
-/// after a new Rust and after any change of the dependencies or their features, and worth it when the code of the busy
-/// routes has changed.
+/// Builds both with counters of how often each piece of code runs, and puts them under the load of `bench`, the host
+/// without traces and with 1 % of them. Needed after a new Rust and after any change of the dependencies or their
+/// features, and worth it when the code of the busy routes has changed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Renew only the profile of this program [default: both]
@@ -59,6 +59,15 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         pgo::forget_counts()?;
         load(side, &loaders, options.seconds).await?;
         side.stop(STOP_LIMIT).await?;
+        if side.name == HOST {
+            // Otherwise the compiler would take what records traces for code that hardly ever runs.
+            let receiver = TraceReceiver::start().await?;
+            let share = TraceShare::OnePercent;
+            let traced = traced_options(&programs.host, &cpus, share, &receiver);
+            let side = Side::of(HOST, bench.store.host(traced).await?);
+            load(&side, &loaders, options.seconds).await?;
+            side.stop(STOP_LIMIT).await?;
+        }
         println!(
             "{}",
             pgo::keep_counts(package, &llvm_profdata).await?.display()

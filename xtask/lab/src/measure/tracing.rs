@@ -158,8 +158,12 @@ impl TraceCosts {
             "100 % / off",
             "goal",
         ]);
-        let mut rows: Vec<&str> = self.samples.iter().map(|sample| &*sample.row).collect();
-        rows.dedup();
+        let mut rows: Vec<&str> = Vec::new();
+        for sample in &self.samples {
+            if !rows.contains(&&*sample.row) {
+                rows.push(&sample.row);
+            }
+        }
         for row in rows {
             let [off, some, all] = TraceShare::ALL.map(|share| self.median(row, share));
             let ratio = some / off;
@@ -197,6 +201,8 @@ mod tests {
             // The ratio is 1.0304.
             ("plain", [[9.0, 11.0, 10.0], [10.304, 9.0, 12.0], [20.0; 3]]),
             ("post", [[20.0; 3], [21.0; 3], [30.0; 3]]),
+            // A later round.
+            ("plain", [[10.0; 3], [10.304; 3], [20.0; 3]]),
         ] {
             for (share, samples) in TraceShare::ALL.into_iter().zip(samples) {
                 for sample in samples {
