@@ -2,7 +2,7 @@
 //! It understands just enough of the protocol to do that: packets, and which prepared statement is the commit.
 //! (<https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>)
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+/// How every transaction of the store begins.
+const BEGIN: &[u8] = b"SET autocommit = 0";
 
 /// How every transaction of the store is committed.
 const COMMIT: &[u8] = b"SET autocommit = 1";
@@ -48,13 +51,15 @@ pub(crate) struct MysqlRelay {
 /// Written by the test and by the connections.
 #[derive(Debug, Default)]
 struct RelayState {
-    /// For the commit after so many; taken by it.
+    /// For the first commit of the transactions with this number and those after it; taken by that commit.
     fault: Option<(u32, Fault)>,
     unreachable: bool,
     /// Where connections to come lead.
     server: String,
     /// Before which of the statements to come the connection is cut.
     cut_in: Option<u32>,
+    /// Transactions that began; each has the number that this makes of it.
+    transactions: u32,
     /// Commits that came.
     commits: u32,
     /// Ends the wait of a commit, or an answer, that is held.
@@ -87,15 +92,15 @@ impl MysqlRelay {
         self.control.lock().unwrap().server = mysql_address(store);
     }
 
-    /// Breaks the next commit.
+    /// Breaks the first commit of the transactions to come, and of none that is open now.
     pub(crate) fn break_next_commit(&self, fault: Fault) {
         self.break_commit_after(0, fault);
     }
 
-    /// Breaks the commit that comes after `commits` others.
-    pub(crate) fn break_commit_after(&self, commits: u32, fault: Fault) {
+    /// As [`break_next_commit`](Self::break_next_commit), of the transactions that begin after `transactions` others.
+    pub(crate) fn break_commit_after(&self, transactions: u32, fault: Fault) {
         let mut control = self.control.lock().unwrap();
-        control.fault = Some((control.commits + commits, fault));
+        control.fault = Some((control.transactions + transactions + 1, fault));
     }
 
     /// Whether a commit came and was broken since.
@@ -170,12 +175,31 @@ async fn relay(client: TcpStream, server: TcpStream, control: Arc<Mutex<RelaySta
     drop(ended);
 }
 
+/// Either end of a transaction.
+#[derive(Clone, Copy, Debug)]
+enum Bracket {
+    Begin,
+    Commit,
+}
+
+impl Bracket {
+    fn of(statement: &[u8]) -> Option<Self> {
+        match statement {
+            BEGIN => Some(Self::Begin),
+            COMMIT => Some(Self::Commit),
+            _ => None,
+        }
+    }
+}
+
 /// What one connection has prepared.
 #[derive(Debug, Default)]
 struct Statements {
-    /// The answer to come has the number of a commit.
-    commit_prepared: bool,
-    commits: HashSet<[u8; 4]>,
+    /// What the answer to come gives a number to.
+    prepared: Option<Bracket>,
+    brackets: HashMap<[u8; 4], Bracket>,
+    /// The number of the transaction that began last.
+    transaction: u32,
     /// The answer to come is lost.
     lose_answer: bool,
     /// The answer to come is held.
@@ -243,15 +267,22 @@ fn fault(
         }
     }
     match *command {
-        PREPARE => statements.commit_prepared = payload == COMMIT,
-        EXECUTE if statements.commits.contains(&payload[..4]) => {
+        PREPARE => statements.prepared = Bracket::of(payload),
+        EXECUTE => {
             let mut control = control.lock().unwrap();
-            let number = control.commits;
-            control.commits += 1;
-            let fault = control.fault.take_if(|(at, _)| *at == number);
-            let fault = fault.map(|(_, fault)| fault);
-            control.unreachable |= fault == Some(Fault::AnswerAndServerLost);
-            return fault;
+            match statements.brackets.get(&payload[..4])? {
+                Bracket::Begin => {
+                    control.transactions += 1;
+                    statements.transaction = control.transactions;
+                }
+                Bracket::Commit => {
+                    control.commits += 1;
+                    let number = statements.transaction;
+                    let (_, fault) = control.fault.take_if(|(from, _)| number >= *from)?;
+                    control.unreachable |= fault == Fault::AnswerAndServerLost;
+                    return Some(fault);
+                }
+            }
         }
         _ => {}
     }
@@ -271,10 +302,10 @@ async fn to_client(
             if statements.lose_answer {
                 return Ok(());
             }
-            if std::mem::take(&mut statements.commit_prepared)
+            if let Some(bracket) = statements.prepared.take()
                 && let [_, _, _, 1, 0, a, b, c, d, ..] = packet[..]
             {
-                statements.commits.insert([a, b, c, d]);
+                statements.brackets.insert([a, b, c, d], bracket);
             }
             if let Some(code) = statements.error_instead.take() {
                 packet = refusal(code);
