@@ -6,6 +6,7 @@ use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Map, Value as Json, json};
 
+use super::context::Ids;
 use super::record::{Kind, Record, Value};
 
 /// Why a trace is kept.
@@ -34,6 +35,8 @@ pub struct FinishedTrace {
         reason = "boxed while they were open, and moved as they are"
     )]
     pub(super) spans: Vec<Box<Record>>,
+    /// Links to other spans, each with the span that it belongs to.
+    pub(super) links: Vec<(SpanId, Ids)>,
     pub(super) left_out: u32,
 }
 
@@ -103,13 +106,20 @@ impl FinishedTrace {
         if let Some(error) = &span.error {
             json["error"] = Json::from(&**error);
         }
-        if !span.links.is_empty() {
-            let links = span.links.iter().map(|other| {
-                json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
-            });
-            json["links"] = links.collect();
+        let links = self.links_of(span).map(|other| {
+            json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
+        });
+        let links: Vec<_> = links.collect();
+        if !links.is_empty() {
+            json["links"] = links.into();
         }
         json
+    }
+
+    /// The links of one of the spans.
+    pub(super) fn links_of(&self, span: &Record) -> impl Iterator<Item = Ids> {
+        let links = self.links.iter().filter(|(of, _)| *of == span.id);
+        links.map(|(_, other)| *other)
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn spans(tree: &FinishedTrace) -> impl Iterator<Item = SpanData> {
             attributes: attributes(span),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
-            links: links(&span.links),
+            links: links(tree.links_of(span)),
             status: match &span.error {
                 Some(error) => Status::error(error.clone()),
                 None => Status::Unset,
@@ -176,10 +176,9 @@ fn otel_value(value: &Value) -> opentelemetry::Value {
     }
 }
 
-fn links(others: &[Ids]) -> SpanLinks {
+fn links(others: impl Iterator<Item = Ids>) -> SpanLinks {
     let mut links = SpanLinks::default();
     links.links = others
-        .iter()
         .map(|other| {
             let flags = flags(other.is_sampled);
             let state = TraceState::default();

@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use opentelemetry::trace::SpanId;
 
-use super::context::Ids;
-
 /// The role of a span's program in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -69,17 +67,32 @@ pub(super) struct Record {
     pub(super) ended: Instant,
     /// The span right before this one, with the same parent.
     pub(super) before: Option<Before>,
+    /// The request, if the span is one.
+    pub(super) asked: Option<Asked>,
+    /// The status of the answer, if the span got one.
+    pub(super) status: Option<u16>,
+    /// The attribute whose value is the name, if there is one.
+    pub(super) named: Option<&'static str>,
     pub(super) attributes: Vec<(&'static str, Value)>,
     /// Attributes that many spans share.
     pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
     /// Whether the first of them is the target.
     pub(super) is_about_shared: bool,
-    pub(super) links: Vec<Ids>,
     /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
     /// The text that `describe` is to describe the span by.
     pub(super) text: String,
     pub(super) describe: Option<fn(&str) -> Description>,
+}
+
+/// How a request was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The method, in the form of [`known_method`](super::known_method).
+    pub(super) method: &'static str,
+    pub(super) scheme: &'static str,
+    /// The version of HTTP.
+    pub(super) version: &'static str,
 }
 
 /// A span of which nothing else is known, and which ended when another one began.
@@ -91,9 +104,23 @@ pub(super) struct Before {
 }
 
 impl Record {
+    /// Makes attributes of the facts for which the record has fields, which are cheaper to write than attributes.
     /// Describes the span by its text, if that is still to be done, and frees the text with its room, which may be that
     /// of an earlier span.
     pub(super) fn complete(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.attributes.extend([
+                ("http.request.method", asked.method.into()),
+                ("url.scheme", asked.scheme.into()),
+                ("network.protocol.version", asked.version.into()),
+            ]);
+        }
+        let status = self.status.take().map(|status| i64::from(status).into());
+        self.attributes
+            .extend(status.map(|status| ("http.response.status_code", status)));
+        let named = self.named.take();
+        self.attributes
+            .extend(named.map(|attribute| (attribute, self.name.into())));
         let text = std::mem::take(&mut self.text);
         if let Some(describe) = self.describe.take() {
             self.add(describe(&text));

@@ -159,11 +159,6 @@ impl Recording {
         others.sort_by_key(|span| span.began);
         let mut spans: Vec<_> = root.into_iter().chain(others).collect();
         spans.iter_mut().for_each(|span| span.complete());
-        for (span, other) in links {
-            if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
-                span.links.push(other);
-            }
-        }
         let tree = FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
@@ -173,6 +168,7 @@ impl Recording {
             began: self.began,
             began_at: SystemTime::now() - self.began.elapsed(),
             spans,
+            links,
             left_out,
         };
         if self.tracer.hand_on(tree, judgement.is_sent) {

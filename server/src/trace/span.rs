@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
-use super::record::{Before, Description, Kind, Record, Value};
+use super::record::{Asked, Before, Description, Kind, Record, Value};
 use super::recording::Recording;
 use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
@@ -200,6 +200,13 @@ impl Span {
         }
     }
 
+    /// Adds an attribute whose value is the span's name. The span must not have it already, and at most one is added so.
+    pub fn set_name(&mut self, attribute: &'static str) {
+        if let Some(record) = &mut self.record {
+            record.named = Some(attribute);
+        }
+    }
+
     /// Sets attributes that the span shares with others.
     pub fn share(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
         if let Some(record) = &mut self.record {
@@ -246,21 +253,26 @@ impl Span {
         scheme: &'static str,
         version: &'static str,
     ) {
-        self.set("http.request.method", known);
-        if known == OTHER_METHOD && self.is_on() {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.asked = Some(Asked {
+            method: known,
+            scheme,
+            version,
+        });
+        if known == OTHER_METHOD {
             let original = method.as_str().to_owned();
             self.set("http.request.method_original", original);
         }
-        self.set("url.scheme", scheme);
-        self.set("network.protocol.version", version);
     }
 
     /// Notes the status of the answer. A status of 500 or above counts as a failure.
     pub fn answer(&mut self, status: u16) {
-        if !self.is_on() {
+        let Some(record) = &mut self.record else {
             return;
-        }
-        self.set("http.response.status_code", i64::from(status));
+        };
+        record.status = Some(status);
         if status >= 500 {
             self.fail(status.to_string());
         }

@@ -47,10 +47,12 @@ pub(super) fn give_back(records: impl IntoIterator<Item = Box<Record>>) {
 fn clear(record: &mut Record) {
     record.before = None;
     record.target = None;
+    record.asked = None;
+    record.status = None;
+    record.named = None;
     record.attributes.clear();
     record.shared = None;
     record.is_about_shared = false;
-    record.links.clear();
     record.error = None;
     record.text.clear();
     record.describe = None;
@@ -73,10 +75,12 @@ fn empty() -> Record {
         began: now,
         ended: now,
         before: None,
-        attributes: Vec::with_capacity(4),
+        asked: None,
+        status: None,
+        named: None,
+        attributes: Vec::new(),
         shared: None,
         is_about_shared: false,
-        links: Vec::new(),
         error: None,
         text: String::new(),
         describe: None,

@@ -195,6 +195,7 @@ mod tests {
             began: root.began,
             began_at: SystemTime::UNIX_EPOCH,
             spans: vec![root],
+            links: Vec::new(),
             left_out: 0,
         })
     }
