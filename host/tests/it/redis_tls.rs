@@ -2,7 +2,7 @@
 
 use testbed::{
     DataStore, Host, HostOptions, RedisCluster, RedisOptions, RedisServer, Seat, Sentinel,
-    SentinelOptions, free_port,
+    SentinelOptions, connect_redis, free_port,
 };
 
 use crate::operator::with_token;
@@ -46,8 +46,7 @@ fn trusting_strangers(papers: &Papers) -> HostOptions {
 /// What a server answers, or nothing: a Sentinel closes the connections of one whose part changes.
 async fn says(url: &str, words: &[&str]) -> String {
     let answer = async {
-        let client = redis::Client::open(url).ok()?;
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let mut connection = connect_redis(url).await.ok()?;
         let mut command = redis::cmd(words[0]);
         let answer = command.arg(&words[1..]).query_async(&mut connection);
         answer.await.ok()

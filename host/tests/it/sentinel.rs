@@ -4,7 +4,10 @@ use std::fs;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
+use testbed::{
+    DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions,
+    connect_redis,
+};
 
 use crate::limits::changed_app;
 use crate::operator::{refusal, with_token};
@@ -75,8 +78,7 @@ impl WatchedPrimary {
 
     /// A connection to the Sentinel.
     async fn connection(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let client = redis::Client::open(format!("redis://{}", self.address()))?;
-        client.get_multiplexed_async_connection().await
+        connect_redis(&format!("redis://{}", self.address())).await
     }
 
     /// What the Sentinel answers.
