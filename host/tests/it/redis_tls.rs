@@ -7,6 +7,7 @@ use testbed::{
 
 use crate::operator::with_token;
 use crate::redis_cluster::{PREFIX, cache_is_used, order, replica_takes_over};
+use crate::sentinel::{NEVER_TILT, SILENCE};
 use crate::support::{PATIENCE, Shop, empty_store, eventually, options, refuses};
 use crate::tls::{Papers, with_flags};
 
@@ -160,6 +161,7 @@ impl WatchedPair {
             name: NAME.to_owned(),
             primary: format!("127.0.0.1:{port}"),
             quorum: 1,
+            silence: SILENCE,
             tls: Some(papers.of("server")),
         };
         let sentinel = Sentinel::start(options).await.unwrap();
@@ -168,6 +170,7 @@ impl WatchedPair {
             replica,
             sentinel,
         };
+        pair.ask_sentinel(&NEVER_TILT).await;
         eventually("the Sentinel knows the replica", async || {
             let known = pair.ask_sentinel(&["INFO", "sentinel"]).await;
             known.contains("slaves=1")
