@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Shop, send};
+use crate::support::{Shop, patient, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_is_healthy() {
@@ -152,7 +152,7 @@ async fn bare_products(shop: &Shop, count: usize) -> Vec<i64> {
 async fn many_first_stocks_at_once_are_all_set() {
     const WORKERS: usize = 48;
     const EACH: usize = 8;
-    let shop = Shop::open().await;
+    let shop = Shop::with(patient()).await;
     let products = bare_products(&shop, WORKERS * EACH).await;
     // Each worker's products lie between those of the others.
     let workers = (0..WORKERS).map(|worker| {
@@ -174,7 +174,7 @@ async fn many_first_stocks_at_once_are_all_set() {
 async fn products_are_deleted_under_load() {
     const WORKERS: usize = 24;
     const ROUNDS: usize = 8;
-    let shop = Shop::open().await;
+    let shop = Shop::with(patient()).await;
     let user = shop.user(1).await;
     let shared = bare_products(&shop, 20).await;
     let workers = (0..WORKERS).map(|worker| {

@@ -10,10 +10,13 @@ use crate::operator::{TOKEN, command_line, guest, guest_in_mode, refusal, token_
 use crate::operators::stderr;
 use crate::support::{Answer, eventually, host_binary, send};
 
+/// Time enough for what comes before its end on a busy machine. A host asks the others half a lease later.
+const LEASE: &str = "8s";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_out_whose_command_died_is_withdrawn_everywhere() {
     let fleet = Fleet::start(&[]).await;
-    let words = fleet.words(&guest("second").into_bytes(), "50%,80%", "1h", "2s");
+    let words = fleet.words(&guest("second").into_bytes(), "50%,80%", "1h", LEASE);
     let mut command = tokio::process::Command::new(host_binary())
         .args(&words)
         .stdout(Stdio::null())
@@ -68,19 +71,12 @@ async fn a_host_that_missed_the_end_finds_it_at_the_others() {
             "has no such roll-out here",
         ),
     ] {
-        let path = format!("/components/guest/step?{query}&lease=3s");
+        let path = format!("/components/guest/step?{query}&lease={LEASE}");
         let refused = refusal(&answer(&first, &path, &[]).await, status, None);
         assert!(refused.contains(reason), "{refused}");
     }
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=r1&phase=step-0&lease=3s",
-            &[]
-        )
-        .await,
-        200
-    );
+    let step = format!("/components/guest/step?rollout=r1&phase=step-0&lease={LEASE}");
+    assert_eq!(post(&first, &step, &[]).await, 200);
     assert_eq!(
         post(&first, "/components/guest/promote?rollout=r1", &[]).await,
         200
@@ -140,15 +136,11 @@ async fn a_host_that_promoted_goes_back_if_another_did_not() {
 
 /// A fleet on which a version is tried, and promoted on the first host.
 async fn promoted_on_the_first(flags: &[&str]) -> (Fleet, [String; 2]) {
-    promoted_on_the_first_for(flags, "3s").await
-}
-
-async fn promoted_on_the_first_for(flags: &[&str], lease: &str) -> (Fleet, [String; 2]) {
     let fleet = Fleet::start(flags).await;
     let bytes = guest("second").into_bytes();
     let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    assert_eq!(start_for(&first, &second, &bytes, lease).await, 200);
-    assert_eq!(start_for(&second, &first, &bytes, lease).await, 200);
+    assert_eq!(start(&first, &second, &bytes).await, 200);
+    assert_eq!(start(&second, &first, &bytes).await, 200);
     let promote = "/components/guest/promote?rollout=r1";
     assert_eq!(post(&first, promote, &[]).await, 200);
     assert_eq!(phase(&first).await, "promoted");
@@ -168,8 +160,7 @@ async fn a_promotion_that_a_hand_undoes_is_undone_everywhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_version_is_tried_before_all_are_known_to_have_promoted_the_last() {
-    // Time enough to try it on a busy machine.
-    let (_fleet, [first, second]) = promoted_on_the_first_for(&[], "8s").await;
+    let (_fleet, [first, second]) = promoted_on_the_first(&[]).await;
     let third = guest("third").into_bytes();
     let canary = "/components/guest/swap?canary=50&for=1h";
     let refused = refusal(&answer(&first, canary, &third).await, 409, None);
@@ -245,7 +236,7 @@ async fn a_host_that_can_not_go_back_is_named() {
     let fleet = Fleet::start(&["--keep-generations", "0", "--canary-min-requests", "0"]).await;
     // The second can't write down that it promotes.
     std::fs::create_dir(fleet.store.folder().join("state-2/guest.json")).unwrap();
-    let words = fleet.words(&guest("second").into_bytes(), "50%", "1s", "2s");
+    let words = fleet.words(&guest("second").into_bytes(), "50%", "1s", LEASE);
     let output = fleet.led(&words).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = stderr(&output);
@@ -321,7 +312,7 @@ async fn a_step_that_comes_late_puts_no_host_back() {
 
 /// Begins a roll-out on one host, as a command does that leads it over two.
 async fn start(admin: &str, peer: &str, bytes: &[u8]) -> u16 {
-    start_for(admin, peer, bytes, "3s").await
+    start_for(admin, peer, bytes, LEASE).await
 }
 
 async fn start_for(admin: &str, peer: &str, bytes: &[u8], lease: &str) -> u16 {

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-use crate::support::{Shop, options};
+use crate::support::{Shop, patient};
 
 /// Requests that one instance takes at once, unless a flag says otherwise.
 const AT_ONCE: usize = 64;
@@ -55,7 +55,7 @@ async fn introspection_is_answered_as_tools_ask_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_that_multiply_are_refused_and_harm_nobody() {
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::with(patient()).await);
     shop.product(10.0, 5).await;
     let aliases: String = (0..900).map(|n| format!("a{n}:description ")).collect();
     let nested = [
@@ -95,7 +95,7 @@ async fn queries_that_multiply_are_refused_and_harm_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_answers_fit_into_an_instance() {
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::with(patient()).await);
     shop.product(10.0, 5).await;
     // As many bytes as a name can have.
     let long = json!({"name": "😀".repeat(255), "sku": "L-1", "price": 1});
@@ -122,8 +122,7 @@ async fn the_largest_answers_fit_into_an_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_answers_that_wait_for_mysql_fit_into_an_instance() {
     // One client's share of the connections is smaller than what an instance takes.
-    let patient = options().arg("--mysql-pool-wait").arg("30s");
-    let shop = Arc::new(Shop::with(patient).await);
+    let shop = Arc::new(Shop::with(patient()).await);
     let names: String = (0..950).map(|n| format!("a{n}:name ")).collect();
     let body = Arc::new(json!({
         "query": format!(
@@ -156,7 +155,7 @@ async fn half_answers_that_wait_for_mysql_fit_into_an_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_variables_are_refused_and_harm_nobody() {
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::with(patient()).await);
     shop.product(10.0, 5).await;
     let list = |member: &str| {
         let members = vec![member; 1_000_000 / (member.len() + 1)].join(",");
@@ -189,7 +188,7 @@ async fn large_variables_are_refused_and_harm_nobody() {
 /// Each field has a copy of the variable, and all fields wait for MySQL together.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_id_that_many_fields_name_harms_nobody() {
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::with(patient()).await);
     shop.product(10.0, 5).await;
     let fields: String = (0..440)
         .map(|n| format!("a{n}:stockLevel(productId:$a) "))

@@ -10,7 +10,7 @@ use testbed::seed::{Dataset, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Shop, empty_store, eventually, options};
+use crate::support::{Shop, empty_store, eventually, options, patient};
 
 /// As many as the overview reads at most at once.
 const PAGE: usize = 500;
@@ -79,7 +79,7 @@ async fn slow_reader(address: SocketAddr, request: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_take_no_connection_from_others() {
-    let pool_of_two = options().arg("--mysql-pool-size").arg("2");
+    let pool_of_two = patient().arg("--mysql-pool-size").arg("2");
     let shop = Shop::on(store_of(60_000).await, pool_of_two).await;
     let address = shop.host.url("").replace("http://", "").parse().unwrap();
     let readers = join_all((0..20).map(|_| slow_reader(address, OVERVIEW))).await;

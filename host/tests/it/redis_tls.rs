@@ -2,11 +2,12 @@
 
 use testbed::{
     DataStore, Host, HostOptions, RedisCluster, RedisOptions, RedisServer, Seat, Sentinel,
-    SentinelOptions, free_port,
+    SentinelOptions, connect_redis, free_port,
 };
 
 use crate::operator::with_token;
 use crate::redis_cluster::{PREFIX, cache_is_used, order, replica_takes_over};
+use crate::sentinel::{NEVER_TILT, SILENCE};
 use crate::support::{PATIENCE, Shop, empty_store, eventually, options, refuses};
 use crate::tls::{Papers, with_flags};
 
@@ -46,8 +47,7 @@ fn trusting_strangers(papers: &Papers) -> HostOptions {
 /// What a server answers, or nothing: a Sentinel closes the connections of one whose part changes.
 async fn says(url: &str, words: &[&str]) -> String {
     let answer = async {
-        let client = redis::Client::open(url).ok()?;
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let mut connection = connect_redis(url).await.ok()?;
         let mut command = redis::cmd(words[0]);
         let answer = command.arg(&words[1..]).query_async(&mut connection);
         answer.await.ok()
@@ -161,6 +161,7 @@ impl WatchedPair {
             name: NAME.to_owned(),
             primary: format!("127.0.0.1:{port}"),
             quorum: 1,
+            silence: SILENCE,
             tls: Some(papers.of("server")),
         };
         let sentinel = Sentinel::start(options).await.unwrap();
@@ -169,6 +170,7 @@ impl WatchedPair {
             replica,
             sentinel,
         };
+        pair.ask_sentinel(&NEVER_TILT).await;
         eventually("the Sentinel knows the replica", async || {
             let known = pair.ask_sentinel(&["INFO", "sentinel"]).await;
             known.contains("slaves=1")

@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::Value;
 use testbed::HostOptions;
 
-use crate::canary::{ask, ask_until_decided, assert_all_answer, is_over};
+use crate::canary::{
+    COMPARING_TIMES, SLOW, ask, ask_until_decided, ask_until_too_slow, assert_all_answer, is_over,
+};
 use crate::operator::{GuestApp, bare_store, guest, guest_shop, operated, refusal};
 use crate::operators::{file, stderr, stdout};
 use crate::support::{Shop, eventually, send};
@@ -102,10 +104,11 @@ async fn a_failing_version_is_withdrawn_at_its_first_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_version_is_withdrawn_at_its_first_step() {
-    let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
+    let (shop, _app) = guest_shop(&COMPARING_TIMES).await;
     let query = "?steps=50,90&step_for=1h";
-    shop.try_mode("slow-1000", query).await;
-    let last = last(&shop).await;
+    shop.try_mode(SLOW, query).await;
+    ask_until_too_slow(&shop).await;
+    let last = &shop.component("guest").await["last"];
     assert_eq!(last["result"], "withdrawn", "{last}");
     assert!(last["reason"].as_str().unwrap().contains("p99"), "{last}");
     assert_eq!(shop.generations("guest", "live").await, [1]);
@@ -130,7 +133,8 @@ async fn a_step_that_nobody_asked_anything_is_failed() {
 async fn a_client_keeps_its_version_and_nobody_goes_back() {
     let (shop, _app) =
         guest_shop(&["--canary-min-requests", "0", "--canary-p99-slack", "10s"]).await;
-    let query = "?steps=20,60&step_for=4s&sticky=header:x-client";
+    // The step ends when the test leads on, as a command would, and no sooner.
+    let query = "?steps=20,60&step_for=1h&sticky=header:x-client&rollout=r1&peers=&lease=1h";
     shop.try_out("second", query).await;
     let clients: Vec<String> = (0..60).map(|number| format!("client-{number}")).collect();
     let versions = async || {
@@ -144,12 +148,9 @@ async fn a_client_keeps_its_version_and_nobody_goes_back() {
     };
     let first = versions().await;
     assert!(first.contains(&true) && first.contains(&false), "{first:?}");
-    let step = shop.component("guest").await["canary"]["step"].as_u64();
-    assert_eq!(step, Some(0), "the machine is too busy for this test");
-    eventually("the second step", async || {
-        shop.component("guest").await["canary"]["step"] != 0
-    })
-    .await;
+    let next = "/components/guest/step?rollout=r1&phase=step-1&lease=1h";
+    shop.operate(next).await.expect(200);
+    assert_eq!(shop.component("guest").await["canary"]["step"], 1);
     let second: Vec<bool> = {
         let mut all = Vec::new();
         for client in &clients {

@@ -1,10 +1,14 @@
 //! Redis behind Sentinel: the primary is found by name, and followed when another takes over.
 
 use std::fs;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
+use testbed::{
+    DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions,
+    connect_redis,
+};
 
 use crate::limits::changed_app;
 use crate::operator::{refusal, with_token};
@@ -16,6 +20,13 @@ const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",out
 
 /// The name that the Sentinel watches.
 const NAME: &str = "store-cache";
+
+/// Longer than a busy machine lets a server pause.
+pub(crate) const SILENCE: Duration = Duration::from_secs(4);
+
+/// A Sentinel that was itself not on the processor for two seconds would otherwise do nothing for half a minute. Versions
+/// before 7 refuse this.
+pub(crate) const NEVER_TILT: [&str; 4] = ["SENTINEL", "DEBUG", "tilt-trigger", "60000"];
 
 /// The settings for the Sentinels themselves.
 const USER: &str = "--redis-sentinel-user";
@@ -46,10 +57,12 @@ impl WatchedPrimary {
             name: NAME.to_owned(),
             primary: first.address(),
             quorum: 1,
+            silence: SILENCE,
             tls: None,
         };
         let sentinel = Sentinel::start(options).await.unwrap();
         let watched = Self { first, sentinel };
+        _ = watched.ask(&NEVER_TILT).await;
         eventually("the Sentinel knows the replica", async || {
             let known = watched.ask(&["SENTINEL", "MASTER", NAME]).await;
             let known = known.unwrap_or_default();
@@ -75,8 +88,7 @@ impl WatchedPrimary {
 
     /// A connection to the Sentinel.
     async fn connection(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let client = redis::Client::open(format!("redis://{}", self.address()))?;
-        client.get_multiplexed_async_connection().await
+        connect_redis(&format!("redis://{}", self.address())).await
     }
 
     /// What the Sentinel answers.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
-use testbed::{Host, RedisOptions, RedisServer};
+use testbed::{Host, RedisOptions, RedisServer, connect_redis};
 
 use crate::mysql_relay::mysql_address;
 use crate::other_host::first_refresh;
@@ -56,8 +56,7 @@ async fn replica(shop: &Shop, scene: &Scene) -> RedisServer {
     ))
     .await
     .unwrap();
-    let client = redis::Client::open(replica.url()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = connect_redis(&replica.url()).await.unwrap();
     let port = shop.store.redis_server.port().to_string();
     command(&mut redis, &["REPLICAOF", "127.0.0.1", &port]).await;
     eventually("the replica has the order", async || {

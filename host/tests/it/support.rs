@@ -73,6 +73,11 @@ pub(crate) fn options() -> HostOptions {
     HostOptions::new(host_binary(), app).variable("report_refresh_seconds", "1")
 }
 
+/// The same, but many requests at once may wait for a connection to MySQL for as long as a busy machine makes them.
+pub(crate) fn patient() -> HostOptions {
+    options().args(&["--mysql-pool-wait", "30s"])
+}
+
 /// The program under test.
 pub(crate) fn host_binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_store-host"))

@@ -68,34 +68,47 @@ fn statement(shop: &Shop, statement: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbour_has_its_turn_for_a_connection() {
     let shop = backend_shop_on(bare_store().await, "", |options| {
-        options
-            .arg("--mysql-pool-size")
-            .arg("1")
-            .arg("--mysql-pool-wait")
-            .arg("60s")
+        options.args(&["--mysql-pool-size", "1", "--mysql-pool-wait", "60s"])
     })
     .await;
-    let slow = statement(&shop, "SELECT SLEEP(0.2)");
-    let crowd = Crowd::begin(&shop, 20, GREEDY, "/backends", &slow);
-    eventually("all but one wait", async || {
-        shop.metric(WAITING).await + crowd.answered() as f64 == 19.0
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let turns = "CREATE TABLE turns (id INT AUTO_INCREMENT PRIMARY KEY, client TEXT NOT NULL)";
+    mysql.query_drop(turns).await.unwrap();
+    let closed = "SELECT GET_LOCK(DATABASE(), 0)";
+    assert_eq!(mysql.query_first(closed).await.unwrap(), Some(1));
+    let stuck = statement(&shop, "SELECT GET_LOCK(DATABASE(), 60)");
+    let mut crowds = vec![Crowd::begin(&shop, 1, GREEDY, "/backends", &stuck)];
+    eventually("the connection is in use", async || {
+        shop.metric(IN_USE).await == 1.0
     })
     .await;
-    let before = crowd.answered();
-    let quick = statement(&shop, "SELECT 1");
-    Crowd::begin(&shop, 1, NEIGHBOUR, "/backends", &quick)
-        .end()
-        .await;
-    // The one that was at work, the one whose turn it was, and one whose answer is on its way.
-    let after = crowd.answered();
-    assert!(after <= before + 3, "{before} and {after} were answered");
-    crowd.end().await;
+    for (client, count, waiting) in [(GREEDY, 19, 19.0), (NEIGHBOUR, 1, 20.0)] {
+        let url = shop.store.addresses().mysql_url();
+        let turn = format!("mysql {url}\nexecute INSERT INTO turns (client) VALUES ('{client}')");
+        crowds.push(Crowd::begin(&shop, count, client, "/backends", &turn));
+        eventually("they wait", async || shop.metric(WAITING).await == waiting).await;
+    }
+    mysql
+        .query_drop("DO RELEASE_LOCK(DATABASE())")
+        .await
+        .unwrap();
+    for crowd in crowds {
+        crowd.end().await;
+    }
+    let clients: Vec<String> = mysql
+        .query("SELECT client FROM turns ORDER BY id")
+        .await
+        .unwrap();
+    assert_eq!(clients.len(), 20);
+    // Before it comes the one whose turn it was.
+    let place = clients.iter().position(|client| client == NEIGHBOUR);
+    assert!(place.is_some_and(|place| place <= 1), "{clients:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_never_has_all_connections() {
     let shop = backend_shop_on(bare_store().await, "", |options| {
-        options.arg("--mysql-pool-size").arg("4")
+        options.args(&["--mysql-pool-size", "4", "--mysql-pool-wait", "60s"])
     })
     .await;
     let mut gate = shop.store.mysql().await.unwrap();

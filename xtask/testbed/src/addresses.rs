@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, Opts, OptsBuilder};
-use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult};
 use store_domain::settings::{KeyPrefix, Setting};
 use tokio::time::timeout;
 use url::Url;
@@ -149,15 +149,23 @@ impl Addresses {
     /// # Errors
     /// When the server is not reachable.
     pub async fn redis(&self) -> Result<MultiplexedConnection> {
-        let client = redis::Client::open(self.redis.as_str()).context("reading the Redis URL")?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(REDIS_ANSWER_LIMIT));
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
+        let connection = connect_redis(self.redis.as_str()).await;
         connection.with_context(|| format!("connecting to Redis at {}", self.redis_label()))
     }
+}
+
+/// Opens a connection to a Redis or a Sentinel, which may be slow to answer.
+///
+/// # Errors
+/// When the server is not reachable.
+pub async fn connect_redis(url: &str) -> RedisResult<MultiplexedConnection> {
+    let client = redis::Client::open(url)?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(REDIS_ANSWER_LIMIT));
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
 }
 
 fn checked_mysql(text: &str) -> Result<Url> {

@@ -45,7 +45,7 @@ mod twin;
 pub mod verify;
 
 pub use account::private_folder;
-pub use addresses::Addresses;
+pub use addresses::{Addresses, connect_redis};
 pub use database_cluster::{DatabaseCluster, Replication};
 pub use guest::{Guest, component_folder};
 pub use host::{Host, HostOptions, migrate};

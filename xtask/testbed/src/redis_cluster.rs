@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
 
+use crate::addresses::connect_redis;
 use crate::polling::poll_until;
 use crate::ports::{again_if_port_taken, free_port};
 use crate::redis_server::{RedisOptions, RedisServer};
@@ -17,6 +18,11 @@ const SLOTS: usize = 16_384;
 
 /// How long the nodes may take to find one another.
 const MEET_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a node may be silent before the others take it for dead, in milliseconds: longer than a busy machine lets a
+/// node pause. While the nodes find one another, it is the one second of [`RedisOptions::cluster_port`], because they
+/// tell what they know of one another the more often the shorter it is.
+const SILENCE_MS: &str = "4000";
 
 /// A running cluster. Dropping it kills its nodes.
 #[derive(Debug)]
@@ -55,6 +61,7 @@ impl RedisCluster {
         let cluster = Self { nodes };
         cluster.share_out_slots().await?;
         cluster.meet(&bus_ports).await?;
+        cluster.bear_silence().await?;
         cluster.replicate().await?;
         Ok(cluster)
     }
@@ -77,8 +84,7 @@ impl RedisCluster {
     /// # Errors
     /// When the node is down.
     pub async fn connect(&self, node: usize) -> Result<MultiplexedConnection> {
-        let client = redis::Client::open(self.nodes[node].url())?;
-        let connection = client.get_multiplexed_async_connection().await;
+        let connection = connect_redis(&self.nodes[node].url()).await;
         connection.with_context(|| format!("connecting to node {node} of the Redis Cluster"))
     }
 
@@ -100,6 +106,11 @@ impl RedisCluster {
             }
         }
         None
+    }
+
+    /// The other node of the same slots: the replica of a primary, and the primary of a replica.
+    pub fn partner(&self, node: usize) -> usize {
+        (node + PRIMARIES) % self.nodes.len()
     }
 
     async fn share_out_slots(&self) -> Result<()> {
@@ -126,6 +137,14 @@ impl RedisCluster {
         let known = format!("cluster_known_nodes:{}", self.nodes.len());
         self.wait_for("the nodes' acquaintance", &["CLUSTER", "INFO"], &known)
             .await
+    }
+
+    async fn bear_silence(&self) -> Result<()> {
+        for node in 0..self.nodes.len() {
+            let words = ["CONFIG", "SET", "cluster-node-timeout", SILENCE_MS];
+            self.ask::<()>(node, &words).await?;
+        }
+        Ok(())
     }
 
     async fn replicate(&self) -> Result<()> {

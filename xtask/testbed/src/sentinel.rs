@@ -31,6 +31,8 @@ pub struct SentinelOptions {
     pub primary: String,
     /// How many Sentinels must find the primary dead.
     pub quorum: u32,
+    /// How long a server must be silent until the Sentinel finds it dead.
+    pub silence: Duration,
     /// TLS on a port beside the usual one, if the Sentinel speaks it. It then speaks it to the servers too.
     pub tls: Option<TlsFiles>,
 }
@@ -157,10 +159,11 @@ async fn start_on(
 /// The initial settings. The Sentinel writes what it finds out to the same file.
 fn settings(options: &SentinelOptions) -> String {
     let SentinelOptions { name, quorum, .. } = options;
+    let silence = options.silence.as_millis();
     let primary = options.primary.replace(':', " ");
     format!(
         "sentinel monitor {name} {primary} {quorum}\n\
-         sentinel down-after-milliseconds {name} 500\n\
+         sentinel down-after-milliseconds {name} {silence}\n\
          sentinel failover-timeout {name} 4000\n"
     )
 }

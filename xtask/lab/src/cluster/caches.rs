@@ -1,6 +1,7 @@
 //! The cache members: three Redis, and the Sentinels that watch them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testbed::{RedisOptions, RedisServer, Sentinel, SentinelOptions};
@@ -12,6 +13,9 @@ pub(super) const CACHE: &str = "store-cache";
 
 /// The quorum, of three Sentinels.
 const QUORUM: u32 = 2;
+
+/// How long a Redis is silent until a Sentinel finds it dead.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// Starts a primary and two replicas.
 pub(super) async fn start_redis(folder: &Path, network: &mut Network) -> Result<Vec<RedisServer>> {
@@ -63,6 +67,7 @@ pub(super) async fn start_sentinels(
             name: CACHE.to_owned(),
             primary: primary.address(),
             quorum: QUORUM,
+            silence: SILENCE,
             tls: None,
         };
         sentinels.push(Sentinel::start(options).await?);
