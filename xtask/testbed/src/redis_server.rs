@@ -38,8 +38,8 @@ pub struct RedisOptions {
     pub max_memory_mib: Option<u32>,
     /// Commands that the server must not know, as if it were an older version.
     pub without: &'static [&'static str],
-    /// The port for other nodes of its Redis Cluster, if it is in one. The cluster then takes a node for dead that is silent for a
-    /// second.
+    /// The port for other nodes of its Redis Cluster, if it is in one. The cluster then takes a node for dead that is
+    /// silent for a second.
     pub cluster_port: Option<u16>,
     /// Whether the server has a file in which it notes whose replica it is, as a Sentinel decides. It reads that file
     /// at its next start.
