@@ -113,9 +113,11 @@ async fn connections_on_which_nothing_comes_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn upstream_connections_that_went_silent_are_given_up() {
     let (silent, live) = (Upstream::start().await, Upstream::start().await);
+    // The live one may be held up as well, but not for so many tries.
+    let retry = "[retry]\nmax_tries = 9\n";
     let keys =
-        "read_timeout = \"300ms\"\nejection = { failures = 3, base = \"60s\", max = \"60s\" }";
-    let rig = Rig::start(&shop(keys, [&silent, &live])).await;
+        "read_timeout = \"1500ms\"\nejection = { failures = 3, base = \"60s\", max = \"60s\" }";
+    let rig = Rig::start(&format!("{retry}{}", shop(keys, [&silent, &live]))).await;
     let mut client = rig.client().await;
     for _ in 0..20 {
         assert_eq!(client.ask(get("/")).await.status(), 200);
