@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::support::{
-    Client, Reply, Rig, Upstream, answered_by, eventually, get, group, request, server_at, shop,
+    Client, Rig, Upstream, answered_by, eventually, get, group, request, server_at, shop,
 };
 
 async fn upstreams(count: usize) -> Vec<Upstream> {
@@ -85,6 +85,9 @@ async fn least_connections_prefers_the_idle_upstream() {
         upstreams.iter().all(|upstream| upstream.count() == 1)
     })
     .await;
+    // The other one is idle once its answer has gone on.
+    rig.wait_for_metric("store_proxy_upstream_in_flight", &[], 1.0)
+        .await;
     let mut client = rig.client().await;
     for _ in 0..50 {
         let answer = client.ask(get("/")).await;
@@ -104,16 +107,18 @@ async fn least_connections_prefers_the_idle_upstream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn least_connections_gives_a_faster_upstream_more() {
     let upstreams = upstreams(2).await;
-    let slow = std::time::Duration::from_millis(40);
-    upstreams[0].behave(move |_| Reply::Later(slow, Box::new(Reply::Echo)));
+    let (slow, fast) = (&upstreams[0], &upstreams[1]);
+    let gate = slow.hold();
     let rig = Rig::start(&shop("policy = \"least_connections\"", &upstreams)).await;
-    flood(&rig, 100).await;
-    let (slow, fast) = (upstreams[0].count(), upstreams[1].count());
-    assert_eq!(slow + fast, 800);
-    assert!(
-        fast > 2 * slow,
-        "the fast one got {fast}, the slow one {slow}"
-    );
+    let meanwhile = async {
+        eventually("the fast one gets more", async || fast.count() >= 300).await;
+        // Half of the eight clients wait there, and perhaps one more, as the proxy's two threads may pick at once.
+        let waiting = slow.count();
+        assert!(waiting <= 5, "the slow one got {waiting}");
+        gate.add_permits(1_000);
+    };
+    tokio::join!(flood(&rig, 100), meanwhile);
+    assert_eq!(slow.count() + fast.count(), 800);
 }
 
 /// Which upstream each of `count` keys goes to.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use testbed::Guest;
+use testbed::metrics::series;
+use testbed::{Guest, Host};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::shop::{Shop, host_binary, host_options};
-use crate::support::{Message, Rig, Upstream, folder, get, request, shop};
+use crate::support::{Message, Rig, Upstream, eventually, folder, get, request, shop};
 
 const REPORT: &str = "/orders/reports/best-sellers";
 
@@ -45,14 +46,18 @@ impl KeptAnswer {
         Self { shop, rig, token }
     }
 
-    /// Runs `store-host` with a command for each host in turn.
+    /// Runs `store-host` with a command for each host in turn, and waits until that host has told the proxy of its
+    /// change: the command itself waits for a second only.
     async fn operate(&self, args: &[&str]) {
         for host in &self.shop.hosts {
+            let told = async || metric(host, "store_purges_total", "result=\"done\"").await;
+            let before = told().await;
             let mut command = Command::new(host_binary());
             command.args(args).args(["--admin", &host.admin_url("")]);
             command.args(["--admin-token-file", &self.token]);
             let output = command.kill_on_drop(true).output().await.unwrap();
             assert!(output.status.success(), "{output:?}");
+            eventually("the proxy is told", async || told().await > before).await;
         }
     }
 
@@ -79,6 +84,14 @@ impl KeptAnswer {
     }
 }
 
+/// The sum of all series of a host's metric whose labels contain `label`.
+async fn metric(host: &Host, name: &str, label: &str) -> f64 {
+    let metrics = reqwest::get(host.admin_url("/metrics")).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let meant = series(&metrics, name).filter(|(labels, _)| labels.contains(label));
+    meant.map(|(_, value)| value).sum()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_popular_report_costs_its_hosts_nothing_and_is_counted_once() {
     let kept = KeptAnswer::open(2, 3600).await;
@@ -89,10 +102,7 @@ async fn a_popular_report_costs_its_hosts_nothing_and_is_counted_once() {
     let name = "best_sellers_total";
     let mut by_hosts = 0.0;
     for host in &kept.shop.hosts {
-        let metrics = reqwest::get(host.admin_url("/metrics")).await.unwrap();
-        let metrics = metrics.text().await.unwrap();
-        let count = metrics.lines().find_map(|line| line.strip_prefix(name));
-        by_hosts += count.unwrap().trim().parse::<f64>().unwrap();
+        by_hosts += metric(host, name, "").await;
     }
     let by_proxy = kept.rig.metric(name, &[]).await;
     assert_eq!(by_hosts + by_proxy, 200.0);

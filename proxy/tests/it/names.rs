@@ -10,10 +10,11 @@ use crate::support::{
 
 const NAME: &str = "store.test";
 
-/// Asked again as soon as records' time is over, and quick to give up.
+/// Asked again as soon as records' time is over. Look-ups give up after three quarters of their time limit, which is
+/// longer than a name server on a busy machine is held up.
 fn resolver(dns: &NameServer) -> String {
     let address = dns.address();
-    format!("[resolver]\nservers = [\"{address}\"]\nmin_interval = \"50ms\"\ntimeout = \"400ms\"\n")
+    format!("[resolver]\nservers = [\"{address}\"]\nmin_interval = \"50ms\"\ntimeout = \"4s\"\n")
 }
 
 /// A group whose servers are this name, at the port of `upstream`.
@@ -199,15 +200,17 @@ async fn a_name_is_asked_for_no_more_often_than_its_records_say() {
     let servers = [NAME, "other.test"].map(|name| format!("{{ address = \"{name}:{port}\" }}"));
     let config = format!("{}{}", resolver(&dns), group("shop", "", servers));
     let rig = Rig::start(&config).await;
+    // One look-up may ask several times, until there is an answer.
+    let [before, others] = [NAME, "other.test"].map(|name| dns.asked(name));
     eventually("the other is asked for", async || {
-        dns.asked("other.test") > 5
+        dns.asked("other.test") > others + 5
     })
     .await;
-    assert_eq!(dns.asked(NAME), 1);
+    assert_eq!(dns.asked(NAME), before);
     // The same address is one server, whatever leads to it.
     eventually_has(&rig, &[&upstream]).await;
     rig.reload(&config).await;
-    assert_eq!(dns.asked(NAME), 2, "a reload asks");
+    assert!(dns.asked(NAME) > before, "a reload asks");
     // An alert sees the first failure only if there was a value before it.
     let failed =
         format!("store_proxy_name_lookups_total{{name=\"{NAME}:{port}\",result=\"failed\"}} 0");
@@ -292,7 +295,7 @@ async fn a_server_that_a_name_brings_gets_requests_after_its_first_good_check() 
     let load = Load::start(rig.address, 2, |_| ("get".into(), get("/")));
     dns.set(NAME, 0, &[old.address, new.address]);
     eventually("the new one is asked", async || new.count_of("/readyz") > 2).await;
-    assert_eq!(rig.state(new.address).await, "unready");
+    rig.wait_for_state(new.address, "unready").await;
     assert_eq!(new.count_of("/"), 0);
     ready.store(true, std::sync::atomic::Ordering::SeqCst);
     eventually("it gets requests", async || new.count_of("/") > 0).await;

@@ -38,7 +38,10 @@ pub(crate) fn host_binary() -> PathBuf {
 
 pub(crate) fn host_options() -> HostOptions {
     let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spin.toml");
-    HostOptions::new(host_binary(), app).variable("report_refresh_seconds", "1")
+    HostOptions::new(host_binary(), app)
+        .variable("report_refresh_seconds", "1")
+        // On a busy machine, the database may take longer than the usual two seconds.
+        .arg("--mysql-pool-wait=20s")
 }
 
 /// The same with these environment variables.

@@ -61,7 +61,7 @@ async fn requests_and_checks_go_through_tls_on_kept_connections() {
     rig.reload(&secure(&folder, &checked, name, &[tls.address]))
         .await;
     eventually("it is checked", async || upstream.count_of("/alive") > 1).await;
-    assert_eq!(rig.state(tls.address).await, "up");
+    rig.wait_for_state(tls.address, "up").await;
     assert_eq!(tls_failures(&rig).await, 0.0);
 }
 
@@ -244,7 +244,7 @@ async fn requests_share_a_connection_of_http2_with_tls_and_without() {
         ))
         .await;
         eventually("it is checked", async || upstream.count_of("/healthz") > 1).await;
-        assert_eq!(rig.state(back.address).await, "up");
+        rig.wait_for_state(back.address, "up").await;
     }
 }
 
@@ -265,7 +265,10 @@ async fn a_server_that_does_not_agree_to_http2_is_asked_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn store_hosts_take_orders_over_http2() {
     let shop = Shop::open(1).await;
-    let checks = CHECKS.replace("/alive", "/readyz");
+    // A host that is held up is not down.
+    let checks = CHECKS
+        .replace("/alive", "/readyz")
+        .replace("down_after = 1", "down_after = 9");
     let rig = shop.proxy("", &format!("http2 = true\n{checks}")).await;
     let body = "{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":1}]}";
     let json = ("content-type", "application/json");

@@ -154,6 +154,8 @@ pub(crate) fn host_options(host: PathBuf, store: &DataStore) -> HostOptions {
         "--trace-slow=1ns",
         // A server alone can be all members.
         &format!("--mysql-members={mysql}"),
+        // On a busy machine, the database may take longer than the usual two seconds.
+        "--mysql-pool-wait=20s",
         // Nothing that the load does ends the trial.
         "--canary-max-error-rate-increase=100",
         "--canary-p99-slack=1h",
