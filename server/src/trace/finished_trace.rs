@@ -103,8 +103,8 @@ impl FinishedTrace {
             "duration_us": micros(span.ended - span.began),
             "attributes": attributes,
         });
-        if let Some(error) = &span.error {
-            json["error"] = Json::from(&**error);
+        if let Some(error) = span.error() {
+            json["error"] = Json::from(error);
         }
         let links = self.links_of(span).map(|other| {
             json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
@@ -136,7 +136,8 @@ impl Record {
     pub(super) fn full_name(&self) -> String {
         let shared = self.shared.as_ref().filter(|_| self.is_about_shared);
         let first = shared.and_then(|shared| shared.first());
-        let target = self.target.as_ref().or(first.map(|(_, value)| value));
+        let own = self.details().and_then(|details| details.target.as_ref());
+        let target = own.or(first.map(|(_, value)| value));
         match target.and_then(Value::as_str) {
             Some(target) => format!("{} {target}", self.name),
             None => self.name.to_owned(),
@@ -146,7 +147,8 @@ impl Record {
     /// The span's own attributes and those that it shares with others.
     pub(super) fn attributes(&self) -> impl Iterator<Item = &(&'static str, Value)> {
         let shared = self.shared.iter().flat_map(|shared| shared.iter());
-        shared.chain(&self.attributes)
+        let own = self.details().map(|details| &details.attributes);
+        shared.chain(own.into_iter().flatten())
     }
 
     fn attribute(&self, name: &str) -> Option<&Value> {
@@ -155,9 +157,12 @@ impl Record {
     }
 
     fn bytes(&self) -> usize {
-        let values = self.attributes.iter();
+        let Some(details) = self.details() else {
+            return 0;
+        };
+        let values = details.attributes.iter();
         let texts = values.map(|(_, value)| value.as_str().map_or(0, str::len));
         let each = size_of::<(&str, Value)>();
-        texts.map(|text| text + each).sum::<usize>() + self.error.as_ref().map_or(0, |e| e.len())
+        texts.map(|text| text + each).sum::<usize>() + self.error().map_or(0, str::len)
     }
 }

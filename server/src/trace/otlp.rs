@@ -139,8 +139,8 @@ pub(super) fn spans(tree: &FinishedTrace) -> impl Iterator<Item = SpanData> {
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: links(tree.links_of(span)),
-            status: match &span.error {
-                Some(error) => Status::error(error.clone()),
+            status: match span.error() {
+                Some(error) => Status::error(error.to_owned()),
                 None => Status::Unset,
             },
             instrumentation_scope: scope.clone(),
@@ -157,12 +157,10 @@ fn attributes(span: &Record) -> Vec<KeyValue> {
     let mut all: Vec<_> = own
         .map(|(name, value)| KeyValue::new(*name, otel_value(value)))
         .collect();
-    if let Some(error) = &span.error {
-        all.push(KeyValue::new(
-            "error.type",
-            StringValue::from(error.clone()),
-        ));
-    }
+    let error = span
+        .error()
+        .map(|error| StringValue::from(error.to_owned()));
+    all.extend(error.map(|error| KeyValue::new("error.type", error)));
     all
 }
 

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
 use super::finished_trace::FinishedTrace;
-use super::record::{Before, Record};
+use super::record::{Before, Kind, Record};
 use super::spare;
 use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};
@@ -179,14 +179,14 @@ impl Recording {
     }
 }
 
-/// The span right before another one, as a record of its own.
+/// The wait that a span has ended, as a record of its own.
 fn take_before(span: &mut Record) -> Option<Box<Record>> {
-    let Before { name, kind, began } = span.before.take()?;
+    let Before { name, began } = span.before.take()?;
     let mut record = spare::take();
     record.id = Recording::new_span_id();
     record.parent = span.parent;
     record.name = name;
-    record.kind = kind;
+    record.kind = Kind::Internal;
     record.began = began;
     record.ended = span.began;
     Some(record)
@@ -196,7 +196,7 @@ impl Drop for Recording {
     fn drop(&mut self) {
         let grown = self.grown.get_mut();
         let judgement = grown.root.as_ref().and_then(|root| {
-            let has_failed = grown.has_failed || root.error.is_some();
+            let has_failed = grown.has_failed || root.error().is_some();
             let took = root.ended - root.began;
             self.tracer.judge(self.is_sampled, took, has_failed)
         });
