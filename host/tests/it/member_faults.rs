@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use testbed::{
@@ -15,16 +14,12 @@ use crate::support::{Shop, eventually, host_binary, options};
 /// The database of [`Purpose::Keeping`] servers, which each has.
 pub(crate) const DATABASE: &str = "store";
 
-/// Longer than a busy machine lets a member pause, and shorter than hosts wait for the next writer's first commit, which
-/// waits until the member before it is given up.
-const SILENCE: Duration = Duration::from_millis(3500);
-
 /// Three members on loopback.
 pub(crate) async fn start(replication: Replication) -> DatabaseCluster {
     let folder = new_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), "cluster").unwrap();
     let seats = [const { Seat::LOOPBACK }; 3];
-    let started = DatabaseCluster::start(replication, &folder, Purpose::Testing, seats, SILENCE);
-    started.await.unwrap()
+    let started = DatabaseCluster::start(replication, &folder, Purpose::Testing, seats).await;
+    started.unwrap()
 }
 
 /// What a host of these members is started with.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -141,8 +140,7 @@ pub struct DatabaseCluster {
 }
 
 impl DatabaseCluster {
-    /// Starts three nodes with their files below `folder`. The first may be written to. The others give a node of Galera
-    /// up that is silent for `silence`; for Group Replication that can't be set.
+    /// Starts three nodes with their files below `folder`. The first may be written to.
     ///
     /// # Errors
     /// When something is not installed, or a node doesn't start or join.
@@ -151,7 +149,6 @@ impl DatabaseCluster {
         folder: &Path,
         purpose: Purpose,
         seats: [Seat; SIZE],
-        silence: Duration,
     ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         // All nodes share one password: a joining node of Galera takes over the users of the others.
@@ -167,7 +164,7 @@ impl DatabaseCluster {
         });
         let mut cluster = Self {
             nodes: try_join_all(nodes).await?,
-            links: Links::new(seats, silence)?,
+            links: Links::new(seats)?,
             replication,
         };
         match cluster.replication {
@@ -251,18 +248,12 @@ impl DatabaseCluster {
 pub(crate) struct Links {
     pub(crate) seats: [Seat; SIZE],
     gossip: [u16; SIZE],
-    /// How long a node of Galera must be silent until the others give it up.
-    pub(crate) silence: Duration,
 }
 
 impl Links {
-    fn new(seats: [Seat; SIZE], silence: Duration) -> Result<Self> {
+    fn new(seats: [Seat; SIZE]) -> Result<Self> {
         let gossip = [free_port()?, free_port()?, free_port()?];
-        Ok(Self {
-            seats,
-            gossip,
-            silence,
-        })
+        Ok(Self { seats, gossip })
     }
 
     /// The address at which a node listens to the others.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -16,9 +15,6 @@ use xtask::paths;
 
 use super::caches::{CACHE, addresses_of, start_redis, start_sentinels};
 use super::network::Network;
-
-/// How long a database is silent until the others give it up, with the settings that docs/RUNBOOK.md advises.
-const SILENCE: Duration = Duration::from_secs(1);
 
 /// The name of the store's database.
 pub(super) const DATABASE: &str = "store";
@@ -73,8 +69,7 @@ impl Cluster {
         }
         let seats = [seats[0].clone(), seats[1].clone(), seats[2].clone()];
         let own = folder.join("databases");
-        let databases =
-            DatabaseCluster::start(replication, &own, Purpose::Testing, seats, SILENCE).await?;
+        let databases = DatabaseCluster::start(replication, &own, Purpose::Testing, seats).await?;
         step.finish_with(&databases.members());
         let step = Progress::detect().step("Redis and Sentinels", 0);
         let redis = start_redis(&folder, &mut network).await?;
