@@ -247,23 +247,24 @@ async fn a_group_is_placed_once_wherever_its_connection_breaks() {
     let (shop, relay) = relayed(one_instance()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
     let body = order_body(user, product, 1);
-    let (mut statements, mut all_were_cut) = (0, false);
-    for round in 0..60 {
+    let mut statements = 0;
+    loop {
         let before = count(&shop, "orders").await;
         let gate = Gate::close(&shop).await;
+        // None of the gate's own, and whichever come first: a busy machine may let some of the orders pass the gate.
+        relay.cut_later_after(statements);
         let orders: Vec<_> = (0..6)
             .map(|at| match at {
                 // Every other one has a key. Where that is looked up, nothing is tried again but by the client.
                 0 | 2 | 4 => {
-                    let key = format!("{round}-{at}");
+                    let key = format!("{statements}-{at}");
                     tokio::spawn(insist(keyed(&shop, &key, &body)))
                 }
                 _ => tokio::spawn(send(request(&shop, &body))),
             })
             .collect();
         gate.wait_for(&shop, 6).await;
-        relay.cut_after(statements);
-        let held_all = gate.open().await;
+        gate.open().await;
         for order in orders {
             let answer = order.await.unwrap().expect(201);
             let order = shop.get(&format!("/orders/{}", answer["order_id"])).await;
@@ -271,18 +272,13 @@ async fn a_group_is_placed_once_wherever_its_connection_breaks() {
         }
         let was_cut = !relay.cut_no_more();
         assert_eq!(count(&shop, "orders").await, before + 7, "{statements}");
-        match (held_all, was_cut) {
-            (true, true) => statements += 1,
-            (true, false) => {
-                all_were_cut = true;
-                break;
-            }
-            // On a busy machine. Some of the group's statements may have come before those that were counted.
-            (false, _) => {}
+        if !was_cut {
+            break;
         }
+        statements += 1;
     }
-    // Four of the gate's are left, and a group with keys has eleven.
-    assert!(all_were_cut && statements > 13, "{statements}");
+    // As many as a group with keys has. If a busy machine divided it, there were more.
+    assert!(statements >= 11, "{statements}");
     shop.assert_consistent().await;
 }
 

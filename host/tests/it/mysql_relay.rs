@@ -56,14 +56,37 @@ struct RelayState {
     unreachable: bool,
     /// Where connections to come lead.
     server: String,
-    /// Before which of the statements to come the connection is cut.
-    cut_in: Option<u32>,
+    /// Taken when a connection is cut.
+    cut: Option<Cut>,
     /// Transactions that began; each has the number that this makes of it.
     transactions: u32,
     /// Commits that came.
     commits: u32,
     /// Ends the wait of a commit, or an answer, that is held.
     released: Arc<Notify>,
+}
+
+/// Where a connection is to be cut.
+#[derive(Debug)]
+struct Cut {
+    /// The number of the first transaction whose statements count. With 0, all statements do.
+    from: u32,
+    /// How many statements are let through before.
+    left: u32,
+}
+
+impl RelayState {
+    /// Whether a statement of this transaction is the one to cut at; 0 stands for no transaction.
+    fn is_cut_at(&mut self, transaction: u32) -> bool {
+        match &mut self.cut {
+            Some(Cut { from, left }) if transaction >= *from => match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => self.cut = None,
+            },
+            _ => return false,
+        }
+        self.cut.is_none()
+    }
 }
 
 impl MysqlRelay {
@@ -110,12 +133,26 @@ impl MysqlRelay {
 
     /// Cuts a connection instead of letting the statement through that comes after `statements` others, on any connection.
     pub(crate) fn cut_after(&self, statements: u32) {
-        self.control.lock().unwrap().cut_in = Some(statements);
+        let cut = Cut {
+            from: 0,
+            left: statements,
+        };
+        self.control.lock().unwrap().cut = Some(cut);
+    }
+
+    /// As [`cut_after`](Self::cut_after), but counts only statements of transactions to come, and none of those that are
+    /// open now.
+    pub(crate) fn cut_later_after(&self, statements: u32) {
+        let mut control = self.control.lock().unwrap();
+        control.cut = Some(Cut {
+            from: control.transactions + 1,
+            left: statements,
+        });
     }
 
     /// Lets all statements through, and says whether none was cut since [`cut_after`](Self::cut_after).
     pub(crate) fn cut_no_more(&self) -> bool {
-        self.control.lock().unwrap().cut_in.take().is_some()
+        self.control.lock().unwrap().cut.take().is_some()
     }
 
     /// How many commits have come.
@@ -198,7 +235,7 @@ struct Statements {
     /// What the answer to come gives a number to.
     prepared: Option<Bracket>,
     brackets: HashMap<[u8; 4], Bracket>,
-    /// The number of the transaction that began last.
+    /// The number of the transaction that is open; 0 if none is.
     transaction: u32,
     /// The answer to come is lost.
     lose_answer: bool,
@@ -255,38 +292,29 @@ fn fault(
         return None;
     };
     let mut statements = statements.lock().unwrap();
-    if *command == EXECUTE {
-        let mut control = control.lock().unwrap();
-        match control.cut_in {
-            Some(0) => {
-                control.cut_in = None;
-                return Some(Fault::CommitLost);
-            }
-            Some(left) => control.cut_in = Some(left - 1),
-            None => {}
-        }
+    if *command == PREPARE {
+        statements.prepared = Bracket::of(payload);
     }
-    match *command {
-        PREPARE => statements.prepared = Bracket::of(payload),
-        EXECUTE => {
-            let mut control = control.lock().unwrap();
-            match statements.brackets.get(&payload[..4])? {
-                Bracket::Begin => {
-                    control.transactions += 1;
-                    statements.transaction = control.transactions;
-                }
-                Bracket::Commit => {
-                    control.commits += 1;
-                    let number = statements.transaction;
-                    let (_, fault) = control.fault.take_if(|(from, _)| number >= *from)?;
-                    control.unreachable |= fault == Fault::AnswerAndServerLost;
-                    return Some(fault);
-                }
-            }
-        }
-        _ => {}
+    if *command != EXECUTE {
+        return None;
     }
-    None
+    let mut control = control.lock().unwrap();
+    let bracket = statements.brackets.get(&payload[..4]).copied();
+    if let Some(Bracket::Begin) = bracket {
+        control.transactions += 1;
+        statements.transaction = control.transactions;
+    }
+    if control.is_cut_at(statements.transaction) {
+        return Some(Fault::CommitLost);
+    }
+    if !matches!(bracket, Some(Bracket::Commit)) {
+        return None;
+    }
+    control.commits += 1;
+    let number = std::mem::take(&mut statements.transaction);
+    let (_, fault) = control.fault.take_if(|(from, _)| number >= *from)?;
+    control.unreachable |= fault == Fault::AnswerAndServerLost;
+    Some(fault)
 }
 
 async fn to_client(
