@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use http::{Request, Response};
-use store_server::trace::{Trace, Wait};
+use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout_at;
@@ -132,8 +132,8 @@ pub(crate) struct Job {
     pub(crate) admitted: Admission,
     pub(crate) request: Request<WasiBody>,
     pub(crate) answer: oneshot::Sender<Answer>,
-    /// The wait for an instance. It ends when an instance takes the request.
-    pub(crate) wait: Wait,
+    /// The span of the wait. It ends when an instance takes the request.
+    pub(crate) wait: Span,
 }
 
 /// The instances of one generation. Each of them lives in a task of its own.
@@ -180,7 +180,7 @@ impl Instances {
         let place = admitted.place.as_ref();
         let asker = place.and_then(|place| place.client());
         let began = Instant::now();
-        let wait = trace.wait_at("wait for an instance", began);
+        let wait = trace.span_at("wait for an instance", Kind::Internal, began);
         let job = Job {
             admitted,
             request,

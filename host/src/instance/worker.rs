@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use store_server::trace::{Ids, Kind, Span, Wait};
+use store_server::trace::{Ids, Kind, Span};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
@@ -334,8 +334,8 @@ impl<'a> Worker<'a> {
     }
 
     /// The span of the guest's work for a request, until it answers. It begins when the `wait` for the instance ends.
-    fn run(&self, wait: Wait, now: Instant) -> Span {
-        let mut run = wait.over("run", Kind::Internal, now);
+    fn run(&self, wait: Span, now: Instant) -> Span {
+        let mut run = wait.followed_by("run", Kind::Internal, now);
         run.share_about(&self.instances.life().attributes);
         run
     }

@@ -28,7 +28,7 @@ pub(super) fn begin(trace: &Trace, text: &str, began: Instant) -> Span {
     }
     let operation = operation(text);
     let mut span = trace.span_at(operation, Kind::Client, began);
-    span.set_name("db.operation.name");
+    span.set("db.operation.name", operation);
     span.describe(text, describe);
     span
 }

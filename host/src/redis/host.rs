@@ -362,7 +362,7 @@ impl Call {
     fn span(&self, command: &'static str) -> Span {
         let mut span = self.trace.span(command, SpanKind::Client);
         if span.is_on() {
-            span.set_name("db.operation.name");
+            span.set("db.operation.name", command);
             span.share(self.link.attributes());
         }
         span

@@ -6,7 +6,6 @@ use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Map, Value as Json, json};
 
-use super::context::Ids;
 use super::record::{Kind, Record, Value};
 
 /// Why a trace is kept.
@@ -35,8 +34,6 @@ pub struct FinishedTrace {
         reason = "boxed while they were open, and moved as they are"
     )]
     pub(super) spans: Vec<Box<Record>>,
-    /// Links to other spans, each with the span that it belongs to.
-    pub(super) links: Vec<(SpanId, Ids)>,
     pub(super) left_out: u32,
 }
 
@@ -103,23 +100,16 @@ impl FinishedTrace {
             "duration_us": micros(span.ended - span.began),
             "attributes": attributes,
         });
-        if let Some(error) = span.error() {
-            json["error"] = Json::from(error);
+        if let Some(error) = &span.error {
+            json["error"] = Json::from(&**error);
         }
-        let links = self.links_of(span).map(|other| {
-            json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
-        });
-        let links: Vec<_> = links.collect();
-        if !links.is_empty() {
-            json["links"] = links.into();
+        if !span.links.is_empty() {
+            let links = span.links.iter().map(|other| {
+                json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
+            });
+            json["links"] = links.collect();
         }
         json
-    }
-
-    /// The links of one of the spans.
-    pub(super) fn links_of(&self, span: &Record) -> impl Iterator<Item = Ids> {
-        let links = self.links.iter().filter(|(of, _)| *of == span.id);
-        links.map(|(_, other)| *other)
     }
 }
 
@@ -136,8 +126,7 @@ impl Record {
     pub(super) fn full_name(&self) -> String {
         let shared = self.shared.as_ref().filter(|_| self.is_about_shared);
         let first = shared.and_then(|shared| shared.first());
-        let own = self.details().and_then(|details| details.target.as_ref());
-        let target = own.or(first.map(|(_, value)| value));
+        let target = self.target.as_ref().or(first.map(|(_, value)| value));
         match target.and_then(Value::as_str) {
             Some(target) => format!("{} {target}", self.name),
             None => self.name.to_owned(),
@@ -147,8 +136,7 @@ impl Record {
     /// The span's own attributes and those that it shares with others.
     pub(super) fn attributes(&self) -> impl Iterator<Item = &(&'static str, Value)> {
         let shared = self.shared.iter().flat_map(|shared| shared.iter());
-        let own = self.details().map(|details| &details.attributes);
-        shared.chain(own.into_iter().flatten())
+        shared.chain(&self.attributes)
     }
 
     fn attribute(&self, name: &str) -> Option<&Value> {
@@ -157,12 +145,9 @@ impl Record {
     }
 
     fn bytes(&self) -> usize {
-        let Some(details) = self.details() else {
-            return 0;
-        };
-        let values = details.attributes.iter();
+        let values = self.attributes.iter();
         let texts = values.map(|(_, value)| value.as_str().map_or(0, str::len));
         let each = size_of::<(&str, Value)>();
-        texts.map(|text| text + each).sum::<usize>() + self.error().map_or(0, str::len)
+        texts.map(|text| text + each).sum::<usize>() + self.error.as_ref().map_or(0, |e| e.len())
     }
 }

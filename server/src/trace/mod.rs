@@ -29,7 +29,7 @@ pub use self::export::SpanCounters;
 pub use self::finished_trace::FinishedTrace;
 pub use self::record::{Description, Kind, Value};
 pub use self::settings::{Accept, AnswerHeader, Settings};
-pub use self::span::{Span, Trace, Wait, WeakTrace};
+pub use self::span::{Span, Trace, WeakTrace};
 pub use self::tracer::Tracing;
 
 /// Stands for all methods that are not known.

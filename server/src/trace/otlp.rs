@@ -138,9 +138,9 @@ pub(super) fn spans(tree: &FinishedTrace) -> impl Iterator<Item = SpanData> {
             attributes: attributes(span),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
-            links: links(tree.links_of(span)),
-            status: match span.error() {
-                Some(error) => Status::error(error.to_owned()),
+            links: links(&span.links),
+            status: match &span.error {
+                Some(error) => Status::error(error.clone()),
                 None => Status::Unset,
             },
             instrumentation_scope: scope.clone(),
@@ -157,10 +157,12 @@ fn attributes(span: &Record) -> Vec<KeyValue> {
     let mut all: Vec<_> = own
         .map(|(name, value)| KeyValue::new(*name, otel_value(value)))
         .collect();
-    let error = span
-        .error()
-        .map(|error| StringValue::from(error.to_owned()));
-    all.extend(error.map(|error| KeyValue::new("error.type", error)));
+    if let Some(error) = &span.error {
+        all.push(KeyValue::new(
+            "error.type",
+            StringValue::from(error.clone()),
+        ));
+    }
     all
 }
 
@@ -174,9 +176,10 @@ fn otel_value(value: &Value) -> opentelemetry::Value {
     }
 }
 
-fn links(others: impl Iterator<Item = Ids>) -> SpanLinks {
+fn links(others: &[Ids]) -> SpanLinks {
     let mut links = SpanLinks::default();
     links.links = others
+        .iter()
         .map(|other| {
             let flags = flags(other.is_sampled);
             let state = TraceState::default();

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use opentelemetry::trace::SpanId;
 
+use super::context::Ids;
+
 /// The role of a span's program in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -54,39 +56,25 @@ pub struct Description {
     pub attributes: Vec<(&'static str, Value)>,
 }
 
-/// The recorded data of a span. Nearly all traces are thrown away, so most of what a usual span has is here, and
-/// `details` are only touched where there are some: what one request writes here has left the caches when it is read.
+/// The recorded data of a span.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: SpanId,
     pub(super) parent: SpanId,
     pub(super) name: &'static str,
+    /// Follows the name in the full name: a route, a table.
+    pub(super) target: Option<Value>,
     pub(super) kind: Kind,
     pub(super) began: Instant,
     pub(super) ended: Instant,
-    /// The wait that this span has ended.
+    /// The span right before this one, with the same parent.
     pub(super) before: Option<Before>,
-    /// The request, if the span is one.
-    pub(super) asked: Option<Asked>,
-    /// The status of the answer, if the span got one.
-    pub(super) status: Option<u16>,
-    /// The attribute whose value is the name, if there is one.
-    pub(super) named: Option<&'static str>,
+    pub(super) attributes: Vec<(&'static str, Value)>,
     /// Attributes that many spans share.
     pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
     /// Whether the first of them is the target.
     pub(super) is_about_shared: bool,
-    /// Whether `details` hold anything.
-    has_details: bool,
-    details: Details,
-}
-
-/// What few spans have.
-#[derive(Debug, Default)]
-pub(super) struct Details {
-    /// Follows the name in the full name: a route, a table.
-    pub(super) target: Option<Value>,
-    pub(super) attributes: Vec<(&'static str, Value)>,
+    pub(super) links: Vec<Ids>,
     /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
     /// The text that `describe` is to describe the span by.
@@ -94,103 +82,24 @@ pub(super) struct Details {
     pub(super) describe: Option<fn(&str) -> Description>,
 }
 
-/// How a request was made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    /// The method, in the form of [`known_method`](super::known_method).
-    pub(super) method: &'static str,
-    pub(super) scheme: &'static str,
-    /// The version of HTTP.
-    pub(super) version: &'static str,
-}
-
-/// A wait that ended when another span began, with the same parent.
+/// A span of which nothing else is known, and which ended when another one began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) name: &'static str,
+    pub(super) kind: Kind,
     pub(super) began: Instant,
 }
 
 impl Record {
-    /// A record of nothing yet.
-    pub(super) fn empty() -> Self {
-        let now = Instant::now();
-        Self {
-            id: SpanId::INVALID,
-            parent: SpanId::INVALID,
-            name: "",
-            kind: Kind::Internal,
-            began: now,
-            ended: now,
-            before: None,
-            asked: None,
-            status: None,
-            named: None,
-            shared: None,
-            is_about_shared: false,
-            has_details: false,
-            details: Details::default(),
-        }
-    }
-
-    /// Forgets everything but id, parent, name, kind and times, which the next span sets. The room for attributes and
-    /// text stays.
-    pub(super) fn clear(&mut self) {
-        self.before = None;
-        self.asked = None;
-        self.status = None;
-        self.named = None;
-        self.shared = None;
-        self.is_about_shared = false;
-        if std::mem::take(&mut self.has_details) {
-            let details = &mut self.details;
-            details.target = None;
-            details.attributes.clear();
-            details.error = None;
-            details.text.clear();
-            details.describe = None;
-        }
-    }
-
-    /// The details; `None` if there are none.
-    pub(super) fn details(&self) -> Option<&Details> {
-        self.has_details.then_some(&self.details)
-    }
-
-    pub(super) fn details_mut(&mut self) -> &mut Details {
-        self.has_details = true;
-        &mut self.details
-    }
-
-    /// Why the span failed, if it did.
-    pub(super) fn error(&self) -> Option<&str> {
-        self.details()?.error.as_deref()
-    }
-
-    /// Makes attributes of the facts for which the record has fields. Describes the span by its text, if that is still
-    /// to be done, and frees the text with its room, which may be that of an earlier span.
+    /// Describes the span by its text, if that is still to be done, and frees the text with its room, which may be that
+    /// of an earlier span.
     pub(super) fn complete(&mut self) {
-        let (asked, status, named) = (self.asked.take(), self.status.take(), self.named.take());
-        let name = self.name;
-        let details = self.details_mut();
-        if let Some(asked) = asked {
-            details.attributes.extend([
-                ("http.request.method", asked.method.into()),
-                ("url.scheme", asked.scheme.into()),
-                ("network.protocol.version", asked.version.into()),
-            ]);
-        }
-        let status = status.map(|status| ("http.response.status_code", i64::from(status).into()));
-        let named = named.map(|attribute| (attribute, name.into()));
-        details.attributes.extend(status.into_iter().chain(named));
-        let text = std::mem::take(&mut details.text);
-        if let Some(describe) = details.describe.take() {
-            details.add(describe(&text));
+        let text = std::mem::take(&mut self.text);
+        if let Some(describe) = self.describe.take() {
+            self.add(describe(&text));
         }
     }
-}
 
-impl Details {
     pub(super) fn add(&mut self, description: Description) {
         self.target = description.target;
         self.attributes.extend(description.attributes);

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::context::{Caller, Ids};
 use super::finished_trace::FinishedTrace;
-use super::record::{Before, Kind, Record};
+use super::record::{Before, Record};
 use super::spare;
 use super::tracer::{Judgement, Tracer};
 use crate::metrics::{Exemplar, Exemplars};
@@ -159,6 +159,11 @@ impl Recording {
         others.sort_by_key(|span| span.began);
         let mut spans: Vec<_> = root.into_iter().chain(others).collect();
         spans.iter_mut().for_each(|span| span.complete());
+        for (span, other) in links {
+            if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
+                span.links.push(other);
+            }
+        }
         let tree = FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
@@ -168,7 +173,6 @@ impl Recording {
             began: self.began,
             began_at: SystemTime::now() - self.began.elapsed(),
             spans,
-            links,
             left_out,
         };
         if self.tracer.hand_on(tree, judgement.is_sent) {
@@ -179,14 +183,14 @@ impl Recording {
     }
 }
 
-/// The wait that a span has ended, as a record of its own.
+/// The span right before another one, as a record of its own.
 fn take_before(span: &mut Record) -> Option<Box<Record>> {
-    let Before { name, began } = span.before.take()?;
+    let Before { name, kind, began } = span.before.take()?;
     let mut record = spare::take();
     record.id = Recording::new_span_id();
     record.parent = span.parent;
     record.name = name;
-    record.kind = Kind::Internal;
+    record.kind = kind;
     record.began = began;
     record.ended = span.began;
     Some(record)
@@ -196,7 +200,7 @@ impl Drop for Recording {
     fn drop(&mut self) {
         let grown = self.grown.get_mut();
         let judgement = grown.root.as_ref().and_then(|root| {
-            let has_failed = grown.has_failed || root.error().is_some();
+            let has_failed = grown.has_failed || root.error.is_some();
             let took = root.ended - root.began;
             self.tracer.judge(self.is_sampled, took, has_failed)
         });

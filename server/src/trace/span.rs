@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
-use super::record::{Asked, Before, Description, Kind, Record, Value};
+use super::record::{Before, Description, Kind, Record, Value};
 use super::recording::Recording;
 use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
@@ -26,16 +26,6 @@ pub struct Span {
     /// Boxed, so that it is cheap to move a span, and to have none. `None` if nothing is recorded, or if the span has
     /// ended.
     record: Option<Box<Record>>,
-}
-
-/// A wait that has begun. If it is dropped, it ends, and was for nothing.
-#[derive(Debug)]
-#[must_use]
-pub struct Wait {
-    /// The place of the wait, and of the span of what is waited for. Empty once the wait is over.
-    place: Trace,
-    name: &'static str,
-    began: Instant,
 }
 
 /// A request's place in its tree: spans that begin here are children of it. It is empty if no tree is recorded.
@@ -81,15 +71,6 @@ impl Trace {
         let recording = place.recording.clone();
         let id = Recording::new_span_id();
         Span::begin(id, recording, place.span, name, kind, began)
-    }
-
-    /// Begins a wait here, as of `began`.
-    pub fn wait_at(&self, name: &'static str, began: Instant) -> Wait {
-        Wait {
-            place: self.clone(),
-            name,
-            began,
-        }
     }
 
     /// The ids of this place's span; `None` if nothing is recorded.
@@ -162,31 +143,6 @@ impl WeakTrace {
     }
 }
 
-impl Wait {
-    /// Ends the wait at `at`, and begins the span of what was waited for. Until the trace is kept, as few are, both are
-    /// one record.
-    pub fn over(mut self, name: &'static str, kind: Kind, at: Instant) -> Span {
-        let Some(TreePosition { recording, span }) = self.place.0.take() else {
-            return Span::default();
-        };
-        let id = Recording::new_span_id();
-        let mut next = Span::begin(id, recording, span, name, kind, at);
-        if let Some(record) = &mut next.record {
-            record.before = Some(Before {
-                name: self.name,
-                began: self.began,
-            });
-        }
-        next
-    }
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        drop(self.place.span_at(self.name, Kind::Internal, self.began));
-    }
-}
-
 impl Span {
     /// Begins a span of a tree. The span with the `id` of the tree's root is the root.
     pub(super) fn begin(
@@ -233,22 +189,14 @@ impl Span {
     /// Sets the target that follows the span's name.
     pub fn about(&mut self, target: impl Into<Value>) {
         if let Some(record) = &mut self.record {
-            record.details_mut().target = Some(target.into());
+            record.target = Some(target.into());
         }
     }
 
     /// Adds an attribute. The span must not have it already.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(record) = &mut self.record {
-            let attributes = &mut record.details_mut().attributes;
-            attributes.push((name, value.into()));
-        }
-    }
-
-    /// Adds an attribute whose value is the span's name. The span must not have it already, and at most one is added so.
-    pub fn set_name(&mut self, attribute: &'static str) {
-        if let Some(record) = &mut self.record {
-            record.named = Some(attribute);
+            record.attributes.push((name, value.into()));
         }
     }
 
@@ -273,20 +221,19 @@ impl Span {
         let Some(record) = &mut self.record else {
             return;
         };
-        let details = record.details_mut();
         if text.len() > LONGEST_TEXT {
-            details.add(describe(text));
+            record.add(describe(text));
         } else {
-            details.text.clear();
-            details.text.push_str(text);
-            details.describe = Some(describe);
+            record.text.clear();
+            record.text.push_str(text);
+            record.describe = Some(describe);
         }
     }
 
     /// Notes why the span failed.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
         if let Some(record) = &mut self.record {
-            record.details_mut().error = Some(why.into());
+            record.error = Some(why.into());
         }
     }
 
@@ -299,26 +246,21 @@ impl Span {
         scheme: &'static str,
         version: &'static str,
     ) {
-        let Some(record) = &mut self.record else {
-            return;
-        };
-        record.asked = Some(Asked {
-            method: known,
-            scheme,
-            version,
-        });
-        if known == OTHER_METHOD {
+        self.set("http.request.method", known);
+        if known == OTHER_METHOD && self.is_on() {
             let original = method.as_str().to_owned();
             self.set("http.request.method_original", original);
         }
+        self.set("url.scheme", scheme);
+        self.set("network.protocol.version", version);
     }
 
     /// Notes the status of the answer. A status of 500 or above counts as a failure.
     pub fn answer(&mut self, status: u16) {
-        let Some(record) = &mut self.record else {
+        if !self.is_on() {
             return;
-        };
-        record.status = Some(status);
+        }
+        self.set("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.fail(status.to_string());
         }
@@ -332,8 +274,7 @@ impl Span {
         let (Some(place), Some(record)) = (&self.inside.0, &self.record) else {
             return false;
         };
-        let has_failed = record.error().is_some();
-        place.recording.may_be_kept(took, has_failed)
+        place.recording.may_be_kept(took, record.error.is_some())
     }
 
     /// Adds a duration to a histogram. If the trace is kept, the histogram's bucket names it. Call [`Span::fail`]
@@ -348,6 +289,20 @@ impl Span {
     /// Ends the span as of `at`, for callers that have asked for the time already.
     pub fn end_at(mut self, at: Instant) {
         self.end(at);
+    }
+
+    /// Ends the span as of `at`, and begins the next one at the same time and with the same parent. Until the trace is
+    /// kept, as few are, both are one record, and the next span has the id. So this span must be no root, must not follow
+    /// another one itself, and must have nothing but its name, and no span or link inside it.
+    pub fn followed_by(mut self, name: &'static str, kind: Kind, at: Instant) -> Self {
+        if let Some(record) = &mut self.record {
+            record.before = Some(Before {
+                name: std::mem::replace(&mut record.name, name),
+                kind: std::mem::replace(&mut record.kind, kind),
+                began: std::mem::replace(&mut record.began, at),
+            });
+        }
+        self
     }
 
     /// Adds the record to the tree, if that has not been done.

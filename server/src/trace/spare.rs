@@ -2,8 +2,11 @@
 //! soon as it is finished, so a request takes its records from an earlier one instead of allocating them.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
-use super::record::Record;
+use opentelemetry::trace::SpanId;
+
+use super::record::{Kind, Record};
 
 /// Most records that wait on one thread. A request seldom has more spans, and other threads have their own.
 const MOST: usize = 64;
@@ -25,10 +28,7 @@ thread_local! {
 pub(super) fn take() -> Box<Record> {
     // While a thread ends, nothing waits on it any more.
     let spare = SPARE.try_with(|spare| spare.borrow_mut().records.pop());
-    spare
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| Box::new(Record::empty()))
+    spare.ok().flatten().unwrap_or_else(|| Box::new(empty()))
 }
 
 /// Takes back records that nobody needs any more.
@@ -36,19 +36,49 @@ pub(super) fn give_back(records: impl IntoIterator<Item = Box<Record>>) {
     _ = SPARE.try_with(|spare| {
         let waiting = &mut spare.borrow_mut().records;
         for mut record in records {
-            let details = record.details();
-            let is_large =
-                details.is_some_and(|details| details.attributes.capacity() > MOST_ATTRIBUTES);
-            if waiting.len() < MOST && !is_large {
-                record.clear();
+            if waiting.len() < MOST && record.attributes.capacity() <= MOST_ATTRIBUTES {
+                clear(&mut record);
                 waiting.push(record);
             }
         }
     });
 }
 
+fn clear(record: &mut Record) {
+    record.before = None;
+    record.target = None;
+    record.attributes.clear();
+    record.shared = None;
+    record.is_about_shared = false;
+    record.links.clear();
+    record.error = None;
+    record.text.clear();
+    record.describe = None;
+}
+
 /// Number of records that wait on this thread.
 #[cfg(test)]
 pub(super) fn count() -> usize {
     SPARE.with(|spare| spare.borrow().records.len())
+}
+
+fn empty() -> Record {
+    let now = Instant::now();
+    Record {
+        id: SpanId::INVALID,
+        parent: SpanId::INVALID,
+        name: "",
+        target: None,
+        kind: Kind::Internal,
+        began: now,
+        ended: now,
+        before: None,
+        attributes: Vec::with_capacity(4),
+        shared: None,
+        is_about_shared: false,
+        links: Vec::new(),
+        error: None,
+        text: String::new(),
+        describe: None,
+    }
 }

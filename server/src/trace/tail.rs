@@ -195,7 +195,6 @@ mod tests {
             began: root.began,
             began_at: SystemTime::UNIX_EPOCH,
             spans: vec![root],
-            links: Vec::new(),
             left_out: 0,
         })
     }

@@ -396,18 +396,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_beside_what_was_waited_for() {
+    fn a_span_that_follows_another_is_beside_it() {
         let tracing = tracing(Duration::ZERO);
         let root = tracing.task("root");
         let at = Instant::now() + Duration::from_secs(1);
-        let wait = root.inside().wait_at("wait", Instant::now());
-        let mut run = wait.over("run", Kind::Internal, at);
+        let wait = root.inside().span("wait", Kind::Internal);
+        let mut run = wait.followed_by("run", Kind::Internal, at);
         run.share_about(&[("of", "x".into())].into());
         run.end_at(at + Duration::from_millis(5));
-        drop(root.inside().wait_at("in vain", at));
         drop(root);
         let tree = &kept(&tracing)[0];
-        let [root, wait, run, in_vain] = tree["spans"].as_array().expect("spans").as_slice() else {
+        let [root, wait, run] = tree["spans"].as_array().expect("spans").as_slice() else {
             panic!("{tree}")
         };
         for (span, name) in [(wait, "wait"), (run, "run x")] {
@@ -418,9 +417,7 @@ mod tests {
         let end = number(&wait["start_us"]) + number(&wait["duration_us"]);
         assert!(number(&run["start_us"]).abs_diff(end) <= 1, "{tree}");
         assert_eq!(run["duration_us"], 5000);
-        assert_eq!(in_vain["name"], "in vain");
-        let none = Trace::off().wait_at("wait", at);
-        let none = none.over("run", Kind::Internal, at);
+        let none = Span::default().followed_by("x", Kind::Internal, at);
         assert!(!none.is_on());
     }
 
@@ -433,8 +430,8 @@ mod tests {
             root.about("target");
             root.set("a", "b");
             drop(root.inside().span("span", Kind::Client));
-            let wait = root.inside().wait_at("wait", Instant::now());
-            let mut other = wait.over("other", Kind::Client, Instant::now());
+            let other = root.inside().span("other", Kind::Client);
+            let mut other = other.followed_by("next", Kind::Client, Instant::now());
             other.share_about(&shared);
             other.describe("text", |_| Description {
                 target: Some("described".into()),
