@@ -4,10 +4,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use testbed::{DataStore, Host, HostOptions, free_port};
+use testbed::{DataStore, Host, HostOptions};
 
 use crate::limits::changed_app;
 use crate::support::{empty_store, options, refuses};
+
+/// Nobody listens here: the port is below all that are given out.
+const NOBODY: &str = "127.0.0.1:1";
 
 fn with_app(path: impl Into<std::path::PathBuf>) -> HostOptions {
     HostOptions {
@@ -127,16 +130,15 @@ async fn a_wrong_password_is_exit_code_2_and_an_unreachable_server_is_1() {
     let missing = options().variable("mysql_database", "no_such_database");
     let parts = ["no_such_database", "`store-host migrate`"];
     refuses(&store, missing, 1, &parts).await;
-    let free = format!("127.0.0.1:{}", free_port().unwrap());
-    let parts = ["Redis at", &free, "--allow-unreachable"];
-    let nowhere = options().variable("redis_address", &free);
+    let parts = ["Redis at", NOBODY, "--allow-unreachable"];
+    let nowhere = options().variable("redis_address", NOBODY);
     refuses(&store, nowhere, 1, &parts).await;
-    let parts = ["MySQL at", &free, "--allow-unreachable"];
-    let nowhere = options().variable("mysql_address", &free);
+    let parts = ["MySQL at", NOBODY, "--allow-unreachable"];
+    let nowhere = options().variable("mysql_address", NOBODY);
     refuses(&store, nowhere, 1, &parts).await;
 
     let unreachable = options()
-        .variable("redis_address", &free)
+        .variable("redis_address", NOBODY)
         .arg("--allow-unreachable");
     let host = store.host(unreachable).await.unwrap();
     let health = reqwest::get(host.url("/health-check")).await.unwrap();
@@ -180,10 +182,9 @@ async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
 async fn variables_come_from_the_environment_then_the_env_file_then_the_default() {
     let store = empty_store().await;
     let app = changed_app(&store, "[variables]", "[variables]");
-    let free = format!("127.0.0.1:{}", free_port().unwrap());
     fs::write(
         store.folder().join(".env"),
-        format!("SPIN_VARIABLE_REPORT_REFRESH_SECONDS=0\nSPIN_VARIABLE_REDIS_ADDRESS={free}\n"),
+        format!("SPIN_VARIABLE_REPORT_REFRESH_SECONDS=0\nSPIN_VARIABLE_REDIS_ADDRESS={NOBODY}\n"),
     )
     .unwrap();
     let mut from_file = with_app(app.clone());

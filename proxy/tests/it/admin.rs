@@ -4,8 +4,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::start::{PORT_TAKEN, free_address};
 use crate::support::client::NoAnswer;
-use crate::support::{Client, Kind, Message, Rig, Upstream, eventually, problem, shop};
+use crate::support::{
+    Client, Kind, Message, Rig, Upstream, eventually, eventually_some, problem, shop,
+};
 
 pub(crate) async fn ask(
     rig: &Rig,
@@ -211,23 +214,19 @@ async fn a_token_that_is_too_short_is_refused_at_the_start() {
     let file = crate::support::folder().join("store-proxy.toml");
     let token = file.with_file_name("token");
     fs::write(&token, "short").unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let admin = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let text = format!(
-        "[server]\nadmin = \"{admin}\"\nadmin_token_file = \"token\"\n[[listen]]\naddress = \"{port}\"\n{}",
-        crate::support::group("shop", "", ["{ address = \"127.0.0.1:5000\" }".to_owned()])
-    );
-    fs::write(&file, text).unwrap();
-    let options = testbed::ProxyOptions::new(crate::support::binary(), file);
-    let (status, said) = testbed::Proxy::run_to_end(&options, crate::support::PATIENCE)
-        .await
-        .unwrap();
+    let (status, said) = eventually_some("no port is taken", async || {
+        let (listen, admin) = (free_address(), free_address());
+        let text = format!(
+            "[server]\nadmin = \"{admin}\"\nadmin_token_file = \"token\"\n[[listen]]\naddress = \"{listen}\"\n{}",
+            crate::support::group("shop", "", ["{ address = \"127.0.0.1:5000\" }".to_owned()])
+        );
+        fs::write(&file, text).unwrap();
+        let options = testbed::ProxyOptions::new(crate::support::binary(), &file);
+        let ended = testbed::Proxy::run_to_end(&options, crate::support::PATIENCE);
+        let (status, said) = ended.await.unwrap();
+        (status.code() != Some(PORT_TAKEN)).then_some((status, said))
+    })
+    .await;
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(
         said.contains("admin_token_file") && said.contains("token"),

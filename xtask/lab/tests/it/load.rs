@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use testbed::free_port;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
@@ -200,15 +201,19 @@ async fn locust_ends_with_a_killed_xtask() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locust_s_own_page_comes_up_with_the_settings() {
     let store = FakeStore::start(Box::new(healthy)).await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
-    let short = ShortLoad::of(&store.url, &["--ui", "--ui-port", &port]);
-    let mut child = start(&short.args());
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    let url = format!("http://127.0.0.1:{port}");
-    assert!(line.contains(&url), "{line}");
+    // Its output stays open, as it may have more to say.
+    let (child, _lines, url) = eventually("Locust's page is up", async || {
+        let port = free_port().unwrap().to_string();
+        let short = ShortLoad::of(&store.url, &["--ui", "--ui-port", &port]);
+        let mut child = start(&short.args());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // There is none if another test has got the port first.
+        let line = lines.next_line().await.unwrap()?;
+        let url = format!("http://127.0.0.1:{port}");
+        assert!(line.contains(&url), "{line}");
+        Some((child, lines, url))
+    })
+    .await;
     let page = reqwest::get(url).await.unwrap().text().await.unwrap();
     assert!(page.contains(&store.url), "{page}");
     let locust = locust_of(&child).unwrap();
