@@ -22,11 +22,11 @@ use crate::verify::{self, Audit};
 
 /// The database server that all tests of one binary share; each has its own schema there. It ends with the process,
 /// unless somebody else runs it.
-static SHARED: OnceCell<Shared> = OnceCell::const_new();
+static SHARED: OnceCell<SharedServer> = OnceCell::const_new();
 
 /// The kind of shared server.
 #[derive(Debug)]
-enum Shared {
+enum SharedServer {
     Own(Box<MariaDb>),
     /// A server that somebody else runs.
     Given(MysqlServer),
@@ -56,8 +56,8 @@ impl DataStore {
         let base = base.as_ref();
         let shared = SHARED.get_or_try_init(|| shared_server(base)).await?;
         let url = match shared {
-            Shared::Own(server) => fresh_schema(server).await?,
-            Shared::Given(server) => server.fresh_database(&next_schema()).await?,
+            SharedServer::Own(server) => fresh_schema(server).await?,
+            SharedServer::Given(server) => server.fresh_database(&next_schema()).await?,
         };
         Self::on(base, &url).await
     }
@@ -187,7 +187,7 @@ impl Drop for DataStore {
         // The store's own processes print their logs when dropped; the shared server is not dropped here.
         if thread::panicking()
             && self.mariadb.is_none()
-            && let Some(Shared::Own(server)) = SHARED.get()
+            && let Some(SharedServer::Own(server)) = SHARED.get()
             && let Some(process) = server.process()
         {
             eprintln!("--- log of the shared server:{}", process.log_tail());
@@ -196,12 +196,12 @@ impl Drop for DataStore {
 }
 
 /// The server that this process's stores share, as the environment says.
-async fn shared_server(base: &Path) -> Result<Shared> {
+async fn shared_server(base: &Path) -> Result<SharedServer> {
     if let Some(TestMysql::Server(url)) = TestMysql::chosen()? {
-        return Ok(Shared::Given(MysqlServer::new(url)));
+        return Ok(SharedServer::Given(MysqlServer::new(url)));
     }
     let started = start_server(base, Purpose::Testing, chosen_program()?).await;
-    started.map(|server| Shared::Own(Box::new(server)))
+    started.map(|server| SharedServer::Own(Box::new(server)))
 }
 
 /// The `mysqld` that tests start instead of MariaDB, if the environment names one.

@@ -33,11 +33,11 @@ thread_local! {
 }
 
 /// A part of the room, until this is dropped.
-pub(super) struct Held {
+pub(super) struct RoomShare {
     bytes: usize,
 }
 
-impl Drop for Held {
+impl Drop for RoomShare {
     fn drop(&mut self) {
         if self.bytes > 0 {
             // The one who is next wakes only once the room is no longer borrowed.
@@ -47,15 +47,15 @@ impl Drop for Held {
 }
 
 /// Takes room for a query that takes `bytes`; `None` if it has to wait.
-pub(super) fn try_hold(bytes: usize) -> Option<Held> {
+pub(super) fn try_hold(bytes: usize) -> Option<RoomShare> {
     let bytes = if bytes > CHEAP_BYTES { bytes } else { 0 };
     let has_room = bytes == 0 || ROOM.with_borrow_mut(|room| room.try_take(bytes));
     // Not made where there is no room: it would give back what it has not taken.
-    has_room.then(|| Held { bytes })
+    has_room.then(|| RoomShare { bytes })
 }
 
 /// Takes room for a query that takes `bytes`, and waits for its turn.
-pub(super) async fn hold(bytes: usize) -> Held {
+pub(super) async fn hold(bytes: usize) -> RoomShare {
     let mut turn = Turn {
         number: ROOM.with_borrow_mut(|room| room.wait(bytes)),
         is_over: false,
@@ -65,7 +65,7 @@ pub(super) async fn hold(bytes: usize) -> Held {
         ROOM.with_borrow_mut(|room| room.sleep(turn.number, writer));
         _ = end.read(Vec::with_capacity(1)).await;
     }
-    Held { bytes }
+    RoomShare { bytes }
 }
 
 /// The turn of a query that waits. If it is dropped before, the next query has its turn.

@@ -29,7 +29,7 @@ pub(super) async fn run(options: &Options, binary: &Path, cpus: usize) -> Result
             for share in shares {
                 let step = format!("{}, round {round}, traces {}", row.name(), share.name());
                 eprintln!("▸ {step}");
-                let traced = Traced {
+                let traced = TracedProxy {
                     binary,
                     cpus: &place.balancer,
                     environment: share.environment(&receiver),
@@ -45,14 +45,14 @@ pub(super) async fn run(options: &Options, binary: &Path, cpus: usize) -> Result
 }
 
 /// A store-proxy with a share of its traces sent.
-struct Traced<'a> {
+struct TracedProxy<'a> {
     binary: &'a Path,
     /// Its processors, in the form of taskset.
     cpus: &'a str,
     environment: Vec<(&'static str, String)>,
 }
 
-impl Traced<'_> {
+impl TracedProxy<'_> {
     /// The microseconds of processor time for each request of this row.
     async fn cost(&self, options: &Options, loaders: &Loaders, row: Row) -> Result<f64> {
         let variables = self.environment.iter();
