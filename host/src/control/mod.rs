@@ -218,7 +218,7 @@ impl Control {
     /// The root span of the trace of a change to `generation`.
     fn change_span(&self, name: &'static str, generation: &Generation) -> Span {
         let mut root = self.tracing.task(name);
-        root.share_about(&generation.life.attributes);
+        generation.life.describe(&mut root);
         root
     }
 

@@ -51,7 +51,7 @@ async fn ask_within(
             place: None,
             is_urgent: false,
         };
-        let request = request(probe, &admitted.id)?;
+        let request = request(probe)?;
         let answer = generation.instances.handle(admitted, request, trace).await;
         let (response, fate) = answer.map_err(|error| error.to_string())?;
         let status = response.status();
@@ -73,16 +73,15 @@ async fn ask_within(
     })
 }
 
-fn request(probe: &Probe, id: &RequestId) -> Result<Request<WasiBody>, String> {
+fn request(probe: &Probe) -> Result<Request<WasiBody>, String> {
     let body = Empty::<Bytes>::new().map_err(|never| match never {});
     let mut request = Request::new(body.boxed_unsync());
     *request.method_mut() = probe.method.clone();
     *request.uri_mut() = format!("http://localhost{}", probe.path)
         .parse()
         .map_err(|_| "the probe's path is not a valid URL path".to_owned())?;
-    let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_static("localhost"));
-    id.put(headers);
+    let host = HeaderValue::from_static("localhost");
+    request.headers_mut().insert(HOST, host);
     Ok(request)
 }
 

@@ -72,12 +72,8 @@ impl Attempt<'_> {
         self.ask(bare(head)).await
     }
 
-    async fn ask(&self, mut request: Request<WasiBody>) -> Outcome {
+    async fn ask(&self, request: Request<WasiBody>) -> Outcome {
         let generation = self.generation.life.enter();
-        let headers = request.headers_mut();
-        // The instance adds `traceparent`, so the map grows once for both.
-        headers.reserve(2);
-        self.request_id.put(headers);
         let counted = self.tally.as_ref().map(Tally::begin);
         let admitted = Admission {
             id: self.request_id.clone(),

@@ -174,8 +174,7 @@ impl PendingCopy {
         let _in_flight = generation.life.enter();
         let id = RequestId::made("mirror-");
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
-        let mut request = Request::from_parts(self.head.clone(), body.boxed_unsync());
-        id.put(request.headers_mut());
+        let request = Request::from_parts(self.head.clone(), body.boxed_unsync());
         let admitted = Admission {
             id,
             place: Some(Arc::new(RequestPlace {

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use store_server::trace::{Ids, Trace, WeakTrace};
-use wasmtime::component::GuestTaskId;
+use wasmtime::component::{GuestTaskId, Resource};
+use wasmtime_wasi_http::p3::Request;
 
 use crate::clients::Asker;
 use crate::message::RequestId;
@@ -16,9 +17,41 @@ pub(crate) struct Caller {
     pub(super) progress: CallerProgress,
     /// Whether the request has got data that may be stale.
     pub(super) reads_stale: bool,
+    /// The number of the resource whose headers still lack what the host adds to them.
+    incomplete: Option<u32>,
+}
+
+/// What the host adds to the headers of a request.
+pub(super) struct AddedHeaders {
+    id: RequestId,
+    trace: WeakTrace,
+}
+
+impl AddedHeaders {
+    /// Adds them, in place of a client's own.
+    pub(super) fn put(&self, headers: &mut HeaderMap) {
+        self.id.put(headers);
+        self.trace.put(headers);
+    }
 }
 
 impl Caller {
+    /// A request that a guest begins to work for, and the `resource` that stands for it.
+    pub(super) fn new(
+        id: RequestId,
+        client: Asker,
+        progress: CallerProgress,
+        resource: &Resource<Request>,
+    ) -> Self {
+        Self {
+            request: id,
+            client,
+            progress,
+            reads_stale: false,
+            incomplete: Some(resource.rep()),
+        }
+    }
+
     /// Where the guest's work belongs in the request's trace.
     pub(super) fn trace(&self) -> Trace {
         self.progress.trace.upgrade()
@@ -91,6 +124,23 @@ impl Callers {
         let mut open = callers.filter(|caller| caller.progress.stage != Stage::Done);
         let first = open.next()?;
         open.next().is_none().then_some(first)
+    }
+
+    /// What the headers of a `resource` lack: those of the request that the task works for, when they are asked for the
+    /// first time. Most guests never ask.
+    pub(super) fn lacking(
+        &mut self,
+        task: GuestTaskId,
+        resource: &Resource<Request>,
+    ) -> Option<AddedHeaders> {
+        let caller = self.0.get_mut(&task)?;
+        caller
+            .incomplete
+            .take_if(|number| *number == resource.rep())?;
+        Some(AddedHeaders {
+            id: caller.request.clone(),
+            trace: caller.progress.trace.clone(),
+        })
     }
 
     /// Records that the task has answered.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use store_server::trace::{Description, SharedDescription, Span};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::version::Version;
 use crate::metrics::Metrics;
-use crate::outbound::Attributes;
 use crate::redis;
 
 /// Generation ids begin at 1: 0 stands for no generation.
@@ -25,8 +25,8 @@ pub(crate) struct GenerationLife {
     pub(super) redis: Arc<redis::Connections>,
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
-    /// The attributes of component and version in traces. The first is the component, which the spans are about.
-    pub(crate) attributes: Attributes,
+    /// What spans of work by this component say, whatever its version.
+    description: SharedDescription,
     pub(crate) since: SystemTime,
     /// The number of requests whose answers have not ended. [`InFlight`] changes it.
     in_flight: Arc<AtomicUsize>,
@@ -42,16 +42,12 @@ pub(crate) struct GenerationLife {
 impl GenerationLife {
     /// The life of a generation of `version` that begins now.
     pub(super) fn begin(version: Arc<Version>, context: &Context) -> Arc<Self> {
-        let number = i64::try_from(version.number).unwrap_or(i64::MAX);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             redis: Arc::default(),
             version,
             component: context.id.clone(),
-            attributes: Arc::new([
-                ("store.component", context.name.clone().into()),
-                ("store.generation", number.into()),
-            ]),
+            description: description(&context.name),
             since: SystemTime::now(),
             in_flight: Arc::default(),
             retired: CancellationToken::new(),
@@ -59,6 +55,12 @@ impl GenerationLife {
             freed: CancellationToken::new(),
             metrics: context.metrics.clone(),
         })
+    }
+
+    /// Names the component and its version in a span that is about them.
+    pub(crate) fn describe(&self, span: &mut Span) {
+        span.share(self.description);
+        span.set("store.generation", self.version.number);
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -70,6 +72,14 @@ impl GenerationLife {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.in_flight.clone())
     }
+}
+
+fn description(component: &Arc<str>) -> SharedDescription {
+    Description {
+        target: Some(component.clone().into()),
+        attributes: vec![("store.component", component.clone().into())],
+    }
+    .into()
 }
 
 impl Drop for GenerationLife {

@@ -261,24 +261,19 @@ impl<'a> Worker<'a> {
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
             admitted: Admission { id, place, .. },
-            mut request,
+            request,
             mut answer,
             wait,
         } = job;
         let run = self.run(wait, now);
-        run.inside().put(request.headers_mut());
         let client = place.as_ref().and_then(|place| place.client());
-        let caller = Caller {
-            request: id,
-            client,
-            progress: CallerProgress::new(run.inside(), &request),
-            reads_stale: false,
-        };
+        let progress = CallerProgress::new(run.inside(), &request);
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
             let received: BodyArrival = Box::pin(received);
             let request = store.data_mut().table.push(request)?;
+            let caller = Caller::new(id, client, progress, &request);
             let handle = self.service.wasi_http_handler().func_handle();
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             store.data_mut().callers.begin(call.task(), caller);
@@ -336,7 +331,7 @@ impl<'a> Worker<'a> {
     /// The span of the guest's work for a request, until it answers. It begins when the `wait` for the instance ends.
     fn run(&self, wait: Span, now: Instant) -> Span {
         let mut run = wait.followed_by("run", Kind::Internal, now);
-        run.share_about(&self.instances.life().attributes);
+        self.instances.life().describe(&mut run);
         run
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
+use store_server::trace::SharedDescription;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -14,7 +15,7 @@ use super::server::Server;
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::{Attributes, LogThrottle};
+use crate::outbound::LogThrottle;
 
 /// A connection that was idle for longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -93,8 +94,8 @@ pub(crate) struct Pool {
     /// Limits the log lines about members that can't answer reads.
     pub(super) standby_trouble: LogThrottle,
     pub(super) metrics: PoolMetrics,
-    /// The attributes of the server in traces.
-    pub(super) attributes: Attributes,
+    /// What spans say of the server.
+    pub(super) description: SharedDescription,
     /// The runtime that cleans up a connection that is dropped outside of it.
     pub(super) runtime: Handle,
 }
@@ -112,7 +113,7 @@ impl Pool {
     pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
-            attributes: server.attributes.clone(),
+            description: server.description,
             server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use rustls::CertificateError;
+use store_server::trace::SharedDescription;
 use tokio::time::timeout;
 
 use super::fitness;
@@ -15,7 +16,7 @@ use super::group::{Group, WriterTenure};
 use super::hidden::Hidden;
 use super::process::ListedConn;
 use crate::config::{HostPort, TlsMode};
-use crate::outbound::{Attributes, Backend, Tls, largest_piece, tls_error};
+use crate::outbound::{Backend, Tls, largest_piece, tls_error};
 
 /// How many prepared statements are kept on each connection. Lists of ids have many lengths, and each length is a
 /// statement of its own. The server allows 16,382 prepared statements for all its clients (`max_prepared_stmt_count`).
@@ -46,8 +47,8 @@ pub(crate) struct Server {
     group: Option<Arc<Group>>,
     /// Whether connections lead to a member of the group that is not its writer.
     is_standby: bool,
-    /// The attributes of the server in traces.
-    pub(super) attributes: Attributes,
+    /// What spans say of the server.
+    pub(super) description: SharedDescription,
     /// Whether a view or trigger may change a session. Changed by each look, when a connection is opened or reset, and
     /// before and after a statement that may make one.
     pub(super) hidden: Hidden,
@@ -69,7 +70,7 @@ impl Server {
             usual: opts,
             group: None,
             is_standby: false,
-            attributes: backend.attributes(),
+            description: backend.description(),
             takes_any_name: backend.tls_mode(tls) == TlsMode::VerifyCa,
             hidden: Hidden::default(),
         }
@@ -88,7 +89,7 @@ impl Server {
             takes_any_name: self.takes_any_name,
             group: self.group.clone(),
             is_standby: true,
-            attributes: self.attributes.clone(),
+            description: self.description,
             hidden: Hidden::default(),
         }
     }

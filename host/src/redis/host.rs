@@ -363,7 +363,7 @@ impl Call {
         let mut span = self.trace.span(command, SpanKind::Client);
         if span.is_on() {
             span.set("db.operation.name", command);
-            span.share(self.link.attributes());
+            span.share(self.link.description());
         }
         span
     }

@@ -12,6 +12,7 @@ use redis::{
     RedisResult, Value,
 };
 use rustls::ClientConfig;
+use store_server::trace::SharedDescription;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -25,7 +26,6 @@ use super::pins::Pin;
 use super::scripts::ScriptEnder;
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::HostPort;
-use crate::outbound::Attributes;
 
 /// The most commands of one connection, or of all to one Redis Cluster, that wait for a reply at a time. The limit is
 /// needed because each reply may have the largest size, and counts against the memory limit only once it has arrived.
@@ -40,8 +40,8 @@ pub(crate) struct Link<T = HostPort> {
     dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     limits: LinkLimits,
-    /// The attributes of the server in traces.
-    pub(super) attributes: Attributes,
+    /// What spans say of the server.
+    pub(super) description: SharedDescription,
     near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
@@ -97,7 +97,7 @@ impl<T: LinkTarget> Link<T> {
         Self {
             target,
             dialer,
-            attributes: Attributes::default(),
+            description: SharedDescription::default(),
             info,
             limits,
             near,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisResult, Value};
+use store_server::trace::SharedDescription;
 
 use super::cluster::Cluster;
 use super::link::Link;
@@ -12,7 +13,7 @@ use super::pins::{Pin, Pins};
 use super::settings::LinkSettings;
 use super::target::Target;
 use crate::clients::Asker;
-use crate::outbound::{Attributes, Backend};
+use crate::outbound::Backend;
 
 /// One link to a server, or the links to the primaries of a Redis Cluster.
 pub(crate) enum Links {
@@ -103,11 +104,11 @@ impl Links {
         }
     }
 
-    /// The attributes of the server or cluster in traces.
-    pub(super) fn attributes(&self) -> &Attributes {
+    /// What spans say of the server or cluster.
+    pub(super) fn description(&self) -> SharedDescription {
         match self {
-            Self::One(link) => &link.attributes,
-            Self::Cluster(cluster) => &cluster.attributes,
+            Self::One(link) => link.description,
+            Self::Cluster(cluster) => cluster.description,
         }
     }
 }
@@ -121,6 +122,6 @@ fn link(
     let tls = backend.redis_tls(&settings.tls)?;
     let target = Target::of(backend, settings.sentinels);
     let mut link = Link::over(tls, target, backend.redis_info(), settings.limits, near);
-    link.attributes = backend.attributes();
+    link.description = backend.description();
     Ok(link)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora_core::upstreams::peer::HttpPeer;
-use store_server::trace::Value;
+use store_server::trace::{Description, SharedDescription};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Endpoint;
@@ -26,10 +26,8 @@ pub(crate) struct Upstream {
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
     pub(crate) metrics: UpstreamMetrics,
-    /// The address, in the form that spans share.
-    pub(crate) name: Arc<str>,
-    /// The attributes that spans share.
-    pub(crate) attributes: Arc<[(&'static str, Value)]>,
+    /// What the spans of its tries say of it.
+    pub(crate) description: SharedDescription,
     /// Connections of requests that take the direct way; pingora pools its own.
     connections: Arc<Connections>,
     connect_timeout: Duration,
@@ -37,13 +35,17 @@ pub(crate) struct Upstream {
     waiting: AtomicUsize,
 }
 
-/// An upstream's address as attributes of OpenTelemetry.
-fn attributes(endpoint: &Endpoint) -> Arc<[(&'static str, Value)]> {
+/// An upstream's address, as OpenTelemetry names it.
+fn description(endpoint: &Endpoint) -> SharedDescription {
     let port = i64::from(endpoint.socket.port());
-    Arc::new([
-        ("server.address", endpoint.host.clone().into()),
-        ("server.port", port.into()),
-    ])
+    Description {
+        target: Some(endpoint.address.clone().into()),
+        attributes: vec![
+            ("server.address", endpoint.host.clone().into()),
+            ("server.port", port.into()),
+        ],
+    }
+    .into()
 }
 
 impl Upstream {
@@ -65,8 +67,7 @@ impl Upstream {
             waiting: AtomicUsize::new(0),
             max_in_flight: entry.max_connections,
             max_queue: entry.max_queue,
-            name: endpoint.address.as_str().into(),
-            attributes: attributes(&endpoint),
+            description: description(&endpoint),
             endpoint,
         }
     }

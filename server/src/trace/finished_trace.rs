@@ -124,9 +124,7 @@ fn json_of(value: &Value) -> Json {
 impl Record {
     /// The span's name, followed by its target, if it has one.
     pub(super) fn full_name(&self) -> String {
-        let shared = self.shared.as_ref().filter(|_| self.is_about_shared);
-        let first = shared.and_then(|shared| shared.first());
-        let target = self.target.as_ref().or(first.map(|(_, value)| value));
+        let target = self.target.as_ref().or(self.shared.get().target.as_ref());
         match target.and_then(Value::as_str) {
             Some(target) => format!("{} {target}", self.name),
             None => self.name.to_owned(),
@@ -135,8 +133,7 @@ impl Record {
 
     /// The span's own attributes and those that it shares with others.
     pub(super) fn attributes(&self) -> impl Iterator<Item = &(&'static str, Value)> {
-        let shared = self.shared.iter().flat_map(|shared| shared.iter());
-        shared.chain(&self.attributes)
+        self.shared.get().attributes.iter().chain(&self.attributes)
     }
 
     fn attribute(&self, name: &str) -> Option<&Value> {

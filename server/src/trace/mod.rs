@@ -17,6 +17,7 @@ mod record;
 mod recording;
 mod sampler;
 mod settings;
+mod shared_description;
 mod span;
 mod spare;
 mod tail;
@@ -29,6 +30,7 @@ pub use self::export::SpanCounters;
 pub use self::finished_trace::FinishedTrace;
 pub use self::record::{Description, Kind, Value};
 pub use self::settings::{Accept, AnswerHeader, Settings};
+pub use self::shared_description::SharedDescription;
 pub use self::span::{Span, Trace, WeakTrace};
 pub use self::tracer::Tracing;
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use opentelemetry::trace::SpanId;
 
 use super::context::Ids;
+use super::shared_description::SharedDescription;
 
 /// The role of a span's program in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Kind {
 }
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Text that is part of the program.
     Static(&'static str),
@@ -47,10 +48,10 @@ impl Value {
     }
 }
 
-/// What a text says about a span: see [`Span::describe`](super::Span::describe).
-#[derive(Debug)]
+/// What a span is about, as a text or a [`SharedDescription`] says it.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Description {
-    /// The target that follows the span's name, if the text has one.
+    /// The target that follows the span's name, if there is one.
     pub target: Option<Value>,
     /// Attributes that the span does not have already.
     pub attributes: Vec<(&'static str, Value)>,
@@ -70,10 +71,8 @@ pub(super) struct Record {
     /// The span right before this one, with the same parent.
     pub(super) before: Option<Before>,
     pub(super) attributes: Vec<(&'static str, Value)>,
-    /// Attributes that many spans share.
-    pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
-    /// Whether the first of them is the target.
-    pub(super) is_about_shared: bool,
+    /// The description that many spans share.
+    pub(super) shared: SharedDescription,
     pub(super) links: Vec<Ids>,
     /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
@@ -127,6 +126,12 @@ impl From<Arc<str>> for Value {
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Self::Number(number)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 

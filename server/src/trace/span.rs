@@ -10,6 +10,7 @@ use opentelemetry::trace::SpanId;
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::record::{Before, Description, Kind, Record, Value};
 use super::recording::Recording;
+use super::shared_description::SharedDescription;
 use super::{OTHER_METHOD, spare};
 use crate::metrics::Timing;
 
@@ -108,11 +109,8 @@ impl Trace {
     /// Writes into the headers of a request that it is made in this span. If nothing is recorded, the headers stay
     /// unchanged.
     pub fn put(&self, headers: &mut HeaderMap) {
-        let Some(place) = &self.0 else { return };
-        headers.insert(TRACEPARENT, traceparent(place.recording.ids(place.span)));
-        match place.recording.state() {
-            Some(state) => _ = headers.insert(TRACESTATE, state.clone()),
-            None => _ = headers.remove(TRACESTATE),
+        if let Some(ids) = self.ids() {
+            put(ids, self.state(), headers);
         }
     }
 
@@ -120,6 +118,15 @@ impl Trace {
     #[must_use]
     pub fn state(&self) -> Option<&HeaderValue> {
         self.0.as_ref()?.recording.state()
+    }
+}
+
+/// Writes the position of a request's caller into the request's headers.
+fn put(caller: Ids, state: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    headers.insert(TRACEPARENT, traceparent(caller));
+    match state {
+        Some(state) => _ = headers.insert(TRACESTATE, state.clone()),
+        None => _ = headers.remove(TRACESTATE),
     }
 }
 
@@ -140,6 +147,13 @@ impl WeakTrace {
     #[must_use]
     pub fn ids(&self) -> Option<Ids> {
         self.0.as_ref().map(|(_, ids)| *ids)
+    }
+
+    /// As [`Trace::put`]. Once the tree is finished, its `tracestate` is no longer known and is left out.
+    pub fn put(&self, headers: &mut HeaderMap) {
+        if let Some(ids) = self.ids() {
+            put(ids, self.upgrade().state(), headers);
+        }
     }
 }
 
@@ -200,18 +214,10 @@ impl Span {
         }
     }
 
-    /// Sets attributes that the span shares with others.
-    pub fn share(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
+    /// Sets the attributes that the span shares with others, and its target, unless it has one of its own.
+    pub fn share(&mut self, description: SharedDescription) {
         if let Some(record) = &mut self.record {
-            record.shared = Some(attributes.clone());
-        }
-    }
-
-    /// As [`Span::share`]. The first of the attributes is also the target.
-    pub fn share_about(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
-        self.share(attributes);
-        if let Some(record) = &mut self.record {
-            record.is_about_shared = true;
+            record.shared = description;
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use opentelemetry::trace::SpanId;
 
 use super::record::{Kind, Record};
+use super::shared_description::SharedDescription;
 
 /// Most records that wait on one thread. A request seldom has more spans, and other threads have their own.
 const MOST: usize = 64;
@@ -48,8 +49,7 @@ fn clear(record: &mut Record) {
     record.before = None;
     record.target = None;
     record.attributes.clear();
-    record.shared = None;
-    record.is_about_shared = false;
+    record.shared = SharedDescription::default();
     record.links.clear();
     record.error = None;
     record.text.clear();
@@ -74,8 +74,7 @@ fn empty() -> Record {
         ended: now,
         before: None,
         attributes: Vec::with_capacity(4),
-        shared: None,
-        is_about_shared: false,
+        shared: SharedDescription::default(),
         links: Vec::new(),
         error: None,
         text: String::new(),

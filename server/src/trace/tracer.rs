@@ -212,7 +212,8 @@ mod tests {
     use super::*;
     use crate::metrics::{Declare, Format, render};
     use crate::trace::{
-        Description, Kind, Span, Trace, http_version, known_method, method_in_name,
+        Description, Kind, SharedDescription, Span, Trace, http_version, known_method,
+        method_in_name,
     };
 
     /// A program's tracing that sends nothing.
@@ -402,7 +403,13 @@ mod tests {
         let at = Instant::now() + Duration::from_secs(1);
         let wait = root.inside().span("wait", Kind::Internal);
         let mut run = wait.followed_by("run", Kind::Internal, at);
-        run.share_about(&[("of", "x".into())].into());
+        run.share(
+            Description {
+                target: Some("x".into()),
+                attributes: Vec::new(),
+            }
+            .into(),
+        );
         run.end_at(at + Duration::from_millis(5));
         drop(root);
         let tree = &kept(&tracing)[0];
@@ -424,7 +431,10 @@ mod tests {
     #[test]
     fn a_tree_takes_its_records_from_one_that_was_thrown_away() {
         let tracing = tracing(NEVER);
-        let shared = [("c", true.into())].into();
+        let shared = SharedDescription::from(Description {
+            target: Some("shared".into()),
+            attributes: vec![("c", true.into())],
+        });
         let request = || {
             let mut root = tracing.task("root");
             root.about("target");
@@ -432,7 +442,7 @@ mod tests {
             drop(root.inside().span("span", Kind::Client));
             let other = root.inside().span("other", Kind::Client);
             let mut other = other.followed_by("next", Kind::Client, Instant::now());
-            other.share_about(&shared);
+            other.share(shared);
             other.describe("text", |_| Description {
                 target: Some("described".into()),
                 attributes: vec![("d", 1_usize.into())],

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use redis::{Cmd, RedisError, RedisResult, Value};
+use store_server::trace::SharedDescription;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -36,7 +37,7 @@ use super::pins::{Pin, Pins};
 use super::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::config::HostPort;
-use crate::outbound::{Attributes, Backend, LogThrottle};
+use crate::outbound::{Backend, LogThrottle};
 
 /// The largest reply of a node about the slots, in bytes. It is enough for some thousands of ranges.
 const SLOTS_BYTES: usize = 4 * 1024 * 1024;
@@ -50,8 +51,8 @@ pub(crate) struct Cluster {
     primaries: Arc<Primaries>,
     /// Begins with the first command.
     follower: OnceLock<Follower>,
-    /// The attributes of the cluster in traces.
-    pub(super) attributes: Attributes,
+    /// What spans say of the cluster.
+    pub(super) description: SharedDescription,
 }
 
 /// The task that asks the nodes as long as the cluster is used.
@@ -95,7 +96,7 @@ impl Cluster {
             topology: Arc::new(topology),
             primaries: Arc::new(primaries),
             follower: OnceLock::new(),
-            attributes: backend.attributes(),
+            description: backend.description(),
         })
     }
 

@@ -1,17 +1,12 @@
-//! The attributes of a backend in traces, which are the same for each call.
+//! What spans of calls to a backend have in common.
 
-use std::sync::Arc;
-
-use store_server::trace::Value;
+use store_server::trace::{Description, SharedDescription};
 
 use super::backend::Backend;
 
-/// The attributes of spans, under the names that OpenTelemetry defines.
-pub(crate) type Attributes = Arc<[(&'static str, Value)]>;
-
 impl Backend {
-    /// The database system, its address, and the name of the database.
-    pub(crate) fn attributes(&self) -> Attributes {
+    /// The database system, its address, and the name of the database, under the names that OpenTelemetry defines.
+    pub(crate) fn description(&self) -> SharedDescription {
         let is_redis = self.scheme().starts_with("redis");
         let system = if is_redis { "redis" } else { "mysql" };
         let mut attributes = vec![
@@ -23,6 +18,7 @@ impl Backend {
         if let Some(database) = database {
             attributes.push(("db.namespace", database.to_owned().into()));
         }
-        attributes.into()
+        let target = None;
+        Description { target, attributes }.into()
     }
 }
