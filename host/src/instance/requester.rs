@@ -88,6 +88,12 @@ pub(crate) fn requester(
 pub(crate) fn request_task(
     store: &mut StoreContextMut<'_, State>,
 ) -> wasmtime::Result<Option<GuestTaskId>> {
+    // Nearly always the request's own task makes the call, not one that it has started: so no list is made.
+    let innermost = store.async_call_stack()?.next();
+    let works_for_one = |task: &GuestTaskId| store.data().callers.get(*task).is_some();
+    if innermost.as_ref().is_some_and(works_for_one) {
+        return Ok(innermost);
+    }
     let mut tasks = store.async_call_stack()?.collect::<Vec<_>>().into_iter();
     let callers = &store.data().callers;
     Ok(tasks.find(|task| callers.get(*task).is_some()))
