@@ -38,6 +38,13 @@ pub(crate) struct Admission {
     pub(crate) is_urgent: bool,
 }
 
+impl Admission {
+    /// The client in whose turn the request waits.
+    pub(super) fn client(&self) -> Asker {
+        self.place.as_ref().and_then(|place| place.client())
+    }
+}
+
 /// A request's place: one of the component's permits, and a part of its client's share. Both are kept until no guest
 /// works for the request. So a client that leaves early does not get its part back earlier.
 pub(crate) struct RequestPlace {
@@ -55,8 +62,7 @@ pub(crate) enum RequestOwner {
 }
 
 impl RequestPlace {
-    /// The client in whose turn the request waits.
-    pub(crate) fn client(&self) -> Asker {
+    fn client(&self) -> Asker {
         match &self.owner {
             RequestOwner::Client(share) => Some(share.address()),
             RequestOwner::Nobody => None,
@@ -177,8 +183,7 @@ impl Instances {
     ) -> Answer {
         let (sender, answer) = oneshot::channel();
         let is_urgent = admitted.is_urgent;
-        let place = admitted.place.as_ref();
-        let asker = place.and_then(|place| place.client());
+        let asker = admitted.client();
         let began = Instant::now();
         let wait = trace.span_at("wait for an instance", Kind::Internal, began);
         let job = Job {

@@ -46,19 +46,21 @@ pub(crate) async fn run(
 ) {
     let worker = Worker {
         instances,
-        seat: Mutex::new(seat),
         service,
         fate: InstanceFate::default(),
         readers: Readers::default(),
-        activity: Mutex::new(Activity::Idle(Instant::now())),
-        phase: Mutex::new(Phase::Waiting),
-        occupancy: Mutex::default(),
+        state: Mutex::new(WorkerState {
+            seat,
+            activity: Activity::Idle(Instant::now()),
+            phase: Phase::Waiting,
+            occupancy: Occupancy::default(),
+        }),
     };
     let result = worker.work(&mut store).await;
     if result.is_err() {
         worker.fate.fail();
     }
-    *worker.phase.lock() = Phase::Ended;
+    worker.state.lock().phase = Phase::Ended;
     let callers = &store.data().callers;
     let asked = callers.only_one().map(FailedRequest::of);
     // Unfinished bodies end here, after the fate of the instance was set.
@@ -85,13 +87,20 @@ impl FailedRequest {
 
 struct Worker<'a> {
     instances: &'a Instances,
-    seat: Mutex<&'a mut Seat>,
     service: Service,
     fate: InstanceFate,
     readers: Readers,
-    activity: Mutex<Activity>,
-    phase: Mutex<Phase>,
-    occupancy: Mutex<Occupancy>,
+    /// Nobody ever waits for this lock, because only the worker's task takes it. But each time costs, so it is taken
+    /// once for several steps.
+    state: Mutex<WorkerState<'a>>,
+}
+
+/// What changes while an instance works.
+struct WorkerState<'a> {
+    seat: &'a mut Seat,
+    activity: Activity,
+    phase: Phase,
+    occupancy: Occupancy,
 }
 
 /// How a turn of an instance ended.
@@ -100,13 +109,13 @@ enum Turn<T> {
     Ended(T),
     /// The instance has nothing to do until it is woken.
     Rests,
-    /// The instance has more to do.
-    Over,
+    /// The instance has more to do, for this client alone if it is known.
+    Over(Asker),
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        if *self.phase.lock() != Phase::Ended {
+        if self.state.lock().phase != Phase::Ended {
             self.fate.fail();
         }
     }
@@ -124,13 +133,17 @@ impl<'a> Worker<'a> {
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         std::future::poll_fn(|cx| {
-            if self.phase.lock().wake() {
+            let (slept, client) = {
+                let mut state = self.state.lock();
+                (state.phase.wake(), state.occupancy.client())
+            };
+            if slept {
                 // Other tasks that were woken run first, because they may bring more requests: to take several in a row
                 // costs less.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if processor_turn.poll(cx, self.client()).is_ready() {
+            if processor_turn.poll(cx, client).is_ready() {
                 bell.mute(cx.waker());
                 let mut inner = TaskContext::from_waker(&waker);
                 let turn = self.turn(&mut inner, &bell, &processor_turn, inside.as_mut());
@@ -138,10 +151,10 @@ impl<'a> Worker<'a> {
                 match turn {
                     Turn::Ended(result) => return Poll::Ready(result.flatten()),
                     Turn::Rests => processor_turn.rest(),
-                    Turn::Over => processor_turn.end_turn(cx, self.client()),
+                    Turn::Over(client) => processor_turn.end_turn(cx, client),
                 }
             }
-            let activity = *self.activity.lock();
+            let activity = self.state.lock().activity;
             expiry.poll(cx, activity).map(|()| match activity {
                 Activity::Idle(_) => Ok(()),
                 _ => Err(wasmtime::format_err!("it did not end in time")),
@@ -164,18 +177,21 @@ impl<'a> Worker<'a> {
             if let Poll::Ready(result) = inside.as_mut().poll(cx) {
                 return Turn::Ended(result);
             }
-            let has_looked = self.phase.lock().has_looked();
-            if !has_looked {
-                self.pass();
-            }
             // The event loop may have woken itself, to let others run.
             let goes_on = bell.rang();
-            if !self.phase.lock().end_round(goes_on) {
-                return Turn::Rests;
-            }
             // The client is asked for anew: the loop may just have taken a request of another client.
-            if began.elapsed() >= TURN || processor_turn.must_wait(self.client()) {
-                return Turn::Over;
+            let client = {
+                let mut state = self.state.lock();
+                if !state.phase.has_looked() {
+                    self.pass(state.seat);
+                }
+                if !state.phase.end_round(goes_on) {
+                    return Turn::Rests;
+                }
+                state.occupancy.client()
+            };
+            if began.elapsed() >= TURN || processor_turn.must_wait(client) {
+                return Turn::Over(client);
             }
         }
     }
@@ -189,23 +205,24 @@ impl<'a> Worker<'a> {
         let mut total = 0;
         let mut is_open = true;
         std::future::poll_fn(|cx| {
-            let may_take = self.phase.lock().look();
+            let state = &mut *self.state.lock();
+            let may_take = state.phase.look();
             let mut took = false;
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
-                    self.occupancy.lock().answered();
+                    state.occupancy.answered();
                     // A late request may never end. So the instance takes no more requests, and ends with those it has.
                     is_open &= in_time?;
                     if calls.is_empty() {
-                        *self.activity.lock() = Activity::Finishing(Instant::now());
+                        state.activity = Activity::Finishing(Instant::now());
                     }
                 }
                 if took {
-                    self.phase.lock().take();
+                    state.phase.take();
                     return Poll::Pending;
                 }
                 if !may_take {
-                    self.instances.meet(queue.arrive(&mut self.seat.lock()));
+                    self.instances.meet(queue.arrive(state.seat));
                     return Poll::Pending;
                 }
                 is_open &= total < limits.instance_requests;
@@ -213,16 +230,16 @@ impl<'a> Worker<'a> {
                 let room = (limits.instance_concurrency as usize).saturating_sub(calls.len());
                 let has_room = room > 0 && self.readers.are_fewer_than(room, cx.waker());
                 if !(is_open && is_ready.is_ready() && has_room) {
-                    self.pass();
+                    self.pass(state.seat);
                     break;
                 }
-                let may = |asker| self.occupancy.lock().may_have(asker, computes);
-                let (taken, need) = queue.take(&mut self.seat.lock(), cx.waker(), may);
+                let may = |asker| state.occupancy.may_have(asker, computes);
+                let (taken, need) = queue.take(state.seat, cx.waker(), may);
                 self.instances.meet(need);
                 let job = match taken {
                     NextRequest::Request(job) => job,
                     NextRequest::Sleeps => {
-                        self.phase.lock().sleep();
+                        state.phase.sleep();
                         break;
                     }
                     NextRequest::Passes => break,
@@ -234,7 +251,8 @@ impl<'a> Worker<'a> {
                 took = true;
                 total += 1;
                 let now = Instant::now();
-                *self.activity.lock() = Activity::Answering(now);
+                state.activity = Activity::Answering(now);
+                state.occupancy.take(job.admitted.client());
                 calls.push(self.begin(accessor, job, now)?);
             }
             if !calls.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
@@ -243,8 +261,8 @@ impl<'a> Worker<'a> {
             if !is_open {
                 return Poll::Ready(Ok(()));
             }
-            if !matches!(*self.activity.lock(), Activity::Idle(_)) {
-                *self.activity.lock() = Activity::Idle(Instant::now());
+            if !matches!(state.activity, Activity::Idle(_)) {
+                state.activity = Activity::Idle(Instant::now());
             }
             Poll::Pending
         })
@@ -259,6 +277,7 @@ impl<'a> Worker<'a> {
         job: Job,
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
+        let client = job.admitted.client();
         let Job {
             admitted: Admission { id, place, .. },
             request,
@@ -266,7 +285,6 @@ impl<'a> Worker<'a> {
             wait,
         } = job;
         let run = self.run(wait, now);
-        let client = place.as_ref().and_then(|place| place.client());
         let progress = CallerProgress::new(run.inside(), &request);
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
@@ -279,7 +297,6 @@ impl<'a> Worker<'a> {
             store.data_mut().callers.begin(call.task(), caller);
             wasmtime::error::Ok((call, received))
         })?;
-        self.occupancy.lock().take(client);
         let deadline = now + self.instances.component().limits.request_timeout;
         Ok(async move {
             let mut run = run;
@@ -335,14 +352,9 @@ impl<'a> Worker<'a> {
         run
     }
 
-    /// The only client that the instance works for, if it is known.
-    fn client(&self) -> Asker {
-        self.occupancy.lock().client()
-    }
-
     /// Leaves the waiting requests to other instances.
-    fn pass(&self) {
-        let need = self.instances.queue().pass(&mut self.seat.lock());
+    fn pass(&self, seat: &mut Seat) {
+        let need = self.instances.queue().pass(seat);
         self.instances.meet(need);
     }
 
