@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use http::{HeaderMap, Method};
 use store_server::trace::{Ids, Trace, WeakTrace};
 use wasmtime::component::{GuestTaskId, Resource};
+use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p3::Request;
 
 use crate::clients::Asker;
 use crate::message::RequestId;
+
+/// Most headers that the host adds: `x-request-id`, `traceparent` and `tracestate`.
+const MOST_ADDED: usize = 3;
 
 /// A request that a guest works for.
 pub(crate) struct Caller {
@@ -17,8 +21,37 @@ pub(crate) struct Caller {
     pub(super) progress: CallerProgress,
     /// Whether the request has got data that may be stale.
     pub(super) reads_stale: bool,
-    /// The number of the resource whose headers still lack what the host adds to them.
-    incomplete: Option<u32>,
+    /// Until the guest asks for the headers of its request, or answers: what it has not asked for.
+    unread: Option<UnreadHeaders>,
+}
+
+/// The headers of a request that its guest has not asked for. They still lack what the host adds. The store's reads
+/// never ask, so nothing is added before a guest asks.
+pub(super) struct UnreadHeaders {
+    /// The number of the resource that stands for the request, until the guest gives that away.
+    number: u32,
+    /// The same as the request's own. As long as they are held, no other request's are at the same place in memory.
+    headers: FieldMap,
+}
+
+impl UnreadHeaders {
+    /// The headers of a `request` that is the guest's `resource`.
+    pub(super) fn of(resource: &Resource<Request>, headers: FieldMap) -> Self {
+        Self {
+            number: resource.rep(),
+            headers,
+        }
+    }
+
+    /// The guest's resource, if it still has it.
+    pub(super) fn resource(&self) -> Resource<Request> {
+        Resource::new_borrow(self.number)
+    }
+
+    /// Whether these are the headers of that very request.
+    pub(super) fn are(&self, headers: &FieldMap) -> bool {
+        std::ptr::eq::<HeaderMap>(&*self.headers, &**headers)
+    }
 }
 
 /// What the host adds to the headers of a request.
@@ -30,25 +63,33 @@ pub(super) struct AddedHeaders {
 impl AddedHeaders {
     /// Adds them, in place of a client's own.
     pub(super) fn put(&self, headers: &mut HeaderMap) {
+        headers.reserve(MOST_ADDED);
         self.id.put(headers);
         self.trace.put(headers);
     }
 }
 
 impl Caller {
-    /// A request that a guest begins to work for, and the `resource` that stands for it.
+    /// A request that a guest begins to work for.
     pub(super) fn new(
         id: RequestId,
         client: Asker,
         progress: CallerProgress,
-        resource: &Resource<Request>,
+        unread: UnreadHeaders,
     ) -> Self {
         Self {
             request: id,
             client,
             progress,
             reads_stale: false,
-            incomplete: Some(resource.rep()),
+            unread: Some(unread),
+        }
+    }
+
+    fn added_headers(&self) -> AddedHeaders {
+        AddedHeaders {
+            id: self.request.clone(),
+            trace: self.progress.trace.clone(),
         }
     }
 
@@ -126,27 +167,29 @@ impl Callers {
         open.next().is_none().then_some(first)
     }
 
-    /// What the headers of a `resource` lack: those of the request that the task works for, when they are asked for the
-    /// first time. Most guests never ask.
-    pub(super) fn lacking(
-        &mut self,
-        task: GuestTaskId,
-        resource: &Resource<Request>,
-    ) -> Option<AddedHeaders> {
-        let caller = self.0.get_mut(&task)?;
-        caller
-            .incomplete
-            .take_if(|number| *number == resource.rep())?;
-        Some(AddedHeaders {
-            id: caller.request.clone(),
-            trace: caller.progress.trace.clone(),
-        })
+    /// What these headers still lack, if they are those of a request that a guest asks for the first time. Whichever
+    /// task asks, it is the request itself that counts, and no guest can make one that is taken for a client's.
+    pub(super) fn take_lacking(&mut self, headers: &FieldMap) -> Option<AddedHeaders> {
+        let is_unread = |caller: &&mut Caller| {
+            let unread = caller.unread.as_ref();
+            unread.is_some_and(|unread| unread.are(headers))
+        };
+        let caller = self.0.values_mut().find(is_unread)?;
+        caller.unread = None;
+        Some(caller.added_headers())
     }
 
-    /// Records that the task has answered.
-    pub(super) fn answered(&mut self, task: GuestTaskId) {
+    /// Records that the task has answered. Returns the headers of its request, if it has not asked for them.
+    pub(super) fn answered(&mut self, task: GuestTaskId) -> Option<UnreadHeaders> {
+        let caller = self.0.get_mut(&task)?;
+        caller.progress.stage = Stage::Done;
+        caller.unread.take()
+    }
+
+    /// Keeps the headers of a task's request until the guest asks for them.
+    pub(super) fn keep(&mut self, task: GuestTaskId, unread: UnreadHeaders) {
         if let Some(caller) = self.0.get_mut(&task) {
-            caller.progress.stage = Stage::Done;
+            caller.unread = Some(unread);
         }
     }
 

@@ -59,7 +59,7 @@ impl GenerationLife {
 
     /// Names the component and its version in a span that is about them.
     pub(crate) fn describe(&self, span: &mut Span) {
-        span.share(self.description);
+        span.share(&self.description);
         span.set("store.generation", self.version.number);
     }
 

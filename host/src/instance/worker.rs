@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
-use super::caller::{Caller, CallerProgress};
+use super::caller::{Caller, CallerProgress, UnreadHeaders};
 use super::expiry::{Activity, Expiry};
 use super::instances::{Admission, Answer, InstanceFate, Instances, Job, NoAnswer};
 use super::occupancy::Occupancy;
@@ -90,8 +90,9 @@ struct Worker<'a> {
     service: Service,
     fate: InstanceFate,
     readers: Readers,
-    /// Nobody ever waits for this lock, because only the worker's task takes it. But each time costs, so it is taken
-    /// once for several steps.
+    /// Only the worker's task takes this lock, so nobody ever waits for it. But to take it costs, even so: it is taken
+    /// once for several steps. `serve` holds it while it polls the guest's calls and begins one, so nothing that these
+    /// run may take it.
     state: Mutex<WorkerState<'a>>,
 }
 
@@ -290,8 +291,10 @@ impl<'a> Worker<'a> {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
             let received: BodyArrival = Box::pin(received);
+            let headers = request.headers.clone();
             let request = store.data_mut().table.push(request)?;
-            let caller = Caller::new(id, client, progress, &request);
+            let unread = UnreadHeaders::of(&request, headers);
+            let caller = Caller::new(id, client, progress, unread);
             let handle = self.service.wasi_http_handler().func_handle();
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             store.data_mut().callers.begin(call.task(), caller);
@@ -329,7 +332,7 @@ impl<'a> Worker<'a> {
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;
         let response = accessor.with(|mut access| {
-            access.as_context_mut().data_mut().callers.answered(task);
+            access.as_context_mut().data_mut().answered(task)?;
             let response = response?;
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)

@@ -149,7 +149,7 @@ impl PooledConnection {
     /// The span of a statement that is sent at the time `began`.
     pub(super) fn span(&self, statement: &str, began: Instant) -> Span {
         let mut span = statement_span::begin(&self.trace, statement, began);
-        span.share(self.pool.description);
+        span.share(&self.pool.description);
         span
     }
 

@@ -113,7 +113,7 @@ impl Pool {
     pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
-            description: server.description,
+            description: server.description.clone(),
             server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),

@@ -89,7 +89,7 @@ impl Server {
             takes_any_name: self.takes_any_name,
             group: self.group.clone(),
             is_standby: true,
-            description: self.description,
+            description: self.description.clone(),
             hidden: Hidden::default(),
         }
     }

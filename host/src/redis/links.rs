@@ -105,10 +105,10 @@ impl Links {
     }
 
     /// What spans say of the server or cluster.
-    pub(super) fn description(&self) -> SharedDescription {
+    pub(super) fn description(&self) -> &SharedDescription {
         match self {
-            Self::One(link) => link.description,
-            Self::Cluster(cluster) => cluster.description,
+            Self::One(link) => &link.description,
+            Self::Cluster(cluster) => &cluster.description,
         }
     }
 }

@@ -63,7 +63,7 @@ impl RequestSpans {
         let name = method_in_name(self.method);
         let place = self.root.inside();
         let mut attempt = place.span_at(name, Kind::Client, began);
-        attempt.share(upstream.description);
+        attempt.share(&upstream.description);
         attempt.set("http.request.method", self.method);
         if self.tries > 0 {
             attempt.set("http.request.resend_count", self.tries);

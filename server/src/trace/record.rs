@@ -89,6 +89,15 @@ pub(super) struct Before {
     pub(super) began: Instant,
 }
 
+impl Description {
+    /// The length of its texts, in bytes.
+    pub(super) fn text_bytes(&self) -> usize {
+        let values = self.attributes.iter().map(|(_, value)| value);
+        let texts = values.chain(&self.target).filter_map(Value::as_str);
+        texts.map(str::len).sum()
+    }
+}
+
 impl Record {
     /// Describes the span by its text, if that is still to be done, and frees the text with its room, which may be that
     /// of an earlier span.

@@ -106,27 +106,10 @@ impl Trace {
         WeakTrace(self.0.as_ref().map(weak))
     }
 
-    /// Writes into the headers of a request that it is made in this span. If nothing is recorded, the headers stay
-    /// unchanged.
-    pub fn put(&self, headers: &mut HeaderMap) {
-        if let Some(ids) = self.ids() {
-            put(ids, self.state(), headers);
-        }
-    }
-
     /// The `tracestate` for requests that are made here.
     #[must_use]
     pub fn state(&self) -> Option<&HeaderValue> {
         self.0.as_ref()?.recording.state()
-    }
-}
-
-/// Writes the position of a request's caller into the request's headers.
-fn put(caller: Ids, state: Option<&HeaderValue>, headers: &mut HeaderMap) {
-    headers.insert(TRACEPARENT, traceparent(caller));
-    match state {
-        Some(state) => _ = headers.insert(TRACESTATE, state.clone()),
-        None => _ = headers.remove(TRACESTATE),
     }
 }
 
@@ -149,10 +132,14 @@ impl WeakTrace {
         self.0.as_ref().map(|(_, ids)| *ids)
     }
 
-    /// As [`Trace::put`]. Once the tree is finished, its `tracestate` is no longer known and is left out.
+    /// Writes into the headers of a request that it is made in this span. If nothing was recorded, the headers stay
+    /// unchanged. Once the tree is finished, its `tracestate` is no longer known, and is left out.
     pub fn put(&self, headers: &mut HeaderMap) {
-        if let Some(ids) = self.ids() {
-            put(ids, self.upgrade().state(), headers);
+        let Some(ids) = self.ids() else { return };
+        headers.insert(TRACEPARENT, traceparent(ids));
+        match self.upgrade().state() {
+            Some(state) => _ = headers.insert(TRACESTATE, state.clone()),
+            None => _ = headers.remove(TRACESTATE),
         }
     }
 }
@@ -215,9 +202,9 @@ impl Span {
     }
 
     /// Sets the attributes that the span shares with others, and its target, unless it has one of its own.
-    pub fn share(&mut self, description: SharedDescription) {
+    pub fn share(&mut self, description: &SharedDescription) {
         if let Some(record) = &mut self.record {
-            record.shared = description;
+            record.shared = description.clone();
         }
     }
 

@@ -403,13 +403,11 @@ mod tests {
         let at = Instant::now() + Duration::from_secs(1);
         let wait = root.inside().span("wait", Kind::Internal);
         let mut run = wait.followed_by("run", Kind::Internal, at);
-        run.share(
-            Description {
-                target: Some("x".into()),
-                attributes: Vec::new(),
-            }
-            .into(),
-        );
+        let about = Description {
+            target: Some("x".into()),
+            attributes: Vec::new(),
+        };
+        run.share(&about.into());
         run.end_at(at + Duration::from_millis(5));
         drop(root);
         let tree = &kept(&tracing)[0];
@@ -442,7 +440,7 @@ mod tests {
             drop(root.inside().span("span", Kind::Client));
             let other = root.inside().span("other", Kind::Client);
             let mut other = other.followed_by("next", Kind::Client, Instant::now());
-            other.share(shared);
+            other.share(&shared);
             other.describe("text", |_| Description {
                 target: Some("described".into()),
                 attributes: vec![("d", 1_usize.into())],
@@ -504,7 +502,7 @@ mod tests {
         let sent = |is_trusted| {
             let root = tracing.request("GET", Instant::now(), &headers, is_trusted);
             let mut onward = headers.clone();
-            root.inside().put(&mut onward);
+            root.inside().downgrade().put(&mut onward);
             onward
         };
         let trusted = sent(true);
@@ -519,6 +517,14 @@ mod tests {
             parent[..36]
         );
         assert!(!stranger.contains_key("tracestate"));
+        let finished = {
+            let root = tracing.request("GET", Instant::now(), &headers, true);
+            root.inside().downgrade()
+        };
+        let mut late = headers.clone();
+        finished.put(&mut late);
+        assert_ne!(late["traceparent"], *parent);
+        assert!(!late.contains_key("tracestate"));
         let trees = kept(&tracing);
         assert_eq!(trees[1]["spans"][0]["parent_id"], parent[36..52]);
     }
@@ -573,7 +579,7 @@ mod tests {
         root.answer(500);
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", HeaderValue::from_static("as it came"));
-        root.inside().put(&mut headers);
+        root.inside().downgrade().put(&mut headers);
         assert_eq!(headers["traceparent"], "as it came");
         assert!(!root.is_on() && !Trace::off().span("x", Kind::Client).is_on());
         assert_eq!(kept(&tracing).len(), 0);

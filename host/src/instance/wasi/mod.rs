@@ -5,7 +5,7 @@ mod ctx;
 
 use http::HeaderMap;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{GuestTaskId, Linker, Resource};
 use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi::p2::bindings::io::streams::StreamError as WitStreamError;
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -15,7 +15,7 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
 
 pub(crate) use self::ctx::Wasi;
 use super::caller::Caller;
-use super::requester::{caller, request_task};
+use super::requester::caller;
 use super::state::State;
 
 /// Adds WASI 0.2 and 0.3 to the linker.
@@ -62,8 +62,7 @@ fn write_to_log(
     Ok((written.map_err(|_| WitStreamError::Closed),))
 }
 
-/// Replaces the function by which a guest gets the headers of a request. Few guests do, so what the host adds to the
-/// headers is added only then.
+/// Replaces the function by which a guest gets the headers of a request, because the host adds some only then.
 fn replace_get_headers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap("[method]request.get-headers", get_headers)
@@ -73,15 +72,36 @@ fn get_headers(
     mut store: StoreContextMut<'_, State>,
     (request,): (Resource<Request>,),
 ) -> wasmtime::Result<(Resource<FieldMap>,)> {
-    let task = request_task(&mut store)?;
     let state = store.data_mut();
-    if let Some(added) = task.and_then(|task| state.callers.lacking(task, &request)) {
-        let of_request = &mut state.table.get_mut(&request)?.headers;
-        let mut headers = HeaderMap::from(std::mem::take(of_request));
-        added.put(&mut headers);
-        *of_request = FieldMap::new_immutable(&mut state.wasi.hooks, headers);
-    }
+    state.complete_headers(&request)?;
     Ok((HostRequest::get_headers(&mut state.http(), request)?,))
+}
+
+impl State {
+    /// Adds what the host adds to the headers of a request, unless that was done or the guest has made the request.
+    fn complete_headers(&mut self, request: &Resource<Request>) -> wasmtime::Result<()> {
+        let headers = &mut self.table.get_mut(request)?.headers;
+        if let Some(added) = self.callers.take_lacking(headers) {
+            let mut map = HeaderMap::from(std::mem::take(headers));
+            added.put(&mut map);
+            *headers = FieldMap::new_immutable(&mut self.wasi.hooks, map);
+        }
+        Ok(())
+    }
+
+    /// Records that a task has answered. As a rule its guest has no request any more that it could ask for headers.
+    pub(super) fn answered(&mut self, task: GuestTaskId) -> wasmtime::Result<()> {
+        let Some(unread) = self.callers.answered(task) else {
+            return Ok(());
+        };
+        let request = unread.resource();
+        let known = self.table.get(&request);
+        if known.is_ok_and(|request| unread.are(&request.headers)) {
+            self.callers.keep(task, unread);
+            self.complete_headers(&request)?;
+        }
+        Ok(())
+    }
 }
 
 impl WasiView for State {

@@ -121,7 +121,7 @@ impl PooledConnection {
         }
         let (pool, began) = (self.pool.clone(), Instant::now());
         let mut wait = self.trace.span_at("wait for MySQL", Kind::Internal, began);
-        wait.share(pool.description);
+        wait.share(&pool.description);
         let lent = pool.checkout_for(began, self.hint, self.generation, self.asker);
         let lent = lent.await.inspect_err(|error| wait.fail(error.kind()))?;
         let now = Instant::now();
