@@ -6,7 +6,8 @@ use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use serde_json::{Map, Value as Json, json};
 
-use super::record::{Kind, Record, Value};
+use super::description::Value;
+use super::record::{Kind, Record};
 
 /// Why a trace is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

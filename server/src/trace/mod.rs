@@ -10,6 +10,7 @@
 //! Nothing here knows what a span is about: the programs choose names and attributes.
 
 mod context;
+mod description;
 mod export;
 mod finished_trace;
 mod otlp;
@@ -26,9 +27,10 @@ mod tracer;
 use http::{Method, Version};
 
 pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent, traceparent_text};
+pub use self::description::{Description, Value};
 pub use self::export::SpanCounters;
 pub use self::finished_trace::FinishedTrace;
-pub use self::record::{Description, Kind, Value};
+pub use self::record::Kind;
 pub use self::settings::{Accept, AnswerHeader, Settings};
 pub use self::shared_description::SharedDescription;
 pub use self::span::{Span, Trace, WeakTrace};

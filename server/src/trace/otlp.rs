@@ -18,8 +18,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::context::Ids;
+use super::description::Value;
 use super::finished_trace::FinishedTrace;
-use super::record::{Kind, Record, Value};
+use super::record::{Kind, Record};
 use super::settings::{Destination, Protocol};
 
 /// The exporter for a destination. Must be called in the runtime that will use it. The exporter itself reads endpoint,

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
-use super::record::Description;
+use super::description::Description;
 
 /// The descriptions that are kept for good.
 static KEPT: LazyLock<Mutex<HashSet<&'static Description>>> = LazyLock::new(Mutex::default);

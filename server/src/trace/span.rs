@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
-use super::record::{Before, Description, Kind, Record, Value};
+use super::description::{Description, Value};
+use super::record::{Before, Kind, Record};
 use super::recording::Recording;
 use super::shared_description::SharedDescription;
 use super::{OTHER_METHOD, spare};

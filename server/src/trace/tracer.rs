@@ -517,6 +517,8 @@ mod tests {
             parent[..36]
         );
         assert!(!stranger.contains_key("tracestate"));
+        let trees = kept(&tracing);
+        assert_eq!(trees[1]["spans"][0]["parent_id"], parent[36..52]);
         let finished = {
             let root = tracing.request("GET", Instant::now(), &headers, true);
             root.inside().downgrade()
@@ -525,8 +527,6 @@ mod tests {
         finished.put(&mut late);
         assert_ne!(late["traceparent"], *parent);
         assert!(!late.contains_key("tracestate"));
-        let trees = kept(&tracing);
-        assert_eq!(trees[1]["spans"][0]["parent_id"], parent[36..52]);
     }
 
     #[test]
