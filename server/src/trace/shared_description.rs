@@ -23,8 +23,8 @@ static EMPTY: Description = Description {
 /// A description that many spans have in common, as of a backend or a component.
 ///
 /// Usually there are few in a program. Each different one stays in memory until the program ends: then a span can have
-/// it without counting its users, which costs as much as half of all else that is recorded of a span. Should there be
-/// many, or long ones, further ones are counted and freed.
+/// it without counting its users, which was the dearest part of recording one. Should there be many, or long ones,
+/// further ones are counted and freed.
 #[derive(Clone, Debug)]
 pub struct SharedDescription(Users);
 
